@@ -1,0 +1,3 @@
+/** The command line. */
+console.error('usage: shootdown <check | replay | explore | bench>');
+process.exitCode = 2;

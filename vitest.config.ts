@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // Two workers in one process: the whole suite stays below a gigabyte.
+    pool: 'threads',
+    maxWorkers: 2,
+    coverage: {
+      provider: 'v8',
+      include: ['model/**/*.ts', 'impl/**/*.ts', 'properties/**/*.ts', 'trace/**/*.ts'],
+      reporter: ['text', 'json-summary'],
+      thresholds: {
+        'model/**': { lines: 100, branches: 100 },
+        'impl/**': { branches: 95 },
+      },
+    },
+  },
+});
