@@ -1,0 +1,42 @@
+/** How long files and lines may be. A line counts when something other than a comment is on it. */
+import type { Finding, Module } from './source.ts';
+
+/** The first row that fits a path counts. */
+const codeLinesAllowed: ReadonlyArray<readonly [prefix: string, lines: number]> = [
+  ['model/spec.ts', 149],
+  ['model/', 119],
+  ['', 250],
+];
+const modelLinesAllowed = 400;
+const columnsAllowed = 120;
+
+/** A file or a line that is too long. */
+export function overLong(module: Module): Finding[] {
+  const { path, text } = module;
+  const lines = codeLines(module);
+  const [, allowed] = codeLinesAllowed.find(([prefix]) => path.startsWith(prefix))!;
+  const tooLong = { path, line: 1, what: `${lines} lines of code where ${allowed} are allowed` };
+  const wide = text.split('\n').flatMap((content, i) => {
+    const what = `${content.length} columns wide where ${columnsAllowed} are allowed`;
+    return content.length > columnsAllowed ? [{ path, line: i + 1, what }] : [];
+  });
+  return lines > allowed ? [tooLong, ...wide] : wide;
+}
+
+/** The model as a whole: a reviewer is to read it in one sitting. */
+export function modelTotal(modules: readonly Module[]): Finding[] {
+  const model = modules.filter(({ path }) => path.startsWith('model/'));
+  const lines = model.reduce((sum, module) => sum + codeLines(module), 0);
+  const what = `${lines} lines of code in all where ${modelLinesAllowed} are allowed`;
+  return lines > modelLinesAllowed ? [{ path: 'model', line: 1, what }] : [];
+}
+
+function codeLines({ text, tree }: Module): number {
+  let code = text;
+  for (const { start, end } of tree.comments ?? []) {
+    if (start === undefined || end === undefined) continue;
+    const blank = text.slice(start, end).replace(/[^\n]/g, ' ');
+    code = code.slice(0, start) + blank + code.slice(end);
+  }
+  return code.split('\n').filter((content) => content.trim() !== '').length;
+}
