@@ -1,0 +1,332 @@
+/**
+ * The commands: one for each step of the trace format, with the same `do` and the same arguments. Everything draws,
+ * prints, parses, replays and shrinks these values. Addresses, offsets, lengths and flags are exact 64-bit `bigint`s;
+ * handles (`Handle`) are names that an earlier command gave with `as`, or device names.
+ *
+ * A new command enters here, in `schema.ts` and in the table of the format.
+ */
+
+/** A name that an earlier step gave, or a device's name. */
+export type Handle = string;
+
+/** Protection of a mapping. */
+export type Prot = 'rw' | 'r' | 'w' | '';
+
+/** An inclusive interval `[first, last]`. */
+export type Interval = readonly [first: bigint, last: bigint];
+
+/** A slice `[offset, length]` of a BAR. */
+export type Slice = readonly [offset: bigint, length: bigint];
+
+export interface IommufdOpen {
+  readonly do: 'iommufd_open';
+  readonly as: Handle;
+}
+export interface IommufdClose {
+  readonly do: 'iommufd_close';
+  readonly ctx: Handle;
+}
+export interface VfioOpen {
+  readonly do: 'vfio_open';
+  readonly dev: Handle;
+}
+export interface VfioBind {
+  readonly do: 'vfio_bind';
+  readonly dev: Handle;
+  readonly ctx: Handle;
+}
+export interface VfioAttach {
+  readonly do: 'vfio_attach';
+  readonly dev: Handle;
+  readonly pt: Handle;
+}
+export interface VfioDetach {
+  readonly do: 'vfio_detach';
+  readonly dev: Handle;
+}
+export interface VfioClose {
+  readonly do: 'vfio_close';
+  readonly dev: Handle;
+}
+export interface VfioExport {
+  readonly do: 'vfio_export';
+  readonly dev: Handle;
+  readonly region: number;
+  readonly ranges: readonly Slice[];
+  readonly as: Handle;
+  readonly flags?: bigint;
+}
+export interface VfioMemory {
+  readonly do: 'vfio_memory';
+  readonly dev: Handle;
+  readonly enable: boolean;
+}
+export interface VfioReset {
+  readonly do: 'vfio_reset';
+  readonly dev: Handle;
+}
+export interface VfioFlr {
+  readonly do: 'vfio_flr';
+  readonly dev: Handle;
+}
+export interface VfioHotReset {
+  readonly do: 'vfio_hot_reset';
+  readonly dev: Handle;
+}
+export interface VfioPower {
+  readonly do: 'vfio_power';
+  readonly dev: Handle;
+  readonly state: 0 | 3;
+}
+export interface IoasAlloc {
+  readonly do: 'ioas_alloc';
+  readonly ctx: Handle;
+  readonly as: Handle;
+}
+export interface HwptAlloc {
+  readonly do: 'hwpt_alloc';
+  readonly dev: Handle;
+  readonly ioas: Handle;
+  readonly as: Handle;
+  readonly flags?: bigint;
+}
+export interface Destroy {
+  readonly do: 'destroy';
+  readonly obj: Handle;
+}
+export interface IoasIovaRanges {
+  readonly do: 'ioas_iova_ranges';
+  readonly ioas: Handle;
+}
+export interface IoasAllowIovas {
+  readonly do: 'ioas_allow_iovas';
+  readonly ioas: Handle;
+  readonly ranges: readonly Interval[];
+}
+export interface IoasMap {
+  readonly do: 'ioas_map';
+  readonly ioas: Handle;
+  readonly mem: Handle;
+  readonly offset: bigint;
+  readonly length: bigint;
+  readonly prot: Prot;
+  readonly iova?: bigint;
+  readonly flags?: bigint;
+}
+export interface IoasMapFile {
+  readonly do: 'ioas_map_file';
+  readonly ioas: Handle;
+  readonly fd: Handle;
+  readonly start: bigint;
+  readonly length: bigint;
+  readonly prot: Prot;
+  readonly iova?: bigint;
+  readonly flags?: bigint;
+}
+export interface IoasCopy {
+  readonly do: 'ioas_copy';
+  readonly dst: Handle;
+  readonly src: Handle;
+  readonly src_iova: bigint;
+  readonly length: bigint;
+  readonly prot: Prot;
+  readonly dst_iova?: bigint;
+  readonly flags?: bigint;
+}
+export interface IoasUnmap {
+  readonly do: 'ioas_unmap';
+  readonly ioas: Handle;
+  readonly iova: bigint;
+  readonly length: bigint;
+}
+export interface IoasOptionHugePages {
+  readonly do: 'ioas_option_huge_pages';
+  readonly ioas: Handle;
+  readonly enable: boolean;
+}
+export interface MemAlloc {
+  readonly do: 'mem_alloc';
+  readonly as: Handle;
+  readonly length: bigint;
+}
+export interface MemfdCreate {
+  readonly do: 'memfd_create';
+  readonly as: Handle;
+  readonly length: bigint;
+}
+export interface FdDup {
+  readonly do: 'fd_dup';
+  readonly fd: Handle;
+  readonly as: Handle;
+}
+export interface FdClose {
+  readonly do: 'fd_close';
+  readonly fd: Handle;
+}
+export interface DmaRead {
+  readonly do: 'dma_read';
+  readonly dev: Handle;
+  readonly iova: bigint;
+}
+export interface BarMmap {
+  readonly do: 'bar_mmap';
+  readonly dev: Handle;
+  readonly region: number;
+  readonly offset: bigint;
+  readonly length: bigint;
+  readonly as: Handle;
+}
+export interface FdMmap {
+  readonly do: 'fd_mmap';
+  readonly fd: Handle;
+  readonly offset: bigint;
+  readonly length: bigint;
+  readonly as: Handle;
+}
+export interface Peek {
+  readonly do: 'peek';
+  readonly map: Handle;
+  readonly offset: bigint;
+}
+export interface Munmap {
+  readonly do: 'munmap';
+  readonly map: Handle;
+}
+export interface MockDomain {
+  readonly do: 'mock_domain';
+  readonly ioas: Handle;
+  readonly as: Handle;
+  readonly dev: Handle;
+}
+export interface MockDomainDestroy {
+  readonly do: 'mock_domain_destroy';
+  readonly dev: Handle;
+}
+export interface MockDmabuf {
+  readonly do: 'mock_dmabuf';
+  readonly length: bigint;
+  readonly as: Handle;
+}
+export interface MockRevoke {
+  readonly do: 'mock_revoke';
+  readonly fd: Handle;
+  readonly revoked: boolean;
+}
+
+/** The commands that model and implementation carry out. */
+export type Command =
+  | IommufdOpen
+  | IommufdClose
+  | VfioOpen
+  | VfioBind
+  | VfioAttach
+  | VfioDetach
+  | VfioClose
+  | VfioExport
+  | VfioMemory
+  | VfioReset
+  | VfioFlr
+  | VfioHotReset
+  | VfioPower
+  | IoasAlloc
+  | HwptAlloc
+  | Destroy
+  | IoasIovaRanges
+  | IoasMap
+  | IoasMapFile
+  | IoasCopy
+  | IoasUnmap
+  | MemAlloc
+  | MemfdCreate
+  | FdDup
+  | FdClose
+  | DmaRead;
+
+/** Steps of the format that nothing carries out yet: a trace that has one is counted as skipped. */
+export type FutureCommand =
+  | IoasAllowIovas
+  | IoasOptionHugePages
+  | BarMmap
+  | FdMmap
+  | Peek
+  | Munmap
+  | MockDomain
+  | MockDomainDestroy
+  | MockDmabuf
+  | MockRevoke;
+
+/** What a command returned besides success; a command that returns nothing has `{}`. */
+export interface Answer {
+  /** `ioas_map`, `ioas_map_file`, `ioas_copy`: where it was mapped. */
+  readonly iova?: bigint;
+  /** `ioas_unmap`: bytes removed. */
+  readonly length?: bigint;
+  /** `ioas_iova_ranges`: what may be mapped, ascending, and the alignment in bytes. */
+  readonly ranges?: readonly Interval[];
+  readonly alignment?: bigint;
+  /** `dma_read`, `peek`: the byte that was read, as `"dev0:2+0x1000"` or `"m0+0x0"`. */
+  readonly target?: string;
+  /** `dma_read`: no translation, or nothing answered. */
+  readonly fault?: true;
+  /** `peek` (future). */
+  readonly value?: string;
+  readonly signal?: 'SIGBUS';
+}
+
+/** The errnos that steps answer with. */
+export type Errno =
+  | 'EPERM'
+  | 'ENOENT'
+  | 'EIO'
+  | 'ENXIO'
+  | 'E2BIG'
+  | 'EBADF'
+  | 'ENOMEM'
+  | 'EFAULT'
+  | 'EBUSY'
+  | 'EEXIST'
+  | 'ENODEV'
+  | 'EINVAL'
+  | 'EMFILE'
+  | 'ENOTTY'
+  | 'ENOSPC'
+  | 'ERANGE'
+  | 'EDEADLOCK'
+  | 'EBADE'
+  | 'EOVERFLOW'
+  | 'EBADFD'
+  | 'EMSGSIZE'
+  | 'EOPNOTSUPP'
+  | 'EADDRINUSE'
+  | 'EAGAIN';
+
+/** A step's outcome: exactly one of the two. */
+export type Result = { readonly ok: Answer } | { readonly err: Errno };
+
+/** A device of the machine; see the format for what the keys mean. */
+export interface DeviceConfig {
+  readonly bars: ReadonlyMap<number, bigint>;
+  readonly group: number;
+  readonly bus: number;
+  readonly resets: readonly ('flr' | 'pm' | 'bus')[];
+  readonly hotResetErr?: Errno;
+}
+
+/** The machine on which a trace runs. Sizes and intervals in bytes. */
+export interface MachineConfig {
+  readonly pageSize: bigint;
+  /** Page sizes of a domain, ascending; the lowest decides the alignment of an IOAS. */
+  readonly pageSizes: readonly bigint[];
+  readonly aperture: Interval;
+  /** What an attached device reserves in its IOAS besides what lies outside the aperture. */
+  readonly reserved: readonly Interval[];
+  readonly devices: ReadonlyMap<Handle, DeviceConfig>;
+}
+
+/** One stretch of a device's DMA address space: `[iova, target, length, prot]`, sorted and merged in a trace. */
+export type Reach = readonly [iova: bigint, target: string, length: bigint, prot: Prot];
+
+/** A call that reached the IOMMU driver; the length of an unmap is the bytes really cleared. */
+export type IommuCall =
+  | readonly ['map', iova: bigint, target: string, length: bigint]
+  | readonly ['unmap', iova: bigint, length: bigint];
