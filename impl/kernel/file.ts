@@ -1,0 +1,87 @@
+/**
+ * Open files and the table that names them. The last fput is deferred: release runs when the system call returns to
+ * user space, because it takes locks that the dropper may hold.
+ */
+import type { Errno } from './errno.ts';
+import { Kref } from './kref.ts';
+import { Live } from './live.ts';
+import { current, shouldFail, type Thread } from './thread.ts';
+
+/** An open file. `what` is the object behind it; each subsystem recognises its own. */
+export class File extends Live {
+  readonly name: string;
+  readonly refs: Kref;
+  readonly what: object;
+  readonly #release: () => Thread;
+
+  constructor(name: string, what: object, release: () => Thread) {
+    super();
+    this.name = name;
+    this.refs = new Kref(`file ${name}`);
+    this.what = what;
+    this.#release = release;
+  }
+
+  get(): void {
+    this.refs.get();
+  }
+
+  /** get_file_active(): false when the last reference is already gone. */
+  getActive(): boolean {
+    return this.refs.getActive();
+  }
+
+  /** fput(): the last one defers the release to the end of the system call. */
+  put(): void {
+    if (!this.refs.put()) return;
+    this.gone();
+    current().work.push(this.#release);
+  }
+
+  get references(): number {
+    return this.refs.count;
+  }
+
+  get label(): string {
+    return `file ${this.name}`;
+  }
+}
+
+/** A process's descriptors. */
+export class FdTable {
+  readonly #files = new Map<number, File>();
+  #lowest = 3;
+
+  /** Install the file under the lowest free number; takes over the caller's reference on success only. EMFILE. */
+  install(file: File): number | Errno {
+    if (shouldFail('get_unused_fd')) return 'EMFILE';
+    let fd = this.#lowest;
+    while (this.#files.has(fd)) fd++;
+    this.#files.set(fd, file);
+    this.#lowest = fd + 1;
+    return fd;
+  }
+
+  /** fget() without the reference: the file, or undefined. */
+  lookup(fd: number): File | undefined {
+    return this.#files.get(fd);
+  }
+
+  /** close(2): EBADF. */
+  close(fd: number): Errno | undefined {
+    const file = this.#files.get(fd);
+    if (file === undefined) return 'EBADF';
+    this.#files.delete(fd);
+    if (fd < this.#lowest) this.#lowest = fd;
+    file.put();
+    return undefined;
+  }
+
+  get files(): IterableIterator<File> {
+    return this.#files.values();
+  }
+
+  get size(): number {
+    return this.#files.size;
+  }
+}

@@ -1,0 +1,40 @@
+import { Splat } from './splat.ts';
+
+/** A reference count. Getting from zero and putting below zero are splats; at zero the object is dead. */
+export class Kref {
+  readonly name: string;
+  #count = 1;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get(): void {
+    if (this.#count <= 0) throw new Splat('refcount', `${this.name}: get of a dead object`);
+    this.#count++;
+  }
+
+  /** kref_get_unless_zero(): false when it is too late. */
+  getActive(): boolean {
+    if (this.#count === 0) return false;
+    this.#count++;
+    return true;
+  }
+
+  /** Drop one; true for the last, whose caller must release the object. */
+  put(): boolean {
+    if (this.#count <= 0) throw new Splat('refcount', `${this.name}: put below zero`);
+    this.#count--;
+    return this.#count === 0;
+  }
+
+  /** kref_init() again, on an object at rest. */
+  rearm(): void {
+    if (this.#count !== 0) throw new Splat('refcount', `${this.name}: re-armed while ${this.#count} hold it`);
+    this.#count = 1;
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * Ghost state, which no kernel has: the reference-counted objects that live, and for each the references that an audit
+ * has found so far. An object that an audit cannot reach, or finds held by another number than it counts, is a leak.
+ */
+import { running } from './thread.ts';
+
+export abstract class Live {
+  /** The audit that counted last, and what it found. */
+  audit = 0;
+  found = 0;
+
+  constructor() {
+    running()?.kernel.live.add(this);
+  }
+
+  /** The object is released. */
+  gone(): void {
+    running()?.kernel.live.delete(this);
+  }
+
+  /** One reference found, by audit number `audit`. */
+  count(audit: number): void {
+    if (this.audit !== audit) {
+      this.audit = audit;
+      this.found = 0;
+    }
+    this.found++;
+  }
+
+  /** What this object counts itself. */
+  abstract get references(): number;
+  abstract get label(): string;
+}

@@ -1,0 +1,155 @@
+/**
+ * Memory that is not a device's: physical pages, the mappings of a process, and memfds. Everything here is pinned page
+ * by page and counted, so that a pin that nobody drops is seen.
+ */
+import type { Errno } from './errno.ts';
+import { Rwsem } from './rwsem.ts';
+import { Splat } from './splat.ts';
+import { PAGE_SIZE, type Pfn, type PhysAddr, type U64, type UserAddr, u64 } from './units.ts';
+
+/** Physically contiguous pages of RAM behind one mapping or one memfd. */
+export class Backing {
+  readonly name: string;
+  readonly pages: number;
+  readonly firstPfn: Pfn;
+  /** Pins of each page; made when the first is pinned. */
+  #pins: Uint32Array | undefined;
+  /** Pins of all pages together. */
+  pinned = 0;
+
+  constructor(name: string, pages: number, firstPfn: Pfn) {
+    this.name = name;
+    this.pages = pages;
+    this.firstPfn = firstPfn;
+  }
+
+  /** Pin `count` pages from page `index` on. */
+  pin(index: number, count: number): void {
+    this.#pins ??= new Uint32Array(this.pages);
+    for (let i = index; i < index + count; i++) this.#pins[i] = (this.#pins[i] as number) + 1;
+    this.pinned += count;
+  }
+
+  unpin(index: number, count: number): void {
+    const pins = this.#pins;
+    for (let i = index; i < index + count; i++) {
+      if (pins === undefined || !(pins[i] as number))
+        throw new Splat('refcount', `${this.name}: page ${i} is not pinned`);
+      pins[i] = (pins[i] as number) - 1;
+    }
+    this.pinned -= count;
+  }
+}
+
+/** A mapping of a process. */
+export interface Vma {
+  readonly startPage: number;
+  readonly backing: Backing;
+}
+
+/** User mappings begin at multiples of this, and lie in the lower half of the address space. */
+const ALIGN_PAGES = (64 * 1024 * 1024) / PAGE_SIZE;
+const FIRST_USER_PAGE = 0x7000_0000_0000 / PAGE_SIZE;
+const USER_PAGES = 2 ** 47 / PAGE_SIZE;
+
+/** The address space of the process that makes the system calls. */
+export class Mm {
+  readonly mmapLock = new Rwsem('mmap_lock', 'mmap_lock');
+  readonly #ram: Ram;
+  /** Ascending, for binary search; mappings are only ever added above. */
+  readonly #vmas: Vma[] = [];
+  #nextPage = FIRST_USER_PAGE;
+
+  constructor(ram: Ram) {
+    this.#ram = ram;
+  }
+
+  /** mmap(2) of anonymous memory: where it begins. EINVAL for no length, ENOMEM for too much. */
+  mapAnonymous(name: string, length: U64): UserAddr | Errno {
+    const backing = this.#ram.allocate(name, length);
+    if (!(backing instanceof Backing)) return backing;
+    const startPage = this.#nextPage;
+    // Nothing is mapped next to it: leave a hole.
+    const end = startPage + backing.pages + 1;
+    if (end > USER_PAGES) return 'ENOMEM';
+    this.#nextPage = Math.ceil(end / ALIGN_PAGES) * ALIGN_PAGES;
+    this.#vmas.push({ startPage, backing });
+    return u64(startPage, 0);
+  }
+
+  /** find_vma(): the mapping that covers a page of the process. */
+  find(page: number): Vma | undefined {
+    let low = 0;
+    let high = this.#vmas.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#vmas[middle] as Vma).startPage <= page) low = middle + 1;
+      else high = middle;
+    }
+    const vma = this.#vmas[low - 1];
+    return vma !== undefined && page < vma.startPage + vma.backing.pages ? vma : undefined;
+  }
+}
+
+/** What one allocation may have at the most, in bytes. */
+const LARGEST = 2 ** 30;
+
+/** The machine's RAM: hands out pages, and tells what lies at an address. */
+export class Ram {
+  readonly #backings: Backing[] = [];
+  readonly #firstPfn: Pfn;
+  readonly #endPfn: Pfn;
+  #nextPfn: Pfn;
+
+  constructor(first: PhysAddr, end: PhysAddr) {
+    this.#firstPfn = first / PAGE_SIZE;
+    this.#endPfn = end / PAGE_SIZE;
+    this.#nextPfn = this.#firstPfn;
+  }
+
+  /** Pages for `length` bytes. EINVAL for none, ENOMEM for more than LARGEST. */
+  allocate(name: string, length: U64): Backing | Errno {
+    const pages = length.page + (length.byte > 0 ? 1 : 0);
+    if (pages === 0) return 'EINVAL';
+    if (pages > LARGEST / PAGE_SIZE || pages > this.#endPfn - this.#nextPfn) return 'ENOMEM';
+    const backing = new Backing(name, pages, this.#nextPfn);
+    this.#nextPfn += pages + 1;
+    this.#backings.push(backing);
+    return backing;
+  }
+
+  /** The backing that holds a page. */
+  at(pfn: Pfn): Backing | undefined {
+    return this.#backings.find((b) => b.firstPfn <= pfn && pfn < b.firstPfn + b.pages);
+  }
+
+  /** Unpin `count` neighbouring pages, whoever they back. */
+  unpin(pfn: Pfn, count: number): void {
+    for (let done = 0; done < count; ) {
+      const backing = this.at(pfn + done);
+      if (backing === undefined) throw new Splat('refcount', 'unpin of a page that is no RAM');
+      const first = pfn + done - backing.firstPfn;
+      const here = Math.min(count - done, backing.pages - first);
+      backing.unpin(first, here);
+      done += here;
+    }
+  }
+
+  get backings(): readonly Backing[] {
+    return this.#backings;
+  }
+}
+
+/** A memfd: pages, and the exact size that a mapping of it must keep within. */
+export class Memfd {
+  readonly backing: Backing;
+  readonly size: U64;
+
+  constructor(backing: Backing, size: U64) {
+    this.backing = backing;
+    this.size = size;
+  }
+}
+
+/** Byte `offset` of the page `pfn`. */
+export const physOf = (pfn: Pfn, offset: number): PhysAddr => pfn * PAGE_SIZE + offset;

@@ -1,0 +1,106 @@
+import { type HeldLock, type LockClass, lockClassId } from './lockdep.ts';
+import { unhold } from './mutex.ts';
+import { Splat } from './splat.ts';
+import { current, type Task, type WaitPoint } from './thread.ts';
+
+/** One way into a reader/writer semaphore: what a thread yields. */
+class Side implements WaitPoint, HeldLock {
+  readonly name: string;
+  readonly classId: number;
+  readonly #ready: () => boolean;
+  readonly #entered: (task: Task) => void;
+  readonly blockedBy: () => string;
+
+  constructor(name: string, classId: number, sem: Pick<Side, 'ready' | 'enter' | 'blockedBy'>) {
+    this.name = name;
+    this.classId = classId;
+    this.#ready = sem.ready;
+    this.#entered = sem.enter;
+    this.blockedBy = sem.blockedBy;
+  }
+
+  ready(): boolean {
+    return this.#ready();
+  }
+
+  enter(task: Task): void {
+    task.kernel.lockdep.acquire(task.held, this);
+    task.held.push(this);
+    this.#entered(task);
+  }
+}
+
+/** A reader/writer semaphore: `yield sem.read`, or `yield sem.write`; release the same side in `finally`. */
+export class Rwsem {
+  readonly name: string;
+  readonly read: WaitPoint & HeldLock;
+  readonly write: WaitPoint & HeldLock;
+  readonly #readers: Task[] = [];
+  #writer: Task | undefined;
+
+  constructor(name: string, lockClass: LockClass) {
+    this.name = name;
+    const blockedBy = (): string =>
+      this.#writer ? `its writer ${this.#writer.name}` : `its readers ${this.#readers.map((t) => t.name).join(', ')}`;
+    this.read = new Side(`${name}(R)`, lockClassId(lockClass), {
+      ready: () => this.#writer === undefined,
+      enter: (task) => {
+        this.#readers.push(task);
+      },
+      blockedBy,
+    });
+    this.write = new Side(`${name}(W)`, lockClassId(lockClass), {
+      ready: () => this.#writer === undefined && this.#readers.length === 0,
+      enter: (task) => {
+        this.#writer = task;
+      },
+      blockedBy,
+    });
+  }
+
+  /** down_write_trylock(): no order is checked, because nobody waits. */
+  tryWrite(): boolean {
+    if (!this.write.ready()) return false;
+    const task = current();
+    task.held.push(this.write);
+    this.#writer = task;
+    return true;
+  }
+
+  releaseRead(): void {
+    const task = current();
+    const at = this.#readers.indexOf(task);
+    if (at < 0) throw new Splat('lockdep', `${this.name}(R) released by a stranger`);
+    this.#readers.splice(at, 1);
+    unhold(task, this.read);
+  }
+
+  releaseWrite(): void {
+    const task = current();
+    if (this.#writer !== task) throw new Splat('lockdep', `${this.name}(W) released by a stranger`);
+    this.#writer = undefined;
+    unhold(task, this.write);
+  }
+
+  heldForWrite(task: Task): boolean {
+    return this.#writer === task;
+  }
+
+  heldBy(task: Task): boolean {
+    return this.#writer === task || this.#readers.includes(task);
+  }
+
+  get locked(): boolean {
+    return this.#writer !== undefined || this.#readers.length > 0;
+  }
+}
+
+/** lockdep_assert_held(), for reading or for writing. Fails with a lockdep Splat. */
+export function assertHeldAny(sem: Rwsem): void {
+  if (!sem.heldBy(current())) throw new Splat('lockdep', `${sem.name} must be held here`);
+}
+
+/** lockdep_assert_held_write(). Fails with a lockdep Splat. */
+export function assertHeldWrite(sem: Rwsem): void {
+  if (!sem.heldForWrite(current())) throw new Splat('lockdep', `${sem.name} must be held for writing here`);
+}

@@ -1,0 +1,31 @@
+/** A splat is what a debug kernel prints before it gives up: a bug in the implementation, never an answer. */
+
+export type SplatKind =
+  | 'WARN'
+  | 'lockdep'
+  | 'deadlock'
+  | 'refcount'
+  | 'use after free'
+  | 'double unmap'
+  | 'map over a mapping'
+  | 'leak';
+
+export class Splat extends Error {
+  readonly kind: SplatKind;
+
+  constructor(kind: SplatKind, what: string) {
+    super(`${kind}: ${what}`);
+    this.name = 'Splat';
+    this.kind = kind;
+  }
+}
+
+/** WARN_ON(): what must never be so. Fails with a Splat. */
+export function warnOn(condition: boolean, what: string): void {
+  if (condition) throw new Splat('WARN', what);
+}
+
+/** The default of a `switch` over a closed union. */
+export function unreachable(value: never): never {
+  throw new Splat('WARN', `unreachable: ${String(value)}`);
+}

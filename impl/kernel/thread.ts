@@ -1,0 +1,109 @@
+/**
+ * Kernel threads. An operation that may wait is a generator; it yields what it wants and resumes having it. `drain`
+ * runs
+ * one to its end with nobody else on the machine; `explore/` runs several and chooses who goes next. A task is a thread
+ * with what the kernel knows of it: the locks it holds and the work it owes before it returns to user space.
+ */
+import { FaultPoints } from './fail-nth.ts';
+import type { Live } from './live.ts';
+import { type HeldLock, Lockdep } from './lockdep.ts';
+import { Splat } from './splat.ts';
+
+/** Where a kernel thread may stop: a lock it wants, a completion it awaits. */
+export interface WaitPoint {
+  readonly name: string;
+  ready(): boolean;
+  enter(task: Task): void;
+  /** Who is in the way, for a deadlock's report. */
+  blockedBy?(): string;
+}
+
+export type Thread<T = void> = Generator<WaitPoint, T, void>;
+
+/** What all threads of one machine share. */
+export class Kernel {
+  readonly lockdep = new Lockdep();
+  readonly faults = new FaultPoints();
+  /** Ghost: what lives; see live.ts. */
+  readonly live = new Set<Live>();
+}
+
+/** A thread of control in the kernel: one system call of one caller. */
+export class Task {
+  readonly name: string;
+  readonly kernel: Kernel;
+  /** Locks held, in the order in which they were taken. */
+  readonly held: HeldLock[] = [];
+  /** Deferred work (the last fput of a file), run when the system call returns. */
+  readonly work: (() => Thread)[] = [];
+
+  constructor(name: string, kernel: Kernel) {
+    this.name = name;
+    this.kernel = kernel;
+  }
+}
+
+let onCpu: Task | undefined;
+
+/** The task on the CPU, as the kernel's `current`. */
+export function current(): Task {
+  if (onCpu === undefined) throw new Splat('WARN', 'kernel code outside of a task');
+  return onCpu;
+}
+
+/** The same where there may be none. */
+export const running = (): Task | undefined => onCpu;
+
+/** Put `task` on the CPU, and give back whoever was there; drivers only. */
+export function switchTo(task: Task | undefined): Task | undefined {
+  const before = onCpu;
+  onCpu = task;
+  return before;
+}
+
+/** Whether this allocation, pin or copy is the one that a fault injector has chosen to fail. */
+export const shouldFail = (site: string): boolean => current().kernel.faults.hit(site);
+
+/** A system call: the operation, then the work that it deferred. */
+export function* syscall<T>(task: Task, operation: Thread<T>): Thread<T> {
+  const answer = yield* operation;
+  for (let work = task.work.shift(); work !== undefined; work = task.work.shift()) yield* work();
+  return answer;
+}
+
+/** Run one thread to its end with nobody else on the machine. Fails with a Splat when it would wait for ever. */
+export function drain<T>(task: Task, thread: Thread<T>): T {
+  const before = switchTo(task);
+  try {
+    let at = thread.next();
+    while (at.done !== true) {
+      const wanted = at.value;
+      if (!wanted.ready()) throw deadlock(task, wanted);
+      wanted.enter(task);
+      at = thread.next();
+    }
+    assertIdle(task);
+    return at.value;
+  } finally {
+    switchTo(before);
+  }
+}
+
+export const deadlock = (task: Task, wanted: WaitPoint): Splat => new Splat('deadlock', waitsFor(task, wanted));
+
+/** Who waits for what, and who is in the way. */
+export function waitsFor(task: Task, wanted: WaitPoint): string {
+  const who = wanted.blockedBy?.() ?? 'something that nobody is left to do';
+  return `${task.name} waits for ${wanted.name}, blocked by ${who}`;
+}
+
+/** At its end a task holds nothing and owes nothing. */
+export function assertIdle(task: Task): void {
+  if (task.held.length > 0) {
+    throw new Splat('lockdep', `${task.name} ends holding ${task.held.map((lock) => lock.name).join(', ')}`);
+  }
+  if (task.work.length > 0) throw new Splat('leak', `${task.name} ends with deferred work undone`);
+}
+
+/** Yielded before a lockless access to state that other threads may change. */
+export const preempt: WaitPoint = { name: 'preempt', ready: () => true, enter: () => {} };
