@@ -1,0 +1,155 @@
+/**
+ * A domain: one I/O address space as the hardware walks it. Every call that reaches it is logged with what it really
+ * did; a call that no correct caller makes is a splat.
+ */
+import type { Errno } from '../kernel/errno.ts';
+import { Splat } from '../kernel/splat.ts';
+import { shouldFail } from '../kernel/thread.ts';
+import { atMost, hex, type Iova, PAGE_SIZE, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
+import { PageTable } from './page-table.ts';
+import { IOMMU_READ, IOMMU_WRITE } from './prot.ts';
+
+/** One call to a domain. Lengths in bytes; an unmap's `length` is what was really cleared. */
+export type DomainCall =
+  | { readonly op: 'map'; domain: Domain; iova: Iova; phys: PhysAddr; length: number; prot: number }
+  | { readonly op: 'unmap'; domain: Domain; iova: Iova; length: number; asked: number };
+
+/** What all domains of one IOMMU share: the formats of its page tables, and the log of the calls. */
+export class Iommu {
+  /** Page sizes in bytes, ascending, the lowest of at most PAGE_SIZE. */
+  readonly pageSizes: readonly number[];
+  /** What a domain translates: [first, last], below 2^57. */
+  readonly apertureFirst: Iova;
+  readonly apertureLast: Iova;
+  /** Calls since somebody emptied it. */
+  readonly calls: DomainCall[] = [];
+  /** The domains that exist. */
+  readonly domains = new Set<Domain>();
+
+  constructor(pageSizes: readonly number[], apertureFirst: Iova, apertureLast: Iova) {
+    this.pageSizes = pageSizes;
+    this.apertureFirst = apertureFirst;
+    this.apertureLast = apertureLast;
+  }
+}
+
+/** A stretch that a domain translates, its neighbours merged. Lengths in bytes. */
+export interface Stretch {
+  iova: Iova;
+  phys: PhysAddr;
+  length: number;
+  prot: number;
+}
+
+export class Domain {
+  readonly iommu: Iommu;
+  /** For messages and observers: the IOAS or HWPT by which a user knows it. */
+  readonly name: string;
+  readonly granule: number;
+  readonly #table: PageTable;
+
+  constructor(iommu: Iommu, name: string) {
+    this.iommu = iommu;
+    this.name = name;
+    iommu.domains.add(this);
+    this.granule = iommu.pageSizes[0] as number;
+    this.#table = new PageTable(
+      this.#granules(iommu.apertureLast) + 1,
+      iommu.pageSizes.map((size) => size / this.granule),
+    );
+  }
+
+  get empty(): boolean {
+    return this.#table.empty;
+  }
+
+  /** iommu_domain_free(): whoever mapped has unmapped. */
+  destroy(): void {
+    if (!this.empty) throw new Splat('leak', `domain ${this.name} is destroyed with mappings`);
+    this.#table.destroy();
+    this.iommu.domains.delete(this);
+  }
+
+  /**
+   * iommu_map(): make [iova, iova + length) reach `phys` on. A failed call leaves nothing of itself behind.
+   * Units: length in bytes
+   * Fails: EINVAL when an argument is no multiple of the smallest page or nothing is permitted, ENOMEM
+   */
+  map(iova: Iova, phys: PhysAddr, length: number, prot: number): Errno | undefined {
+    if (((iova.byte | phys | length) & (this.granule - 1)) !== 0) return 'EINVAL';
+    if ((prot & (IOMMU_READ | IOMMU_WRITE)) === 0) throw new Splat('WARN', 'a mapping that permits nothing');
+    if (shouldFail('iommu_map')) return 'ENOMEM';
+    const failed = this.#table.map(this.#granules(iova), phys / this.granule, length / this.granule, prot);
+    if (failed === undefined) this.iommu.calls.push({ op: 'map', domain: this, iova, phys, length, prot });
+    return failed;
+  }
+
+  /**
+   * iommu_unmap(): when it returns, no device translates [iova, iova + length) any more. It cannot fail; clearing
+   * another length than asked is the caller's bug.
+   */
+  unmap(iova: Iova, length: number): void {
+    const cleared = this.#table.unmap(this.#granules(iova), length / this.granule) * this.granule;
+    this.iommu.calls.push({ op: 'unmap', domain: this, iova, length: cleared, asked: length });
+    if (cleared !== length) {
+      const where = `domain ${this.name}, [${hex(iova)}, length ${hex(length)})`;
+      throw new Splat('double unmap', `${where}: only ${hex(cleared)} bytes from the start were mapped`);
+    }
+  }
+
+  /** Whether the hardware translates this address at all. */
+  inAperture(iova: Iova): boolean {
+    return atMost(this.iommu.apertureFirst, iova) && atMost(iova, this.iommu.apertureLast);
+  }
+
+  /** iommu_iova_to_phys(): undefined where nothing is mapped. */
+  translate(iova: Iova): PhysAddr | undefined {
+    const entry = this.#table.lookup(this.#granules(iova));
+    if (entry === 0) return undefined;
+    return Math.floor(entry / 64) * this.granule + (iova.byte & (this.granule - 1));
+  }
+
+  /** Protection of the page at `iova`; 0 where nothing is mapped. */
+  protection(iova: Iova): number {
+    const entry = this.#table.lookup(this.#granules(iova));
+    return entry - Math.floor(entry / 64) * 64;
+  }
+
+  /** What the hardware finds in the aperture's [first, last], ascending, neighbours merged. */
+  stretches(first: Iova, last: Iova): Stretch[] {
+    const found: Stretch[] = [];
+    let end = -1;
+    let target = -1;
+    let open: Stretch | undefined;
+    this.#table.walk(this.#granules(first), this.#granules(last), (granule, to, granules, prot) => {
+      if (open !== undefined && granule === end && to === target && prot === open.prot) {
+        open.length += granules * this.granule;
+      } else {
+        open = { iova: this.#iova(granule), phys: to * this.granule, length: granules * this.granule, prot };
+        found.push(open);
+      }
+      end = granule + granules;
+      target = to + granules;
+    });
+    return found;
+  }
+
+  /** The leaves in [first, last], each as the hardware holds it: bytes of IOVA, and bytes of length. */
+  leaves(first: Iova, last: Iova): { iova: Iova; phys: PhysAddr; length: number }[] {
+    const found: { iova: Iova; phys: PhysAddr; length: number }[] = [];
+    this.#table.walk(this.#granules(first), this.#granules(last), (granule, to, granules) => {
+      found.push({ iova: this.#iova(granule), phys: to * this.granule, length: granules * this.granule });
+    });
+    return found;
+  }
+
+  #granules(iova: U64): number {
+    return iova.page * (PAGE_SIZE / this.granule) + Math.floor(iova.byte / this.granule);
+  }
+
+  #iova(granule: number): Iova {
+    const perPage = PAGE_SIZE / this.granule;
+    const page = Math.floor(granule / perPage);
+    return u64(page, (granule - page * perPage) * this.granule);
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * A multi-level page table: 512 entries a table, leaves at every level whose page size the hardware knows. Addresses
+ * are
+ * counted in granules (the smallest page), as plain numbers: this is the hot path. Nothing shadows it; what a device
+ * can
+ * reach is what a walk of these tables finds.
+ *
+ * An entry is 0 when empty, else `granule * 64 + protection`. `x & 511` of a whole number below 2^53 is exact, because
+ * the conversion to 32 bits keeps the low bits; nothing else here is masked.
+ */
+import { Splat } from '../kernel/splat.ts';
+import { shouldFail } from '../kernel/thread.ts';
+
+const ENTRIES = 512;
+const PROT_BITS = 64;
+
+class Table {
+  readonly entries = new Float64Array(ENTRIES);
+  readonly children: (Table | undefined)[] | undefined;
+  /** Entries and children in use; an empty table is given back. */
+  used = 0;
+
+  constructor(level: number) {
+    this.children = level === 0 ? undefined : new Array<Table | undefined>(ENTRIES).fill(undefined);
+  }
+}
+
+/** Free tables, all entries zero: by whether they have children. */
+const freeTables: [leaf: Table[], inner: Table[]] = [[], []];
+
+/** What one leaf says: granule and protection of the byte asked for, and where the leaf ends. */
+export type Visit = (granule: number, target: number, granules: number, prot: number) => void;
+
+export class PageTable {
+  /** Granules that one entry of each level covers. */
+  readonly #span: readonly number[];
+  readonly #leafLevels: readonly number[];
+  readonly #root: Table;
+  readonly #top: number;
+
+  /** `granules` is how many the table must cover; `leafGranules` are the page sizes in granules, ascending. */
+  constructor(granules: number, leafGranules: readonly number[]) {
+    const span = [1];
+    while ((span.at(-1) as number) * ENTRIES < granules) span.push((span.at(-1) as number) * ENTRIES);
+    this.#span = span;
+    this.#top = span.length - 1;
+    this.#leafLevels = span.flatMap((size, level) => (leafGranules.includes(size) ? [level] : [])).reverse();
+    this.#root = freeTables[this.#top === 0 ? 0 : 1].pop() ?? new Table(this.#top);
+  }
+
+  /**
+   * Map [granule, granule + count) to `target`, largest leaves first. ENOMEM leaves nothing of this call behind.
+   * Fails with a Splat over an existing entry.
+   */
+  map(granule: number, target: number, count: number, prot: number): 'ENOMEM' | undefined {
+    let done = 0;
+    while (done < count) {
+      const mapped = this.#mapRun(granule + done, target + done, count - done, prot);
+      if (mapped === 0) {
+        if (done > 0) this.unmap(granule, done);
+        return 'ENOMEM';
+      }
+      done += mapped;
+    }
+    return undefined;
+  }
+
+  /** Fill one table from `granule` on with leaves of the largest size that fits; how many granules, 0 for ENOMEM. */
+  #mapRun(granule: number, target: number, count: number, prot: number): number {
+    const level = this.#leafLevel(granule, target, count);
+    const table = this.#descend(granule, level);
+    if (table === undefined) return 0;
+    const size = this.#span[level] as number;
+    const first = this.#index(granule, level);
+    const leaves = Math.min(Math.floor(count / size), ENTRIES - first);
+    for (let i = 0; i < leaves; i++) {
+      const at = first + i;
+      if (table.entries[at] !== 0 || table.children?.[at] !== undefined) {
+        throw new Splat('map over a mapping', `granule 0x${(granule + i * size).toString(16)} is mapped already`);
+      }
+      table.entries[at] = (target + i * size) * PROT_BITS + prot;
+    }
+    table.used += leaves;
+    return leaves * size;
+  }
+
+  #leafLevel(granule: number, target: number, count: number): number {
+    for (const level of this.#leafLevels) {
+      const size = this.#span[level] as number;
+      if (size <= count && isMultiple(granule, size) && isMultiple(target, size)) return level;
+    }
+    return 0;
+  }
+
+  #descend(granule: number, level: number): Table | undefined {
+    let table = this.#root;
+    for (let at = this.#top; at > level; at--) {
+      const index = this.#index(granule, at);
+      if (table.entries[index] !== 0) throw new Splat('map over a mapping', 'a larger page lies there already');
+      const children = table.children as (Table | undefined)[];
+      let child = children[index];
+      if (child === undefined) {
+        if (shouldFail('iommu_alloc_pages')) return this.#prune(granule, at);
+        child = freeTables[at === 1 ? 0 : 1].pop() ?? new Table(at - 1);
+        children[index] = child;
+        table.used++;
+      }
+      table = child;
+    }
+    return table;
+  }
+
+  /** Give back the empty tables above a failed allocation at `level`. */
+  #prune(granule: number, level: number): undefined {
+    if (level < this.#top) this.#clear(this.#root, this.#top, granule, 0);
+    return undefined;
+  }
+
+  /** Clear [granule, granule + count); how many granules were cleared before something was not mapped. */
+  unmap(granule: number, count: number): number {
+    return this.#clear(this.#root, this.#top, granule, count);
+  }
+
+  #clear(table: Table, level: number, granule: number, count: number): number {
+    const size = this.#span[level] as number;
+    let done = 0;
+    do {
+      const index = this.#index(granule + done, level);
+      const child = table.children?.[index];
+      let cleared: number;
+      if (child !== undefined) {
+        const inside = size - (granule + done - Math.floor((granule + done) / size) * size);
+        cleared = this.#clear(child, level - 1, granule + done, Math.min(count - done, inside));
+        if (child.used === 0) this.#free(table, index, child, level);
+        if (cleared < Math.min(count - done, inside)) return done + cleared;
+      } else {
+        if (table.entries[index] === 0 || count === 0) return done;
+        if (count - done < size || !isMultiple(granule + done, size)) return done; // cuts a large page
+        table.entries[index] = 0;
+        table.used--;
+        cleared = size;
+      }
+      done += cleared;
+    } while (done < count && this.#index(granule + done, level) !== 0);
+    return done;
+  }
+
+  #free(table: Table, index: number, child: Table, level: number): void {
+    (table.children as (Table | undefined)[])[index] = undefined;
+    table.used--;
+    freeTables[level === 1 ? 0 : 1].push(child);
+  }
+
+  /** Where `granule` leads: `target * 64 + protection`, or 0. */
+  lookup(granule: number): number {
+    let table = this.#root;
+    for (let level = this.#top; ; level--) {
+      const index = this.#index(granule, level);
+      const entry = table.entries[index] as number;
+      if (entry !== 0) {
+        const size = this.#span[level] as number;
+        return entry + (granule - Math.floor(granule / size) * size) * PROT_BITS;
+      }
+      const child = table.children?.[index];
+      if (child === undefined) return 0;
+      table = child;
+    }
+  }
+
+  /** Visit every leaf that meets [first, last], clipped to it, ascending. */
+  walk(first: number, last: number, visit: Visit): void {
+    this.#walk(this.#root, this.#top, 0, first, last, visit);
+  }
+
+  #walk(table: Table, level: number, base: number, first: number, last: number, visit: Visit): void {
+    if (table.used === 0) return;
+    const size = this.#span[level] as number;
+    const from = first <= base ? 0 : Math.floor((first - base) / size);
+    const to = Math.min(ENTRIES - 1, Math.floor((last - base) / size));
+    for (let index = from; index <= to; index++) {
+      const entry = table.entries[index] as number;
+      const at = base + index * size;
+      if (entry !== 0) {
+        const start = Math.max(at, first);
+        const target = Math.floor(entry / PROT_BITS);
+        visit(start, target + (start - at), Math.min(at + size - 1, last) - start + 1, entry - target * PROT_BITS);
+      } else {
+        const child = table.children?.[index];
+        if (child !== undefined) this.#walk(child, level - 1, at, first, last, visit);
+      }
+    }
+  }
+
+  /** Give back the root; the table is empty, and nobody walks it any more. */
+  destroy(): void {
+    freeTables[this.#top === 0 ? 0 : 1].push(this.#root);
+  }
+
+  get empty(): boolean {
+    return this.#root.used === 0;
+  }
+
+  #index(granule: number, level: number): number {
+    return (granule / (this.#span[level] as number)) & (ENTRIES - 1);
+  }
+}
+
+const isMultiple = (value: number, size: number): boolean => Math.floor(value / size) * size === value;

@@ -1,0 +1,70 @@
+/**
+ * An area: one interval of IOVA, and the slice of a pages object that it shows, at byte granularity.
+ *
+ * Source: drivers/iommu/iommufd/io_pagetable.h, struct iopt_area
+ */
+import type { Domain } from '../iommu/domain.ts';
+import { IntervalNode } from '../kernel/interval-tree.ts';
+import {
+  add,
+  type Bytes,
+  type Iova,
+  lengthOf,
+  PAGE_SIZE,
+  type PageIndex,
+  sub,
+  type U64,
+  u64,
+} from '../kernel/units.ts';
+import type { IoPagetable } from './io-pagetable.ts';
+import type { Pages } from './pages.ts';
+
+export class Area {
+  readonly iopt: IoPagetable;
+  readonly iova: Iova;
+  readonly last: Iova;
+  readonly length: Bytes;
+  /** READ and WRITE as asked for; CACHE or MMIO comes with the kind of the pages. */
+  readonly prot: number;
+  /** The slice: it begins `pageOffset` bytes into page `index` of the pages object. */
+  readonly index: PageIndex;
+  readonly pageOffset: number;
+  readonly lastIndex: PageIndex;
+  /** Undefined in set-up and in teardown. Published under iova_rwsem W. */
+  pages: Pages | undefined;
+  /** The domain from which the pages' numbers can be read back. Protected by pages->mutex. */
+  storage: Domain | undefined;
+  /** Membership of `iopt.areas`. */
+  readonly node: IntervalNode<Area>;
+  /** Membership of `pages.domainsItree`, by page index; while `storage` is set. */
+  pagesNode: IntervalNode<Area> | undefined;
+
+  constructor(iopt: IoPagetable, iova: Iova, last: Iova, prot: number, slice: U64) {
+    this.iopt = iopt;
+    this.iova = iova;
+    this.last = last;
+    this.length = lengthOf(iova, last);
+    this.prot = prot;
+    this.index = slice.page;
+    this.pageOffset = slice.byte;
+    this.lastIndex = add(slice, sub(last, iova)).page;
+    this.node = new IntervalNode(iova, last, this);
+  }
+
+  /** iopt_area_start_byte(): where `iova` falls, in bytes from the start of the pages object. */
+  startByte(iova: Iova): U64 {
+    return add(sub(iova, this.iova), u64(this.index, this.pageOffset));
+  }
+
+  /** iopt_area_index_to_iova(): the first byte of the area that page `index` backs. */
+  iovaOfIndex(index: PageIndex): Iova {
+    if (index === this.index) return this.iova;
+    return sub(add(this.iova, u64(index - this.index, 0)), u64(0, this.pageOffset));
+  }
+
+  /** iopt_area_index_to_iova_last() */
+  iovaLastOfIndex(index: PageIndex): Iova {
+    if (index === this.lastIndex) return this.last;
+    return add(this.iovaOfIndex(index), u64(0, PAGE_SIZE - 1 - (index === this.index ? this.pageOffset : 0)));
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * What ties a device to a HWPT: its reservations in the IOAS, and the hardware of its group.
+ *
+ * Source: drivers/iommu/iommufd/device.c, iommufd_hw_pagetable_attach(), iommufd_group_do_replace_reserved_iova()
+ */
+import type { Domain } from '../iommu/domain.ts';
+import type { IommuGroup } from '../iommu/group.ts';
+import type { Errno } from '../kernel/errno.ts';
+import { assertHeld } from '../kernel/mutex.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import type { IommufdDevice } from './device.ts';
+import type { IommufdGroup } from './group.ts';
+import type { Hwpt } from './hw-pagetable.ts';
+import type { IoPagetable } from './io-pagetable.ts';
+import type { Ioas } from './ioas.ts';
+
+/**
+ * iommufd_hw_pagetable_attach(): reserve what the device reserves, and, for the first device of the group, point the
+ * hardware at the domain.
+ * Locks: takes igroup.lock, iova_rwsem W and the group's mutex
+ * Fails: EINVAL when the group is attached elsewhere, EADDRINUSE, ENOMEM
+ */
+export function* attachHwpt(hwpt: Hwpt, idev: IommufdDevice): Thread<Errno | undefined> {
+  const { igroup } = idev;
+  yield igroup.lock;
+  try {
+    if (igroup.hwpt !== undefined && igroup.hwpt !== hwpt) return 'EINVAL';
+    if (igroup.attached.has(idev)) return 'EBUSY';
+    const { iopt } = hwpt.ioas;
+    const reserved = yield* reserveRegions(iopt, idev);
+    if (reserved !== undefined) return reserved;
+    if (igroup.hwpt === undefined) {
+      if (shouldFail('iommu_attach_group')) {
+        yield* unreserveRegions(iopt, idev);
+        return 'ENOMEM';
+      }
+      yield* setDomain(igroup.group, hwpt.domain);
+      igroup.hwpt = hwpt;
+    }
+    igroup.attached.add(idev);
+    hwpt.users++;
+    idev.users++;
+    return undefined;
+  } finally {
+    igroup.lock.release();
+  }
+}
+
+/** iommufd_hw_pagetable_detach(): the reverse; gives the HWPT that the device was attached to. */
+export function* detachHwpt(idev: IommufdDevice): Thread<Hwpt | undefined> {
+  const { igroup } = idev;
+  yield igroup.lock;
+  try {
+    const { hwpt } = igroup;
+    if (hwpt === undefined || !igroup.attached.delete(idev)) return undefined;
+    if (igroup.attached.size === 0) {
+      yield* setDomain(igroup.group, undefined);
+      igroup.hwpt = undefined;
+    }
+    yield* unreserveRegions(hwpt.ioas.iopt, idev);
+    idev.users--;
+    return hwpt;
+  } finally {
+    igroup.lock.release();
+  }
+}
+
+/** Undo attachHwpt() to a table that has never been filled; its caller destroys the table. */
+export function* unattachHwpt(idev: IommufdDevice): Thread {
+  const hwpt = yield* detachHwpt(idev);
+  if (hwpt !== undefined) hwpt.ctx.put(hwpt);
+}
+
+/** What the group's devices reserve, in the new IOAS instead of the old. Locks: igroup.lock; takes iova_rwsem W */
+export function* moveReservations(igroup: IommufdGroup, from: Ioas, to: Ioas): Thread<Errno | undefined> {
+  assertHeld(igroup.lock);
+  if (from === to) return undefined;
+  const done: IommufdDevice[] = [];
+  for (const device of igroup.attached) {
+    const failed = yield* reserveRegions(to.iopt, device);
+    if (failed !== undefined) {
+      for (const undone of done) yield* unreserveRegions(to.iopt, undone);
+      return failed;
+    }
+    done.push(device);
+  }
+  for (const device of done) yield* unreserveRegions(from.iopt, device);
+  return undefined;
+}
+
+/** iopt_table_enforce_dev_resv_regions(): all of the device's, or none. Locks: takes iova_rwsem W */
+function* reserveRegions(iopt: IoPagetable, idev: IommufdDevice): Thread<Errno | undefined> {
+  yield iopt.iovaRwsem.write;
+  try {
+    for (const { start, last } of idev.dev.reserved) {
+      const failed = iopt.reserve(start, last, idev);
+      if (failed !== undefined) {
+        iopt.unreserve(idev);
+        return failed;
+      }
+    }
+    return undefined;
+  } finally {
+    iopt.iovaRwsem.releaseWrite();
+  }
+}
+
+function* unreserveRegions(iopt: IoPagetable, idev: IommufdDevice): Thread {
+  yield iopt.iovaRwsem.write;
+  iopt.unreserve(idev);
+  iopt.iovaRwsem.releaseWrite();
+}
+
+/** Point the hardware of the whole group at a domain, or at nothing. Locks: takes the group's mutex */
+export function* setDomain(group: IommuGroup, domain: Domain | undefined): Thread {
+  yield group.mutex;
+  group.domain = domain;
+  group.mutex.release();
+}

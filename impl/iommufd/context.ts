@@ -1,0 +1,114 @@
+/**
+ * An iommufd context: the file behind /dev/iommu, and the objects that live in it by number. Every object carries a
+ * count of its users; the table's own makes one.
+ *
+ * Source: drivers/iommu/iommufd/main.c
+ */
+
+import type { Iommu } from '../iommu/domain.ts';
+import type { IommuGroup } from '../iommu/group.ts';
+import type { Errno } from '../kernel/errno.ts';
+import type { Features } from '../kernel/features.ts';
+import { File } from '../kernel/file.ts';
+import { Splat, warnOn } from '../kernel/splat.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import type { IommufdGroup } from './group.ts';
+
+export type ObjectKind = 'ioas' | 'hwpt' | 'device';
+
+/** What an object of a context has, whatever its kind. */
+export abstract class IommufdObject {
+  abstract readonly kind: ObjectKind;
+  readonly ctx: IommufdCtx;
+  /** Number in the table; 0 is nobody's. */
+  id = 0;
+  /** 1 for the table, and 1 for each that uses it. */
+  users = 1;
+
+  constructor(ctx: IommufdCtx) {
+    this.ctx = ctx;
+  }
+
+  /** Undo what the object holds; it is out of the table already. */
+  abstract destroy(): Thread;
+}
+
+export class IommufdCtx {
+  readonly file: File;
+  readonly iommu: Iommu;
+  readonly features: Features;
+  /** By number; ids are the lowest free from 1 on. */
+  readonly #objects: (IommufdObject | undefined)[] = [];
+  /** The groups of the bound devices. */
+  readonly groups = new Map<IommuGroup, IommufdGroup>();
+
+  constructor(name: string, iommu: Iommu, features: Features) {
+    this.iommu = iommu;
+    this.features = features;
+    this.file = new File(name, this, () => this.#release());
+  }
+
+  /** iommufd_object_alloc() and _finalize(): give the object a number, and so make it visible. ENOMEM. */
+  add(object: IommufdObject): Errno | undefined {
+    if (shouldFail('iommufd_object_alloc')) return 'ENOMEM';
+    let id = 1;
+    while (this.#objects[id] !== undefined) id++;
+    this.#objects[id] = object;
+    object.id = id;
+    return undefined;
+  }
+
+  /** iommufd_get_object(), of any kind: counts one user more. ENOENT. */
+  getAny(id: number): IommufdObject | 'ENOENT' {
+    const object = this.#objects[id];
+    if (object === undefined) return 'ENOENT';
+    object.users++;
+    return object;
+  }
+
+  /** iommufd_put_object() */
+  put(object: IommufdObject): void {
+    const own = this.has(object) ? 1 : 0;
+    if (object.users <= own) throw new Splat('refcount', `${object.kind} ${object.id}: put below the table's own`);
+    object.users--;
+  }
+
+  /** Take the object out of the table; the caller destroys it. */
+  remove(object: IommufdObject): void {
+    warnOn(this.#objects[object.id] !== object, `${object.kind} ${object.id} is not in its table`);
+    this.#objects[object.id] = undefined;
+    object.users--;
+  }
+
+  /** IOMMU_DESTROY. Fails: ENOENT, EBUSY while anything uses the object. Source: iommufd_destroy() */
+  *destroy(id: number): Thread<Errno | undefined> {
+    const object = this.#objects[id];
+    if (object === undefined) return 'ENOENT';
+    if (object.users !== 1) return 'EBUSY';
+    this.remove(object);
+    yield* object.destroy();
+    return undefined;
+  }
+
+  /** Whether the object is in the table, and so has a number. */
+  has(object: IommufdObject): boolean {
+    return this.#objects[object.id] === object;
+  }
+
+  get objects(): readonly IommufdObject[] {
+    return this.#objects.filter((object) => object !== undefined);
+  }
+
+  /** iommufd_fops_release(): nobody uses the file, so the objects hold each other at most; users go before used. */
+  *#release(): Thread {
+    for (let left = this.objects; left.length > 0; left = this.objects) {
+      const free = left.filter((object) => object.users === 1);
+      if (free.length === 0) throw new Splat('leak', `${left.length} objects of a closed iommufd use each other`);
+      for (const object of free) {
+        this.remove(object);
+        yield* object.destroy();
+      }
+    }
+    warnOn(this.groups.size > 0, 'a closed iommufd still has device groups');
+  }
+}

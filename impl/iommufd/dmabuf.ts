@@ -1,0 +1,184 @@
+/**
+ * What iommufd does as an importer: attach to a buffer, ask where it lies, follow which domains map it, and let go of
+ * all of it, at once and for good, when the exporter revokes.
+ *
+ * Source: drivers/iommu/iommufd/pages.c, iopt_map_dmabuf(), iopt_revoke_notify(), iopt_dmabuf_track_domain()
+ */
+import {
+  type Attachment,
+  detach,
+  dynamicAttach,
+  type ImporterDevice,
+  type ImporterOps,
+  pin,
+  unpin,
+} from '../dmabuf/attachment.ts';
+import type { DmaBuf } from '../dmabuf/dma-buf.ts';
+import type { Domain } from '../iommu/domain.ts';
+import { type Errno, isErrno } from '../kernel/errno.ts';
+import type { Ram } from '../kernel/mm.ts';
+import { assertHeld } from '../kernel/mutex.ts';
+import { warnOn } from '../kernel/splat.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { toNumber } from '../kernel/units.ts';
+import { vfioPciDmaBufIommufdMap } from '../vfio/pci-dmabuf.ts';
+import type { Area } from './area.ts';
+import { type DmabufSource, Pages } from './pages.ts';
+
+/** The misc device on whose behalf iommufd attaches; it does no DMA of its own. */
+const IOMMUFD: ImporterDevice = { name: 'iommufd' };
+
+const importerOps: ImporterOps = {
+  allowPeer2peer: true,
+  invalidateMappings: (attachment) => revokeNotify(attachment.importerPriv as Pages),
+};
+
+/** iopt_is_dmabuf() and phys.len == 0: nothing may be mapped from these pages any more. Locks: pages->mutex */
+export function isRevoked(pages: Pages): boolean {
+  const { source } = pages;
+  if (source.kind !== 'dmabuf') return false;
+  assertHeld(pages.mutex);
+  return source.phys.len === 0;
+}
+
+/**
+ * iopt_map_dmabuf(): attach, pin, and learn the one physical range. The caller keeps its buffer reference on failure;
+ * on success it belongs to the pages.
+ * Locks: takes dma_resv, twice. No iommufd lock may be held.
+ * Fails: whatever the exporter answers (ENODEV when revoked), EOPNOTSUPP for a foreign or split buffer, ENOMEM
+ */
+export function* mapDmabuf(
+  dmabuf: DmaBuf,
+  startPage: number,
+  npages: number,
+  writable: boolean,
+  ram: Ram,
+): Thread<Pages | Errno> {
+  if (shouldFail('iopt_alloc_pages')) return 'ENOMEM';
+  const source: Omit<DmabufSource, 'attachment'> & { attachment?: Attachment } = {
+    kind: 'dmabuf',
+    dmabuf,
+    phys: { paddr: 0, len: 0 },
+    startPage,
+    tracker: new Map(),
+  };
+  const pages = new Pages(source as DmabufSource, npages, writable, ram);
+  const attachment = yield* dynamicAttach(dmabuf, IOMMUFD, importerOps, pages);
+  if (isErrno(attachment)) {
+    pages.gone();
+    return attachment;
+  }
+  source.attachment = attachment;
+
+  const refused = yield* connect(attachment, source as DmabufSource);
+  if (refused === undefined) return pages;
+  yield* detach(attachment);
+  pages.mutex.destroy();
+  pages.gone();
+  return refused;
+}
+
+/** Pin, and ask where the memory lies. Locks: takes dma_resv */
+function* connect(attachment: Attachment, source: DmabufSource): Thread<Errno | undefined> {
+  const { resv } = attachment.dmabuf;
+  yield resv;
+  try {
+    const refused = pin(attachment);
+    if (refused !== undefined) return refused;
+    const phys = vfioPciDmaBufIommufdMap(attachment);
+    if (isErrno(phys)) {
+      unpin(attachment);
+      return phys;
+    }
+    source.phys.paddr = phys.paddr;
+    source.phys.len = phys.len;
+    return undefined;
+  } finally {
+    resv.release();
+  }
+}
+
+/**
+ * iopt_revoke_notify(): the exporter takes its memory back. Drops every translation that reaches it, before it returns.
+ * Locks: caller holds dma_resv; takes pages->mutex and nothing else. Allocates nothing, cannot fail.
+ */
+export function* revokeNotify(pages: Pages): Thread {
+  const source = pages.source as DmabufSource;
+  assertHeld(source.dmabuf.resv);
+  yield pages.mutex;
+  try {
+    // Also between attach and the interconnect, when nothing is mapped yet: then this is no revoke.
+    if (source.phys.len === 0) return;
+    for (const [area, domains] of source.tracker) {
+      for (const domain of domains) domain.unmap(area.iova, toNumber(area.length));
+    }
+    source.phys.len = 0;
+  } finally {
+    pages.mutex.release();
+  }
+}
+
+/** iopt_dmabuf_track_domain(): before the first map call of the pair. Locks: pages->mutex. Fails: ENOMEM */
+export function trackDomain(pages: Pages, area: Area, domain: Domain): Errno | undefined {
+  const { source } = pages;
+  if (source.kind !== 'dmabuf') return undefined;
+  assertHeld(pages.mutex);
+  if (shouldFail('iopt_dmabuf_track_domain')) return 'ENOMEM';
+  const domains = source.tracker.get(area);
+  if (domains === undefined) {
+    source.tracker.set(area, [domain]);
+  } else {
+    warnOn(domains.includes(domain), 'an area is tracked twice for one domain');
+    domains.push(domain);
+  }
+  return undefined;
+}
+
+/** iopt_dmabuf_track_all_domains(). Locks: pages->mutex. Fails: ENOMEM, and then tracks none */
+export function trackAllDomains(pages: Pages, area: Area, domains: readonly Domain[]): Errno | undefined {
+  for (const domain of domains) {
+    const failed = trackDomain(pages, area, domain);
+    if (failed !== undefined) {
+      untrackAllDomains(pages, area);
+      return failed;
+    }
+  }
+  return undefined;
+}
+
+/** iopt_dmabuf_untrack_domain(): after the last unmap call of the pair. Locks: pages->mutex */
+export function untrackDomain(pages: Pages, area: Area, domain: Domain): void {
+  const { source } = pages;
+  if (source.kind !== 'dmabuf') return;
+  assertHeld(pages.mutex);
+  const domains = source.tracker.get(area) ?? [];
+  const at = domains.indexOf(domain);
+  warnOn(at < 0, 'an area is untracked for a domain that was not tracked');
+  if (domains.length === 1) source.tracker.delete(area);
+  else domains.splice(at, 1);
+}
+
+/** iopt_dmabuf_untrack_all_domains(). Locks: pages->mutex */
+export function untrackAllDomains(pages: Pages, area: Area): void {
+  const { source } = pages;
+  if (source.kind !== 'dmabuf') return;
+  assertHeld(pages.mutex);
+  source.tracker.delete(area);
+}
+
+/**
+ * The end of a dma-buf's pages: unpin under dma_resv, detach, and only then give up the buffer. When detach has
+ * returned no callback runs or will run, so the caller may destroy the mutex that the callback takes.
+ */
+export function* releaseDmabuf(source: DmabufSource): Thread {
+  const { dmabuf, attachment } = source;
+  yield dmabuf.resv;
+  try {
+    unpin(attachment);
+  } finally {
+    dmabuf.resv.release();
+  }
+  yield* detach(attachment);
+  dmabuf.file.put();
+  warnOn(source.tracker.size > 0, 'dma-buf pages released with tracker entries');
+}

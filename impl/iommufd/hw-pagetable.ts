@@ -1,0 +1,137 @@
+/**
+ * A paging HWPT: a domain as an object of the context, on one IOAS. Either a user allocated it, or an attach made it
+ * and its last device takes it along.
+ *
+ * Source: drivers/iommu/iommufd/hw_pagetable.c
+ */
+import { Domain } from '../iommu/domain.ts';
+import { type Errno, isErrno } from '../kernel/errno.ts';
+import { assertHeld } from '../kernel/mutex.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { attachHwpt, unattachHwpt } from './attach.ts';
+import { type IommufdCtx, IommufdObject } from './context.ts';
+import type { IommufdDevice } from './device.ts';
+import { Ioas } from './ioas.ts';
+import { addDomain, removeDomain } from './table-domain.ts';
+
+export class Hwpt extends IommufdObject {
+  readonly kind = 'hwpt';
+  readonly ioas: Ioas;
+  readonly domain: Domain;
+  /** Made by an attach, and gone with its last device. */
+  readonly auto: boolean;
+  #inTable = false;
+
+  constructor(ioas: Ioas, name: string, auto: boolean) {
+    super(ioas.ctx);
+    this.ioas = ioas;
+    this.auto = auto;
+    this.domain = new Domain(ioas.ctx.iommu, name);
+    ioas.users++;
+  }
+
+  /** Fill the domain with the areas of the IOAS. Locks: ioas.mutex. Fails: as addDomain() */
+  *join(): Thread<Errno | undefined> {
+    assertHeld(this.ioas.mutex);
+    const failed = yield* addDomain(this.ioas.iopt, this.domain, this.ctx.features);
+    if (failed !== undefined) return failed;
+    this.#inTable = true;
+    this.ioas.hwpts.push(this);
+    return undefined;
+  }
+
+  /** iommufd_hwpt_paging_destroy(). Locks: takes ioas.mutex, then those of removeDomain() */
+  *destroy(): Thread {
+    if (this.#inTable) {
+      yield this.ioas.mutex;
+      this.ioas.hwpts.splice(this.ioas.hwpts.indexOf(this), 1);
+      this.ioas.mutex.release();
+    }
+    yield* this.abort();
+  }
+
+  /** iommufd_hwpt_paging_abort(): the same for who holds ioas.mutex, or never joined. */
+  *abort(): Thread {
+    if (this.#inTable) yield* removeDomain(this.ioas.iopt, this.domain);
+    this.domain.destroy();
+    this.ctx.put(this.ioas);
+  }
+}
+
+/**
+ * iommufd_hwpt_paging_alloc(): a new domain on the IOAS, filled. `immediate` attaches the device to it before it is
+ * filled, so that the reservations of the device are known first.
+ * Locks: caller holds ioas.mutex
+ * Fails: ENOMEM, what attaching or filling fails with
+ */
+export function* hwptPagingAlloc(
+  ioas: Ioas,
+  idev: IommufdDevice,
+  options: { readonly name: string; readonly auto: boolean; readonly immediate: boolean },
+): Thread<Hwpt | Errno> {
+  assertHeld(ioas.mutex);
+  if (shouldFail('iommu_paging_domain_alloc')) return 'ENOMEM';
+  const hwpt = new Hwpt(ioas, options.name, options.auto);
+  const failed = yield* settle(hwpt, idev, options.immediate);
+  if (failed === undefined) return hwpt;
+  yield* hwpt.abort();
+  return failed;
+}
+
+function* settle(hwpt: Hwpt, idev: IommufdDevice, immediate: boolean): Thread<Errno | undefined> {
+  const full = hwpt.ctx.add(hwpt);
+  if (full !== undefined) return full;
+  let failed = immediate ? yield* attachHwpt(hwpt, idev) : undefined;
+  if (failed === undefined) {
+    failed = yield* hwpt.join();
+    if (failed !== undefined && immediate) yield* unattachHwpt(idev);
+  }
+  if (failed !== undefined) hwpt.ctx.remove(hwpt);
+  return failed;
+}
+
+/**
+ * IOMMU_HWPT_ALLOC on an IOAS. This hardware has neither nesting nor dirty tracking, so it takes no flags.
+ * Fails: ENOENT for what is no device, EINVAL for a missing parent, EOPNOTSUPP, what filling fails with
+ */
+export function* hwptAlloc(
+  ctx: IommufdCtx,
+  deviceId: number,
+  parentId: number,
+  flags: number,
+  name: string,
+): Thread<Hwpt | Errno> {
+  const idev = ctx.getAny(deviceId);
+  if (isErrno(idev)) return idev;
+  if (idev.kind !== 'device') {
+    ctx.put(idev);
+    return 'ENOENT';
+  }
+  const parent = ctx.getAny(parentId);
+  if (isErrno(parent)) {
+    ctx.put(idev);
+    return 'EINVAL';
+  }
+  try {
+    if (parent.kind === 'hwpt') return 'EOPNOTSUPP'; // A nested table, without the data that would describe it.
+    if (!(parent instanceof Ioas)) return 'EINVAL';
+    if (flags !== 0) return 'EOPNOTSUPP';
+    yield parent.mutex;
+    try {
+      return yield* hwptPagingAlloc(parent, idev as IommufdDevice, { name, auto: false, immediate: false });
+    } finally {
+      parent.mutex.release();
+    }
+  } finally {
+    ctx.put(parent);
+    ctx.put(idev);
+  }
+}
+
+/** iommufd_hw_pagetable_put(): a device has left; an automatic table that nobody uses any more goes. */
+export function* putHwpt(hwpt: Hwpt): Thread {
+  hwpt.ctx.put(hwpt);
+  if (!hwpt.auto || hwpt.users !== 1) return;
+  hwpt.ctx.remove(hwpt);
+  yield* hwpt.destroy();
+}

@@ -1,0 +1,102 @@
+/**
+ * The I/O page table of an IOAS, in software: which areas there are, what is reserved, and which domains carry them.
+ * What a domain really maps is filled in by `fill.ts`.
+ *
+ * Locks: `domainsRwsem` protects `domains`, and is held for reading by whoever fills or unfills. `iovaRwsem` protects
+ * the trees, `alignment`, and the publication of an area's pages.
+ * Source: drivers/iommu/iommufd/io_pagetable.c, struct io_pagetable
+ */
+import type { Domain } from '../iommu/domain.ts';
+import type { Errno } from '../kernel/errno.ts';
+import { IntervalNode, IntervalTree } from '../kernel/interval-tree.ts';
+import { assertHeldAny, assertHeldWrite, Rwsem } from '../kernel/rwsem.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { atMost, type Iova, isAligned, next, PAGE_SIZE, previous, U64_MAX, ZERO } from '../kernel/units.ts';
+import type { Area } from './area.ts';
+
+/** An interval that nobody may map, and on whose account. Reservations may overlap. */
+export class Reserved {
+  readonly node: IntervalNode<Reserved>;
+  readonly owner: object;
+
+  constructor(start: Iova, last: Iova, owner: object) {
+    this.node = new IntervalNode(start, last, this);
+    this.owner = owner;
+  }
+}
+
+export class IoPagetable {
+  readonly domainsRwsem = new Rwsem('domains_rwsem', 'domains_rwsem');
+  readonly iovaRwsem = new Rwsem('iova_rwsem', 'iova_rwsem');
+  readonly areas = new IntervalTree<Area>();
+  readonly reserved = new IntervalTree<Reserved>();
+  /** If not empty, automatic IOVAs come from here alone. Disjoint. */
+  readonly allowed = new IntervalTree<IntervalNode<unknown>>();
+  /** Slot 0 is the storage domain of new areas. */
+  readonly domains: Domain[] = [];
+  /** A power of two; every area's IOVA, length and offset in its first page are multiples of it. */
+  alignment = 1;
+  /** Map page by page. */
+  disableLargePages = false;
+
+  /** iopt_reserve_iova(). Locks: iova_rwsem W. Fails: EADDRINUSE over an area or an allowed range, ENOMEM */
+  reserve(start: Iova, last: Iova, owner: object): Errno | undefined {
+    assertHeldWrite(this.iovaRwsem);
+    if (this.areas.first(start, last) !== undefined || this.allowed.first(start, last) !== undefined)
+      return 'EADDRINUSE';
+    if (shouldFail('iopt_reserve_iova')) return 'ENOMEM';
+    this.reserved.insert(new Reserved(start, last, owner).node);
+    return undefined;
+  }
+
+  /** iopt_remove_reserved_iova(): drop all that `owner` reserved. Locks: iova_rwsem W */
+  unreserve(owner: object): void {
+    assertHeldWrite(this.iovaRwsem);
+    for (const reserved of this.reserved.all()) {
+      if (reserved.owner === owner) this.reserved.remove(reserved.node);
+    }
+  }
+
+  /** The alignment that the option and the domains ask for. Source: iopt_calculate_iova_alignment() */
+  alignmentWith(domains: readonly Domain[]): number {
+    const base = this.disableLargePages ? PAGE_SIZE : 1;
+    return domains.reduce((align, domain) => Math.max(align, domain.granule), base);
+  }
+
+  /** Whether every area, even one in set-up, would satisfy `alignment`. Locks: iova_rwsem */
+  allAligned(alignment: number): boolean {
+    assertHeldAny(this.iovaRwsem);
+    return this.areas
+      .all()
+      .every(
+        (area) =>
+          isAligned(area.iova, alignment) && isAligned(area.length, alignment) && area.pageOffset % alignment === 0,
+      );
+  }
+
+  /** IOMMU_IOAS_IOVA_RANGES: what no reservation covers, ascending, and the alignment. */
+  *iovaRanges(): Thread<{ ranges: readonly (readonly [Iova, Iova])[]; alignment: number }> {
+    yield this.iovaRwsem.read;
+    try {
+      return { ranges: this.#unreserved(), alignment: this.alignment };
+    } finally {
+      this.iovaRwsem.releaseRead();
+    }
+  }
+
+  #unreserved(): (readonly [Iova, Iova])[] {
+    const ranges: (readonly [Iova, Iova])[] = [];
+    let free: Iova | undefined = ZERO;
+    for (const { node } of this.reserved.all()) {
+      if (free === undefined) return ranges;
+      if (atMost(node.start, free)) {
+        if (atMost(free, node.last)) free = next(node.last);
+      } else {
+        ranges.push([free, previous(node.start)]);
+        free = next(node.last);
+      }
+    }
+    if (free !== undefined) ranges.push([free, U64_MAX]);
+    return ranges;
+  }
+}

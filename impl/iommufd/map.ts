@@ -1,0 +1,178 @@
+/**
+ * Making areas: a list of pieces, laid out back to back, is placed as a whole, filled into every domain, and published.
+ *
+ * Source: drivers/iommu/iommufd/io_pagetable.c, iopt_map_pages(), iopt_alloc_area_pages()
+ */
+
+import { IOMMU_WRITE } from '../iommu/prot.ts';
+import type { Errno } from '../kernel/errno.ts';
+import { isErrno } from '../kernel/errno.ts';
+import type { Features } from '../kernel/features.ts';
+import { assertHeldAny, assertHeldWrite } from '../kernel/rwsem.ts';
+import { warnOn } from '../kernel/splat.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import {
+  add,
+  type Bytes,
+  type Iova,
+  isAligned,
+  isZero,
+  lastOf,
+  lengthOf,
+  less,
+  max,
+  min,
+  next,
+  type U64,
+} from '../kernel/units.ts';
+import { Area } from './area.ts';
+import { fillDomains, unfillDomains } from './fill.ts';
+import type { IoPagetable } from './io-pagetable.ts';
+import type { Pages } from './pages.ts';
+import { allocIova, checkIova } from './placement.ts';
+
+/** One piece to map: `length` bytes of `pages` from byte `start` on. It holds one reference of the pages. */
+export interface Piece {
+  readonly pages: Pages;
+  readonly start: U64;
+  readonly length: Bytes;
+}
+
+/** Where and how: a fixed IOVA, or none to have one chosen. */
+export interface Placing {
+  readonly iova: Iova | undefined;
+  readonly prot: number;
+}
+
+/**
+ * iopt_map_pages(): map the pieces, `length` bytes in all. On success each area has taken over its piece's reference;
+ * on failure the caller keeps them all, and nothing is left behind.
+ * Locks: takes iova_rwsem W, then domains_rwsem R with pages->mutex and iova_rwsem W inside
+ * Fails: placement (2.7) before filling (5)
+ */
+export function* mapPages(
+  iopt: IoPagetable,
+  pieces: readonly Piece[],
+  length: Bytes,
+  placing: Placing,
+  features: Features,
+): Thread<Iova | Errno> {
+  const areas = yield* insertAreas(iopt, pieces, length, placing);
+  if (isErrno(areas)) return areas;
+  yield iopt.domainsRwsem.read;
+  let failed: Errno | undefined;
+  try {
+    failed = yield* fillAll(areas, pieces, features);
+    yield iopt.iovaRwsem.write;
+    try {
+      areas.forEach((area, i) => {
+        if (failed === undefined) area.pages = (pieces[i] as Piece).pages;
+        else iopt.areas.remove(area.node);
+      });
+    } finally {
+      iopt.iovaRwsem.releaseWrite();
+    }
+  } finally {
+    iopt.domainsRwsem.releaseRead();
+  }
+  return failed ?? (areas[0] as Area).iova;
+}
+
+/** Place the pieces and enter their areas, without pages as yet: "being set up". Locks: takes iova_rwsem W */
+function* insertAreas(
+  iopt: IoPagetable,
+  pieces: readonly Piece[],
+  length: Bytes,
+  placing: Placing,
+): Thread<Area[] | Errno> {
+  if (shouldFail('iopt_area_alloc')) return 'ENOMEM';
+  yield iopt.iovaRwsem.write;
+  try {
+    const iova = place(iopt, pieces[0] as Piece, length, placing.iova);
+    if (isErrno(iova)) return iova;
+    const areas: Area[] = [];
+    let at = iova;
+    for (const piece of pieces) {
+      const area = insertArea(iopt, piece, at, placing.prot);
+      if (isErrno(area)) {
+        for (const done of areas) iopt.areas.remove(done.node);
+        return area;
+      }
+      areas.push(area);
+      at = add(at, piece.length);
+    }
+    return areas;
+  } finally {
+    iopt.iovaRwsem.releaseWrite();
+  }
+}
+
+function place(iopt: IoPagetable, first: Piece, length: Bytes, fixed: Iova | undefined): Iova | Errno {
+  assertHeldWrite(iopt.iovaRwsem);
+  if (isZero(length) || !isAligned(length, iopt.alignment)) return 'EINVAL';
+  if (fixed === undefined) return allocIova(iopt, first.pages.addressOf(first.start), length);
+  return checkIova(iopt, fixed, length) ?? fixed;
+}
+
+/** iopt_insert_area(). Locks: iova_rwsem W. Fails: EPERM, EINVAL, EOVERFLOW, in that order */
+function insertArea(iopt: IoPagetable, piece: Piece, iova: Iova, prot: number): Area | Errno {
+  assertHeldWrite(iopt.iovaRwsem);
+  if ((prot & IOMMU_WRITE) !== 0 && !piece.pages.writable) return 'EPERM';
+  if (!isAligned(piece.start, iopt.alignment)) return 'EINVAL';
+  const last = lastOf(iova, piece.length);
+  if (last === undefined) return 'EOVERFLOW';
+  const area = new Area(iopt, iova, last, prot, piece.start);
+  warnOn(area.lastIndex >= piece.pages.npages, 'an area reaches beyond its pages');
+  iopt.areas.insert(area.node);
+  return area;
+}
+
+/** iopt_fill_domains_pages(): all areas in all domains, or none. Locks: domains_rwsem */
+function* fillAll(areas: readonly Area[], pieces: readonly Piece[], features: Features): Thread<Errno | undefined> {
+  for (let i = 0; i < areas.length; i++) {
+    const area = areas[i] as Area;
+    assertHeldAny(area.iopt.domainsRwsem);
+    const failed = yield* fillDomains(area, (pieces[i] as Piece).pages, features);
+    if (failed === undefined) continue;
+    for (let done = 0; done < i; done++) {
+      yield* unfillDomains(areas[done] as Area, (pieces[done] as Piece).pages);
+    }
+    return failed;
+  }
+  return undefined;
+}
+
+/**
+ * iopt_get_pages(): the pieces behind [iova, iova + length), each with a reference of its own. The range may begin and
+ * end inside areas, but must have no hole.
+ * Locks: takes iova_rwsem R
+ * Fails: ENOENT where something is missing or being set up, ENOMEM
+ */
+export function* getPieces(iopt: IoPagetable, iova: Iova, last: Iova): Thread<Piece[] | Errno> {
+  yield iopt.iovaRwsem.read;
+  try {
+    const areas = iopt.areas.overlapping(iova, last);
+    if (!coverWithoutHole(areas, iova, last)) return 'ENOENT';
+    if (shouldFail('iopt_get_pages')) return 'ENOMEM';
+    return areas.map((area) => pieceOf(area, iova, last));
+  } finally {
+    iopt.iovaRwsem.releaseRead();
+  }
+}
+
+function coverWithoutHole(areas: readonly Area[], iova: Iova, last: Iova): boolean {
+  let missing: Iova | undefined = iova;
+  for (const area of areas) {
+    if (area.pages === undefined || missing === undefined || less(missing, area.iova)) return false;
+    missing = next(area.last);
+  }
+  return missing === undefined || less(last, missing);
+}
+
+/** What [iova, last] shows of the area. Takes a reference. */
+function pieceOf(area: Area, iova: Iova, last: Iova): Piece {
+  const pages = area.pages as Pages;
+  const from = max(iova, area.iova);
+  pages.kref.get();
+  return { pages, start: area.startByte(from), length: lengthOf(from, min(last, area.last)) };
+}

@@ -1,0 +1,98 @@
+/**
+ * A pages object: the memory behind areas, from user memory, a file, or a dma-buf. All areas that COPY made from one
+ * another share one.
+ *
+ * Locks: `mutex` protects `domainsItree`, every area's `storage`, `npinned`, the dma-buf's `phys` and tracker, and
+ * every
+ * map and unmap of a dma-buf's area.
+ * Source: drivers/iommu/iommufd/pages.c, struct iopt_pages
+ */
+import type { Attachment } from '../dmabuf/attachment.ts';
+import type { DmaBuf } from '../dmabuf/dma-buf.ts';
+import type { Domain } from '../iommu/domain.ts';
+import type { File } from '../kernel/file.ts';
+import { IntervalTree } from '../kernel/interval-tree.ts';
+import { Kref } from '../kernel/kref.ts';
+import { Live } from '../kernel/live.ts';
+import type { Memfd, Mm, Ram } from '../kernel/mm.ts';
+import { Mutex } from '../kernel/mutex.ts';
+import { add, addChecked, type Bytes, type PageIndex, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
+import type { Area } from './area.ts';
+
+/** Memory of the process that mapped it; byte 0 is the start of the page `startPage`. */
+export interface UserSource {
+  readonly kind: 'user';
+  readonly mm: Mm;
+  readonly startPage: number;
+}
+
+/** A memfd, or any other file: `memfd` is missing for what can never be pinned. */
+export interface FileSource {
+  readonly kind: 'file';
+  readonly file: File;
+  readonly memfd: Memfd | undefined;
+  readonly startPage: number;
+  /** The last byte of the file that the mapping shows. */
+  readonly last: U64;
+}
+
+/** A piece of a device's memory that its exporter may take back. */
+export interface DmabufSource {
+  readonly kind: 'dmabuf';
+  readonly dmabuf: DmaBuf;
+  attachment: Attachment;
+  /** What the exporter said. `len` 0 is revoked, for ever; `paddr` means nothing then. Protected by pages->mutex. */
+  readonly phys: { paddr: PhysAddr; len: number };
+  /** Where page 0 lies in the buffer, in pages. */
+  readonly startPage: number;
+  /** Which domains each area is, or is about to be, mapped in. Protected by pages->mutex. */
+  readonly tracker: Map<Area, Domain[]>;
+}
+
+export type Source = UserSource | FileSource | DmabufSource;
+
+export class Pages extends Live {
+  readonly source: Source;
+  readonly npages: number;
+  /** Made with WRITEABLE; no copy may have more. */
+  readonly writable: boolean;
+  /** One for each area, and for a MAP, COPY or UNMAP that is about to make or has just removed one. */
+  readonly kref = new Kref('iopt_pages');
+  readonly mutex: Mutex;
+  /** The areas that some domain holds, by page index. */
+  readonly domainsItree = new IntervalTree<Area>();
+  /** Pages pinned now. */
+  npinned = 0;
+  /** Where its pinned pages lie. */
+  readonly ram: Ram;
+
+  constructor(source: Source, npages: number, writable: boolean, ram: Ram) {
+    super();
+    this.source = source;
+    this.ram = ram;
+    this.npages = npages;
+    this.writable = writable;
+    const dmabuf = source.kind === 'dmabuf';
+    this.mutex = new Mutex('pages->mutex', dmabuf ? 'pages.mutex/dmabuf' : 'pages.mutex');
+  }
+
+  get references(): number {
+    return this.kref.count;
+  }
+
+  get label(): string {
+    return `${this.source.kind} pages`;
+  }
+
+  /** What automatic placement looks at for byte `offset` of the pages: an address, or an offset in a file. */
+  addressOf(offset: U64): U64 {
+    return add(u64(this.source.startPage, 0), offset);
+  }
+}
+
+/** How many pages a slice that begins `offset` bytes into its first page takes; undefined when too many to count. */
+export function pageCount(offset: number, length: Bytes): PageIndex | undefined {
+  const end = addChecked(length, u64(0, offset));
+  if (end === undefined) return undefined;
+  return end.page + (end.byte > 0 ? 1 : 0);
+}

@@ -1,0 +1,148 @@
+/**
+ * Reads the page numbers of a range of a pages object, batch by batch: back from a domain where one holds them already,
+ * else from the memory itself, which pins it.
+ *
+ * Locks: pages->mutex, all the time; takes mmap_lock for user memory.
+ * Source: drivers/iommu/iommufd/pages.c, struct pfn_reader
+ */
+import type { Errno } from '../kernel/errno.ts';
+import type { Features } from '../kernel/features.ts';
+import type { Backing } from '../kernel/mm.ts';
+import { assertHeld } from '../kernel/mutex.ts';
+import { warnOn } from '../kernel/splat.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { less, PAGE_SIZE, type PageIndex, u64 } from '../kernel/units.ts';
+import type { Area } from './area.ts';
+import { isRevoked } from './dmabuf.ts';
+import type { FileSource, Pages, UserSource } from './pages.ts';
+import { PfnBatch } from './pfn-batch.ts';
+
+export class PfnReader {
+  readonly batch = new PfnBatch();
+  readonly #pages: Pages;
+  readonly #last: PageIndex;
+  readonly #features: Features;
+  /** The batch holds pages [start, end). */
+  #start: PageIndex;
+  #end: PageIndex;
+  /** What this reader has pinned, for an unwind. */
+  readonly #pinned: { backing: Backing; first: number; count: number }[] = [];
+
+  constructor(pages: Pages, first: PageIndex, last: PageIndex, features: Features) {
+    warnOn(isRevoked(pages), 'a reader starts on revoked pages');
+    this.#pages = pages;
+    this.#last = last;
+    this.#features = features;
+    this.#start = first;
+    this.#end = first;
+  }
+
+  get start(): PageIndex {
+    return this.#start;
+  }
+
+  get done(): boolean {
+    return this.#start > this.#last;
+  }
+
+  /** pfn_reader_next(): the next batch. Fails: EFAULT, EINVAL, ENOMEM; `release` undoes the pins then. */
+  *next(): Thread<Errno | undefined> {
+    assertHeld(this.#pages.mutex);
+    this.#start = this.#end;
+    if (this.done) return undefined;
+    if (shouldFail('batch_init')) return 'ENOMEM';
+    this.batch.clear();
+    while (this.#end <= this.#last) {
+      const before = this.#end;
+      const failed = yield* this.#fillSpan();
+      if (failed !== undefined) return failed;
+      if (this.#end === before) break; // The batch is full, or of the other kind.
+    }
+    return undefined;
+  }
+
+  /** pfn_reader_release_pins(): unpin all that this reader has pinned. */
+  release(): void {
+    for (const { backing, first, count } of this.#pinned) {
+      backing.unpin(first, count);
+      this.#pages.npinned -= count;
+    }
+  }
+
+  /** Add the next stretch that lies in one place, or as much of it as fits. */
+  *#fillSpan(): Thread<Errno | undefined> {
+    const pages = this.#pages;
+    const { source } = pages;
+    const holder = this.#holder();
+    const inDomain = holder !== undefined && holder.index <= this.#end;
+    if (inDomain && !(source.kind === 'dmabuf' && this.#features.dmabufKeepsMmio)) {
+      this.#fromDomain(holder, Math.min(holder.lastIndex, this.#last));
+      return undefined;
+    }
+    const untilHolder = holder !== undefined && !inDomain && !this.#skipsDomains();
+    const last = untilHolder ? Math.min(holder.index - 1, this.#last) : this.#last;
+    if (source.kind === 'user') return yield* this.#pinUser(source, last);
+    if (source.kind === 'file') return this.#pinFile(source, last);
+    const pfn = source.phys.paddr / PAGE_SIZE + source.startPage + this.#end;
+    if (this.batch.add(pfn, last - this.#end + 1, 'mmio')) this.#end = last + 1;
+    return undefined;
+  }
+
+  #skipsDomains(): boolean {
+    return this.#pages.source.kind === 'dmabuf' && this.#features.dmabufKeepsMmio;
+  }
+
+  /** The first area at or above the next page that some domain holds. */
+  #holder(): Area | undefined {
+    return this.#pages.domainsItree.first(u64(this.#end, 0), u64(this.#last, 0));
+  }
+
+  /** batch_from_domain(): what was RAM or not is forgotten. */
+  #fromDomain(area: Area, last: PageIndex): void {
+    while (this.#end <= last && this.batch.add(pfnInDomain(area, this.#end), 1, 'cpu')) this.#end++;
+  }
+
+  *#pinUser(source: UserSource, last: PageIndex): Thread<Errno | undefined> {
+    yield source.mm.mmapLock.read;
+    try {
+      while (this.#end <= last) {
+        const page = source.startPage + this.#end;
+        const vma = source.mm.find(page);
+        if (vma === undefined || shouldFail('pin_user_pages')) return 'EFAULT';
+        const first = page - vma.startPage;
+        const count = Math.min(vma.backing.pages - first, last - this.#end + 1);
+        if (!this.#pin(vma.backing, first, count)) return undefined;
+      }
+      return undefined;
+    } finally {
+      source.mm.mmapLock.releaseRead();
+    }
+  }
+
+  /** A file is looked at only now: what is no memfd, or ends too early, cannot be pinned. */
+  #pinFile(source: FileSource, last: PageIndex): Errno | undefined {
+    const { memfd } = source;
+    const lastByte = u64(source.startPage + last, PAGE_SIZE - 1);
+    const end = less(source.last, lastByte) ? source.last : lastByte;
+    if (memfd === undefined || !less(end, memfd.size)) return 'EINVAL';
+    if (shouldFail('memfd_pin_folios')) return 'ENOMEM';
+    this.#pin(memfd.backing, source.startPage + this.#end, last - this.#end + 1);
+    return undefined;
+  }
+
+  #pin(backing: Backing, first: number, count: number): boolean {
+    if (!this.batch.add(backing.firstPfn + first, count, 'cpu')) return false;
+    backing.pin(first, count);
+    this.#pinned.push({ backing, first, count });
+    this.#pages.npinned += count;
+    this.#end += count;
+    return true;
+  }
+}
+
+/** The page number that the area's storage domain holds for page `index` of its pages. */
+export function pfnInDomain(area: Area, index: PageIndex): number {
+  const phys = area.storage?.translate(area.iovaOfIndex(index));
+  warnOn(phys === undefined, 'the storage domain of an area does not map it');
+  return Math.floor((phys as number) / PAGE_SIZE);
+}
