@@ -1,0 +1,81 @@
+/** Writes to configuration space that take memory away or give it back. The user writes registers; the rest follows. */
+import type { Errno } from '../kernel/errno.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { zapBars } from './bar-mapping.ts';
+import { PCI_COMMAND_MEMORY, type PowerState, type VfioPciDevice, vconfigOf } from './pci-device.ts';
+import { restoreIfEnabled, vfioPciDmaBufMove } from './pci-dmabuf-revoke.ts';
+import { lockAndSetPowerState } from './power.ts';
+import { tryResetFunction } from './reset.ts';
+
+/** Registers of the standard header. */
+export const PCI_COMMAND = 4;
+
+/** `PCI_EXP_DEVCTL_BCR_FLR`: Initiate Function Level Reset, in the PCI Express capability. */
+export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
+
+/**
+ * `vfio_basic_config_write()`: `count` bytes at `offset` of the standard header. Only what starts at PCI_COMMAND
+ * switches memory; a write to the register's upper byte does not.
+ * Locks: takes memory_lock for writing
+ * Fails: EIO from the bus; after a failed write with memory off the buffers stay revoked
+ */
+export function* basicConfigWrite(
+  device: VfioPciDevice,
+  offset: number,
+  count: number,
+  value: number,
+): Thread<Errno | undefined> {
+  if (offset !== PCI_COMMAND) {
+    if (offset === PCI_COMMAND + 1) writeCommand(device, 0xff00, value << 8);
+    return undefined;
+  }
+  if (shouldFail('pci_user_read_config_word')) return 'EIO';
+  const memory = (value & PCI_COMMAND_MEMORY) !== 0;
+  yield device.memoryLock.write;
+  try {
+    if (!memory) {
+      zapBars(device);
+      yield* vfioPciDmaBufMove(device, true);
+    }
+    if (shouldFail('pci_user_write_config_word')) return 'EIO';
+    writeCommand(device, count === 1 ? 0x00ff : 0xffff, value);
+    yield* restoreIfEnabled(device);
+  } finally {
+    device.memoryLock.releaseWrite();
+  }
+  return undefined;
+}
+
+/** The bits of `mask` in the virtual PCI_COMMAND become those of `value`. */
+function writeCommand(device: VfioPciDevice, mask: number, value: number): void {
+  const vconfig = vconfigOf(device);
+  vconfig.command = (vconfig.command & ~mask) | (value & mask);
+}
+
+/**
+ * `vfio_exp_config_write()`: the device control register. A function level reset is asked for by a bit that always
+ * reads 0; whether the reset comes about is not reported.
+ * Locks: takes memory_lock for writing
+ */
+export function* expConfigWrite(device: VfioPciDevice, devctl: number): Thread<Errno | undefined> {
+  if ((devctl & PCI_EXP_DEVCTL_BCR_FLR) === 0 || !device.resets.includes('flr')) return undefined;
+  yield device.memoryLock.write;
+  try {
+    zapBars(device);
+    yield* vfioPciDmaBufMove(device, true);
+    tryResetFunction(device);
+    yield* restoreIfEnabled(device);
+  } finally {
+    device.memoryLock.releaseWrite();
+  }
+  return undefined;
+}
+
+/**
+ * `vfio_pm_config_write()`: the power management control register. That a state was refused is not reported.
+ * Locks: takes memory_lock for writing
+ */
+export function* pmConfigWrite(device: VfioPciDevice, pmcsr: number): Thread<Errno | undefined> {
+  yield* lockAndSetPowerState(device, (pmcsr & 3) as PowerState);
+  return undefined;
+}

@@ -1,0 +1,77 @@
+/** PCI hot reset: all functions of a slot or bus at once, whoever has them open. */
+import type { Errno } from '../kernel/errno.ts';
+import { preempt, type Thread } from '../kernel/thread.ts';
+import { zapBars } from './bar-mapping.ts';
+import { type IommufdCtx, ownedBy } from './iommufd.ts';
+import { PCI_D0, type VfioPciDevice } from './pci-device.ts';
+import { restoreIfEnabled, vfioPciDmaBufMove } from './pci-dmabuf-revoke.ts';
+import { runtimeGet, runtimePut, setPowerState } from './power.ts';
+
+/**
+ * `vfio_pci_ioctl_pci_hot_reset()` without group descriptors: that one iommufd owns all members proves the user's
+ * right.
+ * Locks: takes dev_set->lock; memory_lock of each member by trylock, so it never waits for one
+ * Fails: EINVAL when a member is another's; EBUSY when a memory_lock is taken; the bus's errno, after the revoke
+ */
+export function* hotReset(device: VfioPciDevice): Thread<Errno | undefined> {
+  const { lock, devices } = device.devSet;
+  yield lock;
+  try {
+    return yield* devSetHotReset(device, devices);
+  } finally {
+    lock.release();
+  }
+}
+
+/** `vfio_pci_dev_set_hot_reset()`, with every member awake. Locks: caller holds dev_set->lock */
+function* devSetHotReset(device: VfioPciDevice, members: readonly VfioPciDevice[]): Thread<Errno | undefined> {
+  let failed: Errno | undefined;
+  let awake = 0;
+  while (failed === undefined && awake < members.length) {
+    failed = yield* runtimeGet(members[awake] as VfioPciDevice);
+    if (failed === undefined) awake++;
+  }
+  failed ??= yield* revokeAndReset(device, members);
+  while (awake > 0) yield* runtimePut(members[--awake] as VfioPciDevice);
+  return failed;
+}
+
+/** Lock and revoke one member after the other; reset all, if all could be had; undo in the opposite order. */
+function* revokeAndReset(device: VfioPciDevice, members: readonly VfioPciDevice[]): Thread<Errno | undefined> {
+  const owner = device.iommufdDevice?.ctx;
+  let failed: Errno | undefined;
+  let locked = 0;
+  while (failed === undefined && locked < members.length) {
+    const member = members[locked] as VfioPciDevice;
+    yield preempt; // A trylock asks what others hold at this moment.
+    failed = tryLockMember(member, owner);
+    if (failed !== undefined) break;
+    locked++;
+    yield* vfioPciDmaBufMove(member, true);
+    zapBars(member);
+  }
+  failed ??= resetBus(device, members);
+  while (locked > 0) yield* unlockMember(members[--locked] as VfioPciDevice);
+  return failed;
+}
+
+/** Takes memory_lock on success. */
+function tryLockMember(member: VfioPciDevice, owner: IommufdCtx | undefined): Errno | undefined {
+  if (owner === undefined || !ownedBy(member, owner)) return 'EINVAL';
+  return member.memoryLock.tryWrite() ? undefined : 'EBUSY';
+}
+
+/** `pci_reset_bus()`, with all functions in D0. Locks: caller holds every memory_lock for writing */
+function resetBus(device: VfioPciDevice, members: readonly VfioPciDevice[]): Errno | undefined {
+  for (const member of members) setPowerState(member, PCI_D0);
+  return device.hotResetErr;
+}
+
+/** A member that nobody has open has no virtual configuration to ask, and no buffers to give back. */
+function* unlockMember(member: VfioPciDevice): Thread {
+  try {
+    if (member.openCount !== 0) yield* restoreIfEnabled(member);
+  } finally {
+    member.memoryLock.releaseWrite();
+  }
+}

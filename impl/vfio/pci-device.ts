@@ -1,0 +1,131 @@
+/**
+ * `vfio_pci_core_device`: a PCI function under vfio-pci, with what the VFIO core knows of it (`vfio_device`). What it
+ * does stands in the files beside: opening it in vfio-device.ts, its buffers in pci-dmabuf.ts, what takes its memory
+ * away in config-space.ts, reset.ts, hot-reset.ts and power.ts.
+ */
+
+import type { DmaDevice, IommuGroup, ReservedRegion } from '../iommu/group.ts';
+import type { IommufdDevice } from '../iommufd/device.ts';
+import { Completion } from '../kernel/completion.ts';
+import type { Errno } from '../kernel/errno.ts';
+import { Kref } from '../kernel/kref.ts';
+import { assertHeldAny, Rwsem } from '../kernel/rwsem.ts';
+import { Splat } from '../kernel/splat.ts';
+import type { BarMapping } from './bar-mapping.ts';
+import type { DevSet } from './dev-set.ts';
+import { type BarResource, type P2pdmaProvider, pcimP2pdmaInit } from './p2pdma.ts';
+import type { VfioPciDmaBuf } from './pci-dmabuf.ts';
+import type { VfioDeviceFile } from './vfio-device.ts';
+
+/** `pci_power_t` as the state field of the PM control register has it. */
+export type PowerState = 0 | 1 | 2 | 3;
+export const PCI_D0 = 0;
+export const PCI_D3HOT = 3;
+
+/** Bits of the PCI_COMMAND register. */
+export const PCI_COMMAND_IO = 0x1;
+export const PCI_COMMAND_MEMORY = 0x2;
+export const PCI_COMMAND_MASTER = 0x4;
+
+/** How VFIO_DEVICE_RESET can reset the function. */
+export type ResetMethod = 'flr' | 'pm' | 'bus';
+
+export interface VfioPciConfig {
+  readonly name: string;
+  readonly group: IommuGroup;
+  readonly reserved: readonly ReservedRegion[];
+  readonly devSet: DevSet;
+  readonly bars: ReadonlyMap<number, BarResource>;
+  readonly resets: readonly ResetMethod[];
+  /** What a hot reset of this device always ends with, when its link does not come up again. */
+  readonly hotResetErr?: Errno;
+  /** A virtual function, whose memory has no enable bit of its own. */
+  readonly noCommandMemory?: boolean;
+}
+
+/** What the user sees of configuration space, as far as anything here depends on it. */
+export interface VirtualConfig {
+  command: number;
+}
+
+export class VfioPciDevice implements DmaDevice {
+  readonly name: string;
+  readonly group: IommuGroup;
+  readonly reserved: readonly ReservedRegion[];
+  readonly devSet: DevSet;
+  readonly bars: ReadonlyMap<number, BarResource>;
+  readonly providers: ReadonlyMap<number, P2pdmaProvider>;
+  readonly resets: readonly ResetMethod[];
+  readonly hotResetErr: Errno | undefined;
+  readonly noCommandMemory: boolean;
+
+  /** 1 until the driver goes, 1 for each open file, 1 for each buffer in `dmabufs`. */
+  readonly registration: Kref;
+  /** `comp`: nobody uses the device any more. */
+  readonly unregistered: Completion;
+  /** The newest descriptor; an older one may live on in a CPU mapping. */
+  file: VfioDeviceFile | undefined;
+  /** Files bound to an iommufd: 0 or 1, because cdev files are exclusive. Protected by dev_set->lock. */
+  openCount = 0;
+  /** `iommufd_device`, while bound, and whether it is attached. Protected by dev_set->lock. */
+  iommufdDevice: IommufdDevice | undefined;
+  iommufdAttached = false;
+
+  /** Protects memory: `power`, `vconfig`, `engaged`, `wakeupArmed`, the list of buffers and their status. */
+  readonly memoryLock: Rwsem;
+  /** Present while open. */
+  vconfig: VirtualConfig | undefined;
+  /** `current_state` of the PCI function. */
+  power: PowerState = PCI_D0;
+  /** `pm_runtime_engaged`: the user asked for low power, and has not asked to leave it. */
+  engaged = false;
+  /** `pm_wake_eventfd_ctx` is there: the first resume ends `engaged`. */
+  wakeupArmed = false;
+  /** `usage_count` of runtime PM: at 0 the function sleeps. Atomic. */
+  pmUsage = 0;
+  /** Virtual functions are enabled, so that D3hot is refused. */
+  sriovActive = false;
+  /** Oldest export first. Holds no file references, or descriptors could never end a buffer's life. */
+  readonly dmabufs: VfioPciDmaBuf[] = [];
+  /** How many buffers were ever exported, to name them. */
+  exports = 0;
+  /** Through the device file. */
+  readonly barMappings: BarMapping[] = [];
+
+  /** `barmap`: why a BAR cannot be used, by number; constant while open. */
+  readonly barErr: (Errno | undefined)[] = [];
+  resetWorks = false;
+
+  constructor(config: VfioPciConfig) {
+    this.name = config.name;
+    this.group = config.group;
+    this.reserved = config.reserved;
+    this.devSet = config.devSet;
+    this.bars = config.bars;
+    this.resets = config.resets;
+    this.hotResetErr = config.hotResetErr;
+    this.noCommandMemory = config.noCommandMemory ?? false;
+    this.providers = pcimP2pdmaInit(this);
+    this.registration = new Kref(`registration of ${this.name}`);
+    this.unregistered = new Completion(`unregistration of ${this.name}`);
+    this.memoryLock = new Rwsem(`${this.name}.memory_lock`, 'memory_lock');
+    this.devSet.devices.push(this);
+  }
+}
+
+/**
+ * `__vfio_pci_memory_enabled()`: whether the function would answer an access to its BARs.
+ * Locks: caller holds memory_lock
+ * Fails: a Splat for a device that is not open, which has no virtual configuration
+ */
+export function memoryEnabled(device: VfioPciDevice): boolean {
+  assertHeldAny(device.memoryLock);
+  const vconfig = vconfigOf(device);
+  return device.power < PCI_D3HOT && (device.noCommandMemory || (vconfig.command & PCI_COMMAND_MEMORY) !== 0);
+}
+
+/** `vdev->vconfig`, which only an open device has. Fails with a Splat where the kernel would follow a NULL pointer. */
+export function vconfigOf(device: VfioPciDevice): VirtualConfig {
+  if (device.vconfig === undefined) throw new Splat('use after free', `${device.name} is not open: no vconfig`);
+  return device.vconfig;
+}

@@ -1,0 +1,210 @@
+/**
+ * `vfio_pci_dma_buf`: slices of a BAR, exported as a dma-buf. Its owner takes it back whenever the device's memory goes
+ * away (pci-dmabuf-revoke.ts), and may give it back later.
+ */
+import { type Attachment, isRevocable } from '../dmabuf/attachment.ts';
+import { type DmaBuf, type DmaBufOps, dmaBufExport, dmaBufFd, dmaBufPut } from '../dmabuf/dma-buf.ts';
+import { freeSgt, type PhysVec, physVecToSgt, type SgTable } from '../dmabuf/sg-table.ts';
+import { Completion } from '../kernel/completion.ts';
+import { type Errno, isErrno } from '../kernel/errno.ts';
+import type { FdTable } from '../kernel/file.ts';
+import { Kref } from '../kernel/kref.ts';
+import { assertHeld } from '../kernel/mutex.ts';
+import { assertHeldWrite } from '../kernel/rwsem.ts';
+import { warnOn } from '../kernel/splat.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { isZero, type U64 } from '../kernel/units.ts';
+import { type P2pdmaProvider, pcimP2pdmaProvider } from './p2pdma.ts';
+import { memoryEnabled, type VfioPciDevice } from './pci-device.ts';
+import { type DmaRange, fillPhysVec, validateRanges } from './pci-dmabuf-ranges.ts';
+import { putRegistration, tryGetRegistration } from './registration.ts';
+
+export class VfioPciDmaBuf {
+  /** Set once, before anybody else can see the buffer. */
+  dmabuf!: DmaBuf;
+  readonly physVec: readonly PhysVec[];
+  readonly provider: P2pdmaProvider;
+  /** Absent, and for ever, once the device was closed. Written under memory_lock(W), after a revoke. */
+  vdev: VfioPciDevice | undefined;
+  /**
+   * The drain token: 1, and 1 for each live DMA map. Gets under dma_resv; a revoke drops the 1 to wait for the rest.
+   */
+  readonly kref: Kref;
+  /** Completed when `kref` reaches 0. */
+  readonly comp: Completion;
+  /** No DMA may reach the buffer. Written under memory_lock(W) and dma_resv, readable under either. */
+  revoked = true;
+  /** Ghost, for observers only: how often the buffer went from usable to revoked. */
+  revocations = 0;
+
+  constructor(name: string, vdev: VfioPciDevice, physVec: readonly PhysVec[], provider: P2pdmaProvider) {
+    this.physVec = physVec;
+    this.provider = provider;
+    this.vdev = vdev;
+    this.kref = new Kref(name);
+    this.comp = new Completion(name);
+  }
+
+  /** DMA maps that are live, while no revoke is draining them. */
+  get liveMaps(): number {
+    return this.kref.count - 1;
+  }
+}
+
+/** `vfio_pci_dmabuf_ops` */
+export const vfioPciDmaBufOps: DmaBufOps = {
+  /** `vfio_pci_dma_buf_attach()`: reads the status without a lock, so a map asks again. */
+  attach(dmabuf: DmaBuf, attachment: Attachment): Errno | undefined {
+    if (!attachment.peer2peer) return 'EOPNOTSUPP';
+    if (privOf(dmabuf).revoked) return 'ENODEV';
+    // A revoke waits for every unmap, so it must be able to ask for it.
+    return isRevocable(attachment) ? undefined : 'EOPNOTSUPP';
+  },
+
+  /** `vfio_pci_dma_buf_map()`: the token is taken last, so a failed map has nothing to give back. */
+  mapDmaBuf(attachment: Attachment): SgTable | Errno {
+    assertHeld(attachment.dmabuf.resv);
+    const priv = privOf(attachment.dmabuf);
+    if (priv.revoked) return 'ENODEV';
+    const table = physVecToSgt(attachment, priv.physVec);
+    if (!isErrno(table)) priv.kref.get();
+    return table;
+  },
+
+  /** `vfio_pci_dma_buf_unmap()`: the token goes last, because a revoke returns as soon as all are gone. */
+  unmapDmaBuf(attachment: Attachment, table: SgTable): void {
+    assertHeld(attachment.dmabuf.resv);
+    const priv = privOf(attachment.dmabuf);
+    freeSgt(table);
+    putToken(priv);
+  },
+
+  release: vfioPciDmaBufRelease,
+};
+
+/** `vfio_pci_dma_buf_done()`, when the drain token reaches 0. */
+export function putToken({ kref, comp }: VfioPciDmaBuf): void {
+  if (kref.put()) comp.complete();
+}
+
+/** The buffer of a vfio-pci device behind a dma-buf; undefined for another exporter's. */
+export function vfioPciDmaBufOf(dmabuf: DmaBuf): VfioPciDmaBuf | undefined {
+  return dmabuf.ops === vfioPciDmaBufOps ? privOf(dmabuf) : undefined;
+}
+
+const privOf = (dmabuf: DmaBuf): VfioPciDmaBuf => dmabuf.priv as VfioPciDmaBuf;
+
+/**
+ * `vfio_pci_core_feature_dma_buf()`: slices of one BAR become a buffer and a descriptor. Memory that is off is no
+ * error: the buffer is born revoked.
+ * Units:  offset, length in bytes, any 64-bit values
+ * Locks:  takes memory_lock for writing, and dma_resv inside
+ * Fails:  EINVAL, ENODEV, EOVERFLOW for bad arguments; EFAULT, ENOMEM, EMFILE; nothing is left behind
+ * Source: drivers/vfio/pci/vfio_pci_dmabuf.c
+ */
+export function* exportDmaBuf(
+  device: VfioPciDevice,
+  region: number,
+  ranges: readonly DmaRange[],
+  flags: U64,
+  fds: FdTable,
+): Thread<number | Errno> {
+  const priv = createDmaBuf(device, region, ranges, flags);
+  if (isErrno(priv)) return priv;
+  const { dmabuf } = priv;
+  yield device.memoryLock.write;
+  try {
+    yield dmabuf.resv;
+    try {
+      priv.revoked = !memoryEnabled(device);
+      device.dmabufs.push(priv);
+    } finally {
+      dmabuf.resv.release();
+    }
+  } finally {
+    device.memoryLock.releaseWrite();
+  }
+  const fd = dmaBufFd(dmabuf, fds);
+  if (isErrno(fd)) dmaBufPut(dmabuf); // Its release undoes all the rest.
+  return fd;
+}
+
+/** What can be refused of an export, in the documented order. The buffer is on no list yet. */
+function createDmaBuf(
+  device: VfioPciDevice,
+  region: number,
+  ranges: readonly DmaRange[],
+  flags: U64,
+): VfioPciDmaBuf | Errno {
+  if (shouldFail('copy_from_user')) return 'EFAULT';
+  if (ranges.length === 0 || !isZero(flags)) return 'EINVAL';
+  const bar = device.bars.get(region);
+  if (bar === undefined || device.barErr[region] !== undefined) return 'ENODEV';
+  if (shouldFail('memdup_array_user')) return 'ENOMEM';
+  const invalid = validateRanges(ranges);
+  if (invalid !== undefined) return invalid;
+  if (shouldFail('vfio_pci_core_feature_dma_buf')) return 'ENOMEM';
+  const provider = pcimP2pdmaProvider(device, region);
+  if (provider === undefined) return 'EINVAL';
+  const physVec = fillPhysVec(bar, ranges);
+  if (isErrno(physVec)) return physVec;
+  if (!tryGetRegistration(device)) return 'ENODEV';
+  const name = `${device.name}.dmabuf${device.exports++}`;
+  const priv = new VfioPciDmaBuf(name, device, physVec, provider);
+  const dmabuf = dmaBufExport(name, sizeOf(physVec), vfioPciDmaBufOps, priv);
+  if (isErrno(dmabuf)) {
+    putRegistration(device);
+    return dmabuf;
+  }
+  priv.dmabuf = dmabuf;
+  return priv;
+}
+
+function sizeOf(physVec: readonly PhysVec[]): number {
+  let size = 0;
+  for (const { len } of physVec) size += len;
+  return size;
+}
+
+/**
+ * `vfio_pci_dma_buf_release()`: the last file reference is gone. Nobody else writes `vdev` then: close-time cleanup
+ * passes over a buffer without file references.
+ * Locks: takes memory_lock for writing, unless the device was closed before
+ */
+function* vfioPciDmaBufRelease(dmabuf: DmaBuf): Thread {
+  const priv = privOf(dmabuf);
+  const device = priv.vdev;
+  if (device === undefined) return;
+  yield device.memoryLock.write;
+  try {
+    unlist(device, priv);
+  } finally {
+    device.memoryLock.releaseWrite();
+  }
+  putRegistration(device);
+}
+
+/**
+ * Take the buffer off its device's list. Whoever does this puts the registration, so it is put once.
+ * Locks: caller holds memory_lock for writing
+ */
+export function unlist(device: VfioPciDevice, priv: VfioPciDmaBuf): void {
+  assertHeldWrite(device.memoryLock);
+  const at = device.dmabufs.indexOf(priv);
+  warnOn(at < 0, `${priv.dmabuf.name} is not on the list of ${device.name}`);
+  device.dmabufs.splice(at, 1);
+}
+
+/**
+ * `vfio_pci_dma_buf_iommufd_map()`: tells iommufd the one physical range of the buffer, which is valid until the
+ * importer's callback ran. Takes no reference of any kind.
+ * Locks: caller holds dma_resv
+ * Fails: EOPNOTSUPP for another exporter's buffer; ENODEV while revoked; EOPNOTSUPP for more than one range
+ */
+export function vfioPciDmaBufIommufdMap({ dmabuf }: Attachment): PhysVec | Errno {
+  assertHeld(dmabuf.resv);
+  const priv = vfioPciDmaBufOf(dmabuf);
+  if (priv === undefined) return 'EOPNOTSUPP';
+  if (priv.revoked) return 'ENODEV';
+  return priv.physVec.length === 1 ? (priv.physVec[0] as PhysVec) : 'EOPNOTSUPP';
+}

@@ -1,0 +1,38 @@
+/** Resets of one function. */
+import type { Errno } from '../kernel/errno.ts';
+import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { zapBars } from './bar-mapping.ts';
+import { PCI_D0, type VfioPciDevice } from './pci-device.ts';
+import { restoreIfEnabled, vfioPciDmaBufMove } from './pci-dmabuf-revoke.ts';
+import { setPowerState } from './power.ts';
+
+/**
+ * `pci_try_reset_function()`: leaves the function in D0, wherever it was.
+ * Locks: caller holds memory_lock for writing, or is just opening the device
+ * Fails: EAGAIN when somebody else is at the device; then nothing was done
+ */
+export function tryResetFunction(device: VfioPciDevice): Errno | undefined {
+  if (shouldFail('pci_dev_trylock')) return 'EAGAIN';
+  device.power = PCI_D0;
+  return undefined;
+}
+
+/**
+ * `vfio_pci_ioctl_reset()`: VFIO_DEVICE_RESET. The buffers come back even if the reset failed, but not with memory off.
+ * Locks: takes memory_lock for writing
+ * Fails: EINVAL for a function that cannot be reset, which then notices nothing; EAGAIN
+ */
+export function* resetFunction(device: VfioPciDevice): Thread<Errno | undefined> {
+  if (!device.resetWorks) return 'EINVAL';
+  yield device.memoryLock.write;
+  try {
+    zapBars(device);
+    setPowerState(device, PCI_D0);
+    yield* vfioPciDmaBufMove(device, true);
+    const failed = tryResetFunction(device);
+    yield* restoreIfEnabled(device);
+    return failed;
+  } finally {
+    device.memoryLock.releaseWrite();
+  }
+}

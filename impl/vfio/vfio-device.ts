@@ -1,0 +1,150 @@
+/**
+ * The VFIO character device: open, bind to an iommufd, attach, and the release of the last reference. The user's
+ * descriptor is the newest one, `device.file`; a CPU mapping of a BAR may keep an older file, and with it the device,
+ * open.
+ */
+import { ctxOf } from '../iommufd/device.ts';
+import type { Errno } from '../kernel/errno.ts';
+import { File } from '../kernel/file.ts';
+import { preempt, shouldFail, type Thread } from '../kernel/thread.ts';
+import { withAccess } from './access.ts';
+import { physicalAttachIoas, physicalBind, physicalDetachIoas, physicalUnbind } from './iommufd.ts';
+import type { VfioPciDevice } from './pci-device.ts';
+import { coreCloseDevice, coreEnable } from './pci-enable.ts';
+import { putRegistration, tryGetRegistration } from './registration.ts';
+
+/** `vfio_device_file`: what an open file of a device is. */
+export class VfioDeviceFile {
+  readonly device: VfioPciDevice;
+  readonly file: File;
+  /** The file is bound to an iommufd; until then, nearly everything is EINVAL. Never false again. */
+  accessGranted = false;
+  /** The iommufd, of which a bound file holds a reference. Protected by dev_set->lock. */
+  iommufd: File | undefined;
+
+  constructor(device: VfioPciDevice) {
+    this.device = device;
+    this.file = new File(device.name, this, () => vfioDeviceFopsRelease(this));
+  }
+}
+
+/**
+ * `vfio_device_fops_cdev_open()`: an open file, which gives no access before it is bound.
+ * Fails: ENODEV when the driver is going away; ENOMEM
+ */
+export function* vfioDeviceOpen(device: VfioPciDevice): Thread<File | Errno> {
+  yield preempt; // The registration is taken without a lock.
+  if (!tryGetRegistration(device)) return 'ENODEV';
+  if (shouldFail('vfio_allocate_device_file')) {
+    putRegistration(device);
+    return 'ENOMEM';
+  }
+  device.file = new VfioDeviceFile(device);
+  return device.file.file;
+}
+
+/**
+ * `vfio_df_ioctl_bind_iommufd()`: the device's DMA belongs to this iommufd from now on, and the device is opened.
+ * Locks: takes dev_set->lock
+ * Fails: EINVAL when bound, or while another file has the device open; EBADF, EBADFD for what is no iommufd; EPERM when
+ *        somebody else owns the group; ENOMEM, EAGAIN, EIO
+ */
+export function* vfioDeviceBind(device: VfioPciDevice, iommufd: File | undefined): Thread<Errno | undefined> {
+  const df = device.file;
+  if (df === undefined || !df.file.getActive()) return 'EBADF';
+  yield device.devSet.lock;
+  try {
+    return yield* bindIommufd(df, iommufd);
+  } finally {
+    device.devSet.lock.release();
+    df.file.put();
+  }
+}
+
+function* bindIommufd(df: VfioDeviceFile, iommufd: File | undefined): Thread<Errno | undefined> {
+  if (df.accessGranted) return 'EINVAL';
+  if (iommufd === undefined || !iommufd.getActive()) return 'EBADF';
+  const failed = yield* vfioDfOpen(df.device, iommufd);
+  if (failed !== undefined) {
+    iommufd.put();
+    return failed;
+  }
+  df.iommufd = iommufd;
+  df.accessGranted = true;
+  return undefined;
+}
+
+/** `vfio_df_open()`. Locks: caller holds dev_set->lock */
+function* vfioDfOpen(device: VfioPciDevice, iommufd: File): Thread<Errno | undefined> {
+  const ctx = ctxOf(iommufd);
+  if (ctx === undefined) return 'EBADFD';
+  if (device.openCount !== 0) return 'EINVAL';
+  const refused = yield* physicalBind(device, ctx);
+  if (refused !== undefined) return refused;
+  const failed = yield* coreEnable(device);
+  if (failed === undefined) device.openCount++;
+  else yield* physicalUnbind(device);
+  return failed;
+}
+
+/**
+ * `vfio_df_ioctl_attach_pt()`: what the device's DMA goes through from now on, an IOAS or a HWPT.
+ * Locks: takes dev_set->lock
+ * Fails: EINVAL when not bound; as iommufd does
+ */
+export function vfioDeviceAttach(device: VfioPciDevice, ptId: number): Thread<Errno | undefined> {
+  return withAccess(device, attachPt(device, ptId));
+}
+
+function* attachPt(device: VfioPciDevice, ptId: number): Thread<Errno | undefined> {
+  yield device.devSet.lock;
+  try {
+    return yield* physicalAttachIoas(device, ptId);
+  } finally {
+    device.devSet.lock.release();
+  }
+}
+
+/**
+ * `vfio_df_ioctl_detach_pt()`: nothing to do when not attached.
+ * Locks: takes dev_set->lock
+ * Fails: EINVAL when not bound
+ */
+export function vfioDeviceDetach(device: VfioPciDevice): Thread<Errno | undefined> {
+  return withAccess(device, detachPt(device));
+}
+
+function* detachPt(device: VfioPciDevice): Thread<undefined> {
+  yield device.devSet.lock;
+  try {
+    yield* physicalDetachIoas(device);
+  } finally {
+    device.devSet.lock.release();
+  }
+  return undefined;
+}
+
+/**
+ * `vfio_device_fops_release()`: the last reference to a file of the device is gone; mappings of its BARs count, too.
+ */
+function* vfioDeviceFopsRelease(df: VfioDeviceFile): Thread {
+  const { device, iommufd } = df;
+  if (iommufd !== undefined) {
+    yield* vfioDfClose(device);
+    iommufd.put();
+  }
+  if (device.file === df) device.file = undefined;
+  putRegistration(device);
+}
+
+/** `vfio_df_close()`: the driver closes the device while it is still attached, and iommufd comes last. */
+function* vfioDfClose(device: VfioPciDevice): Thread {
+  yield device.devSet.lock;
+  try {
+    device.openCount--;
+    yield* coreCloseDevice(device);
+    yield* physicalUnbind(device);
+  } finally {
+    device.devSet.lock.release();
+  }
+}
