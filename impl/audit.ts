@@ -1,0 +1,140 @@
+/**
+ * The lifetime rules: who holds which reference. At rest every count can be said exactly, so a reference, an
+ * attachment,
+ * a tracker entry, a pin or a lock too many is seen as soon as it is there.
+ *
+ * Source: iommufd I-16, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18
+ */
+import { dmaBufOf } from './dmabuf/dma-buf.ts';
+import type { Area } from './iommufd/area.ts';
+import type { IommufdCtx } from './iommufd/context.ts';
+import { IommufdDevice } from './iommufd/device.ts';
+import { Hwpt } from './iommufd/hw-pagetable.ts';
+import { Ioas } from './iommufd/ioas.ts';
+import { Pages } from './iommufd/pages.ts';
+import { File } from './kernel/file.ts';
+import type { Live } from './kernel/live.ts';
+import type { Machine } from './machine.ts';
+import { auditDevices } from './vfio/audit.ts';
+
+/** One audit: its number tells what it has counted from what an earlier one did. */
+interface Audit {
+  readonly number: number;
+  readonly breaches: string[];
+}
+
+let audits = 0;
+
+/** All breaches on a machine at rest, a line each. */
+export function audit(machine: Machine): string[] {
+  const it: Audit = { number: ++audits, breaches: [] };
+  for (const file of machine.fds.files) file.count(it.number);
+  for (const ctx of machine.contexts) {
+    if (ctx.file.refs.count === 0) machine.contexts.delete(ctx);
+    else auditContext(it, ctx);
+  }
+  auditDevices(machine.devices.values(), it.number, it.breaches);
+  auditMemory(it, machine);
+  for (const object of machine.kernel.live) auditReferences(it, object);
+  return it.breaches;
+}
+
+/** Every reference to the object was found, and no other. */
+function auditReferences({ number, breaches }: Audit, object: Live): void {
+  const found = object.audit === number ? object.found : 0;
+  if (found !== object.references) {
+    breaches.push(`${object.label} counts ${object.references} references, and ${found} are found`);
+  }
+}
+
+/** I-79 and I-64: users of every object, the domains of every IOAS, and the areas in it. */
+function auditContext(it: Audit, ctx: IommufdCtx): void {
+  for (const object of ctx.objects) {
+    let users = 1;
+    if (object instanceof Ioas) {
+      users += object.hwpts.length;
+      auditIoas(it, object);
+    } else if (object instanceof Hwpt) {
+      for (const igroup of ctx.groups.values()) if (igroup.hwpt === object) users += igroup.attached.size;
+    } else if (object instanceof IommufdDevice) {
+      if (object.igroup.attached.has(object)) users++;
+      ctx.file.count(it.number);
+    }
+    if (object.users !== users) {
+      it.breaches.push(`${object.kind} ${object.id} counts ${object.users} users, and ${users} are found`);
+    }
+  }
+}
+
+function auditIoas(it: Audit, ioas: Ioas): void {
+  const { iopt } = ioas;
+  if (iopt.domains.length !== ioas.hwpts.length) {
+    it.breaches.push(`${ioas.name} has ${iopt.domains.length} domains for ${ioas.hwpts.length} page tables`);
+  }
+  if (iopt.domainsRwsem.locked || iopt.iovaRwsem.locked || ioas.mutex.locked) {
+    it.breaches.push(`${ioas.name} is left locked`);
+  }
+  iopt.areas.forEach((area) => {
+    auditArea(it, area);
+  });
+}
+
+/** I-16: the tracker has every domain of the area's IOAS; I-64: its storage is one of them. */
+function auditArea(it: Audit, area: Area): void {
+  const { pages, iopt } = area;
+  if (pages === undefined) {
+    it.breaches.push('an area is left in set-up or teardown');
+    return;
+  }
+  pages.count(it.number);
+  const stored = area.storage === undefined ? iopt.domains.length === 0 : iopt.domains.includes(area.storage);
+  if (!stored) it.breaches.push('an area is stored in no domain of its IOAS');
+  if (pages.source.kind !== 'dmabuf') return;
+  const tracked = pages.source.tracker.get(area);
+  const all = iopt.domains.every((domain) => tracked?.includes(domain) ?? false);
+  if (!all || (tracked?.length ?? 0) !== iopt.domains.length) {
+    it.breaches.push(`an area on ${pages.source.dmabuf.name} is tracked for other domains than its IOAS has`);
+  }
+}
+
+/** I-70 to I-73: what a pages object holds of a buffer or a file. */
+function auditPages(it: Audit, pages: Pages): void {
+  const { source } = pages;
+  if (pages.mutex.locked) it.breaches.push(`${pages.label} are left locked`);
+  if (source.kind === 'user') return;
+  if (source.kind === 'file') {
+    source.file.count(it.number);
+    return;
+  }
+  const { dmabuf, attachment, tracker } = source;
+  dmabuf.file.count(it.number);
+  if (!dmabuf.isAttached(attachment)) it.breaches.push(`pages on ${dmabuf.name} have lost their attachment`);
+  for (const area of tracker.keys()) {
+    if (area.pages !== pages) it.breaches.push(`${dmabuf.name} tracks an area that is no longer its own`);
+  }
+  if (pages.npinned !== 0) it.breaches.push(`pages of ${dmabuf.name} are pinned`);
+}
+
+/**
+ * I-26 and I-77: pages are pinned as often as the pages objects say. I-70: so are the attachments of all buffers
+ * together
+ * as many as the pages objects on buffers, each of which was found among its buffer's.
+ */
+function auditMemory(it: Audit, machine: Machine): void {
+  let pins = 0;
+  let importers = 0;
+  let attachments = 0;
+  for (const object of machine.kernel.live) {
+    if (object instanceof Pages) {
+      auditPages(it, object);
+      pins += object.npinned;
+      if (object.source.kind === 'dmabuf') importers++;
+    } else if (object instanceof File) {
+      attachments += dmaBufOf(object)?.attached ?? 0;
+    }
+  }
+  let pinned = 0;
+  for (const backing of machine.ram.backings) pinned += backing.pinned;
+  if (pins !== pinned) it.breaches.push(`${pinned} pages are pinned, and ${pins} pins are accounted for`);
+  if (importers !== attachments) it.breaches.push(`${importers} imports have ${attachments} attachments`);
+}

@@ -1,0 +1,137 @@
+/** System calls on the descriptor of an iommufd. */
+import type {
+  Handle,
+  HwptAlloc,
+  IoasAlloc,
+  IoasCopy,
+  IoasMap,
+  IoasMapFile,
+  IoasUnmap,
+  Prot,
+  Result,
+} from '../trace/command.ts';
+import { answerOf, ctxOfHandle, DONE, fdOf, objectOf } from './handles.ts';
+import { IommufdCtx } from './iommufd/context.ts';
+import { hwptAlloc } from './iommufd/hw-pagetable.ts';
+import {
+  FIXED_IOVA,
+  ioasAlloc,
+  ioasCopy,
+  ioasIovaRanges,
+  ioasMap,
+  ioasMapFile,
+  ioasUnmap,
+  type MapArgs,
+  READABLE,
+  WRITEABLE,
+} from './iommufd/ioas.ts';
+import { type Errno, isErrno } from './kernel/errno.ts';
+import type { Thread } from './kernel/thread.ts';
+import { addWrapping, fromBigint, type Iova, toBigint, ZERO } from './kernel/units.ts';
+import type { Machine, NamedFd } from './machine.ts';
+
+/** open(2) of /dev/iommu */
+export function openIommufd(machine: Machine, as: Handle): Result {
+  const ctx = new IommufdCtx(as, machine.iommu, machine.features);
+  const fd = machine.fds.install(ctx.file);
+  if (isErrno(fd)) {
+    ctx.file.put();
+    return { err: fd };
+  }
+  machine.names.set(as, { kind: 'iommufd', fd });
+  machine.contexts.add(ctx);
+  return DONE;
+}
+
+export function allocIoas(machine: Machine, { ctx: ctxHandle, as }: IoasAlloc): Result {
+  const ctx = ctxOfHandle(machine, ctxHandle);
+  if (isErrno(ctx)) return { err: ctx };
+  const ioas = ioasAlloc(ctx, as);
+  if (isErrno(ioas)) return { err: ioas };
+  machine.names.set(as, { kind: 'object', ctx: machine.names.get(ctxHandle) as NamedFd, object: ioas });
+  return DONE;
+}
+
+export function* allocHwpt(machine: Machine, { dev, ioas, as, flags }: HwptAlloc): Thread<Result> {
+  const parent = objectOf(machine, ioas);
+  if (isErrno(parent)) return { err: parent };
+  // A device is named by the number that its context gave it; what is bound elsewhere, or nowhere, is not there.
+  const idev = machine.devices.get(dev)?.iommufdDevice;
+  const deviceId = idev !== undefined && idev.ctx === parent.ctx ? idev.id : 0;
+  const hwpt = yield* hwptAlloc(parent.ctx, deviceId, parent.id, rawFlags(flags ?? 0n), as);
+  if (isErrno(hwpt)) return { err: hwpt };
+  const { ctx } = machine.names.get(ioas) as { ctx: NamedFd };
+  machine.names.set(as, { kind: 'object', ctx, object: hwpt });
+  return DONE;
+}
+
+export function* destroy(machine: Machine, handle: Handle): Thread<Result> {
+  const object = objectOf(machine, handle);
+  if (isErrno(object)) return { err: object };
+  return answerOf(yield* object.ctx.destroy(object.id));
+}
+
+const mapped = (iova: Iova | Errno): Result => (isErrno(iova) ? { err: iova } : { ok: { iova: toBigint(iova) } });
+
+const protFlags = (prot: Prot): number => (prot.includes('r') ? READABLE : 0) | (prot.includes('w') ? WRITEABLE : 0);
+
+/** Bits that an int does not hold are as unknown as the highest that it does. */
+const rawFlags = (flags: bigint): number => (flags >> 31n === 0n ? Number(flags) : 1 << 30);
+
+/** What `prot` and `iova` stand for is no more than they say. */
+const SPOKEN = BigInt(FIXED_IOVA | READABLE | WRITEABLE);
+
+function mapArgs(prot: Prot, length: bigint, iova: bigint | undefined, flags: bigint | undefined): MapArgs {
+  return {
+    flags:
+      protFlags(prot) | (iova === undefined ? 0 : FIXED_IOVA) | (flags === undefined ? 0 : rawFlags(flags & ~SPOKEN)),
+    length: fromBigint(length),
+    iova: iova === undefined ? ZERO : fromBigint(iova),
+  };
+}
+
+export function* mapFile(machine: Machine, command: IoasMapFile): Thread<Result> {
+  const ioas = objectOf(machine, command.ioas);
+  if (isErrno(ioas)) return { err: ioas };
+  const fd = fdOf(machine, command.fd, 'file');
+  const args = mapArgs(command.prot, command.length, command.iova, command.flags);
+  const { fds, ram } = machine;
+  return mapped(yield* ioasMapFile(ioas.ctx, ioas.id, args, fd, fromBigint(command.start), fds, ram));
+}
+
+export function* mapMemory(machine: Machine, command: IoasMap): Thread<Result> {
+  const ioas = objectOf(machine, command.ioas);
+  if (isErrno(ioas)) return { err: ioas };
+  const mem = machine.names.get(command.mem);
+  if (mem?.kind !== 'mem') return { err: 'EBADF' };
+  const args = mapArgs(command.prot, command.length, command.iova, command.flags);
+  const address = addWrapping(mem.address, fromBigint(command.offset));
+  return mapped(yield* ioasMap(ioas.ctx, ioas.id, args, address, machine.mm, machine.ram));
+}
+
+export function* copy(machine: Machine, command: IoasCopy): Thread<Result> {
+  const dst = objectOf(machine, command.dst);
+  if (isErrno(dst)) return { err: dst };
+  const src = objectOf(machine, command.src);
+  if (isErrno(src)) return { err: src };
+  const args = mapArgs(command.prot, command.length, command.dst_iova, command.flags);
+  // The ioctl names both by number in one context; what lies in another is not there.
+  const srcId = src.ctx === dst.ctx ? src.id : 0;
+  return mapped(yield* ioasCopy(dst.ctx, dst.id, srcId, args, fromBigint(command.src_iova)));
+}
+
+export function* unmap(machine: Machine, { ioas: handle, iova, length }: IoasUnmap): Thread<Result> {
+  const ioas = objectOf(machine, handle);
+  if (isErrno(ioas)) return { err: ioas };
+  const removed = yield* ioasUnmap(ioas.ctx, ioas.id, fromBigint(iova), fromBigint(length));
+  return isErrno(removed) ? { err: removed } : { ok: { length: toBigint(removed) } };
+}
+
+export function* iovaRanges(machine: Machine, handle: Handle): Thread<Result> {
+  const ioas = objectOf(machine, handle);
+  if (isErrno(ioas)) return { err: ioas };
+  const answer = yield* ioasIovaRanges(ioas.ctx, ioas.id);
+  if (isErrno(answer)) return { err: answer };
+  const ranges = answer.ranges.map(([first, last]) => [toBigint(first), toBigint(last)] as const);
+  return { ok: { ranges, alignment: BigInt(answer.alignment) } };
+}

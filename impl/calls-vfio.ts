@@ -1,0 +1,95 @@
+/** System calls on the descriptor of a VFIO device. */
+import type { Command, Handle, Result, VfioExport } from '../trace/command.ts';
+import { answerOf, DONE, fileOf, objectIdIn, openedDevice } from './handles.ts';
+import { type Errno, isErrno } from './kernel/errno.ts';
+import { unreachable } from './kernel/splat.ts';
+import type { Thread } from './kernel/thread.ts';
+import { fromBigint } from './kernel/units.ts';
+import type { Machine } from './machine.ts';
+import {
+  vfioConfigFlr,
+  vfioConfigMemory,
+  vfioConfigPower,
+  vfioDeviceReset,
+  vfioExport,
+  vfioHotReset,
+} from './vfio/ioctl.ts';
+import type { VfioPciDevice } from './vfio/pci-device.ts';
+import { vfioDeviceAttach, vfioDeviceBind, vfioDeviceDetach, vfioDeviceOpen } from './vfio/vfio-device.ts';
+
+/** open(2) of the device. A name stands for one descriptor, so one that is open already is EBUSY: a rule of traces. */
+export function* openDevice(machine: Machine, handle: Handle): Thread<Result> {
+  const device = machine.devices.get(handle);
+  if (device === undefined) return { err: 'ENODEV' };
+  if (fileOf(machine, handle, 'device') !== undefined) return { err: 'EBUSY' };
+  const file = yield* vfioDeviceOpen(device);
+  if (isErrno(file)) return { err: file };
+  const fd = machine.fds.install(file);
+  if (isErrno(fd)) {
+    file.put();
+    return { err: fd };
+  }
+  machine.names.set(handle, { kind: 'device', fd });
+  return DONE;
+}
+
+export function* exportBuffer(machine: Machine, { dev, region, ranges, as, flags }: VfioExport): Thread<Result> {
+  const device = openedDevice(machine, dev);
+  if (isErrno(device)) return { err: device };
+  const slices = ranges.map(([offset, length]) => ({ offset: fromBigint(offset), length: fromBigint(length) }));
+  const fd = yield* vfioExport(device, region, slices, fromBigint(flags ?? 0n), machine.fds);
+  if (isErrno(fd)) return { err: fd };
+  machine.names.set(as, { kind: 'file', fd });
+  return DONE;
+}
+
+type DeviceCommand = Extract<
+  Command,
+  {
+    do:
+      | 'vfio_bind'
+      | 'vfio_attach'
+      | 'vfio_detach'
+      | 'vfio_memory'
+      | 'vfio_reset'
+      | 'vfio_flr'
+      | 'vfio_hot_reset'
+      | 'vfio_power';
+  }
+>;
+
+/**
+ * Calls on a device's descriptor that answer nothing but success. Where a register belongs to a capability that the
+ * device does not have there is nothing to write to: EINVAL, a rule of traces.
+ */
+export function* onDevice(machine: Machine, command: DeviceCommand): Thread<Result> {
+  const device = openedDevice(machine, command.dev);
+  if (isErrno(device)) return { err: device };
+  return answerOf(yield* deviceCall(machine, device, command));
+}
+
+function* deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceCommand): Thread<Errno | undefined> {
+  switch (command.do) {
+    case 'vfio_memory':
+      return yield* vfioConfigMemory(device, command.enable);
+    case 'vfio_reset':
+      return yield* vfioDeviceReset(device);
+    case 'vfio_attach': {
+      // The number is looked up in the context that the device is bound to, whether its descriptor is open or not.
+      const pt = objectIdIn(machine, device.iommufdDevice?.ctx, command.pt);
+      return isErrno(pt) ? pt : yield* vfioDeviceAttach(device, pt);
+    }
+    case 'vfio_detach':
+      return yield* vfioDeviceDetach(device);
+    case 'vfio_bind':
+      return yield* vfioDeviceBind(device, fileOf(machine, command.ctx, 'iommufd'));
+    case 'vfio_flr':
+      return device.resets.includes('flr') ? yield* vfioConfigFlr(device) : 'EINVAL';
+    case 'vfio_hot_reset':
+      return yield* vfioHotReset(device);
+    case 'vfio_power':
+      return device.resets.includes('pm') ? yield* vfioConfigPower(device, command.state) : 'EINVAL';
+    default:
+      return unreachable(command);
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * One machine: RAM, an IOMMU, PCI devices under vfio-pci, and the one process that makes the system calls. The file
+ * that
+ * wires everything; what a command does stands in `execute.ts`.
+ */
+import type { Command, Handle, MachineConfig, Result } from '../trace/command.ts';
+import { audit } from './audit.ts';
+import { operation } from './execute.ts';
+import { type Domain, type DomainCall, Iommu } from './iommu/domain.ts';
+import { IommuGroup } from './iommu/group.ts';
+import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
+import { type Features, featuresOf } from './kernel/features.ts';
+import { FdTable } from './kernel/file.ts';
+import { Mm, Ram } from './kernel/mm.ts';
+import { drain, Kernel, syscall, Task, type Thread } from './kernel/thread.ts';
+import { fromBigint, PAGE_SIZE, type PhysAddr, type UserAddr } from './kernel/units.ts';
+import { DevSet } from './vfio/dev-set.ts';
+import { VfioPciDevice } from './vfio/pci-device.ts';
+
+/** What an open descriptor is of: a call that wants another kind meets a closed one. */
+export type FdKind = 'iommufd' | 'device' | 'file';
+
+export interface NamedFd {
+  readonly kind: FdKind;
+  fd: number;
+}
+
+/** What a handle of a trace stands for. A closed descriptor is -1, a number that no table has. */
+export type Named =
+  | NamedFd
+  | { readonly kind: 'object'; readonly ctx: NamedFd; readonly object: IommufdObject }
+  | { readonly kind: 'mem'; readonly address: UserAddr };
+
+/** Memory of a device, and the name that traces give it. */
+interface BarMemory {
+  readonly name: string;
+  readonly phys: PhysAddr;
+  readonly size: number;
+}
+
+/** A byte of memory by name: `dev0:2` is BAR 2 of dev0, `m0` is user memory or a memfd. */
+export interface Place {
+  readonly memory: string;
+  readonly offset: number;
+}
+
+const FIRST_BAR = 2 ** 38;
+const RAM_START = 2 ** 32;
+const RAM_END = 2 ** 37;
+
+export class Machine {
+  readonly kernel = new Kernel();
+  readonly features: Features;
+  readonly iommu: Iommu;
+  readonly ram = new Ram(RAM_START, RAM_END);
+  readonly mm = new Mm(this.ram);
+  readonly fds = new FdTable();
+  readonly devices = new Map<Handle, VfioPciDevice>();
+  readonly names = new Map<Handle, Named>();
+  /** Contexts that are not released, open or kept alive by a bound device. */
+  readonly contexts = new Set<IommufdCtx>();
+  readonly #bars: BarMemory[] = [];
+  readonly #task: Task;
+
+  /** `kernel` is a version such as `7.2.13`; the machine behaves like it. Fails for what is no version. */
+  constructor(config: MachineConfig, kernel: string) {
+    const features = featuresOf(kernel);
+    if (features === undefined) throw new Error(`"${kernel}" is no kernel version`);
+    this.features = features;
+    const [first, last] = config.aperture;
+    this.iommu = new Iommu(config.pageSizes.map(Number), fromBigint(first), fromBigint(last));
+    this.#task = new Task('process', this.kernel);
+    this.#addDevices(config);
+  }
+
+  /** One system call, from entry to return, with nobody else on the machine. */
+  execute(command: Command): Result {
+    return drain(this.#task, syscall(this.#task, operation(this, command)));
+  }
+
+  /** The same as a thread, for a driver that interleaves; run it on a task of its own. */
+  start(name: string, command: Command): { readonly task: Task; readonly thread: Thread<Result> } {
+    const task = new Task(name, this.kernel);
+    return { task, thread: syscall(task, operation(this, command)) };
+  }
+
+  /** What the device's DMA goes through now; undefined for nothing. */
+  domainOf(device: Handle): Domain | undefined {
+    return this.devices.get(device)?.group.domain;
+  }
+
+  /** The calls that reached domains since the last time; hands them over. */
+  takeCalls(): DomainCall[] {
+    return this.iommu.calls.splice(0);
+  }
+
+  /** Which memory lies at a physical address. */
+  placeOf(phys: PhysAddr): Place | undefined {
+    if (phys < FIRST_BAR) {
+      const backing = this.ram.at(Math.floor(phys / PAGE_SIZE));
+      return backing && { memory: backing.name, offset: phys - backing.firstPfn * PAGE_SIZE };
+    }
+    const bar = this.#bars.find((b) => b.phys <= phys && phys < b.phys + b.size);
+    return bar && { memory: bar.name, offset: phys - bar.phys };
+  }
+
+  /** The lifetime rules (I-70 to I-79, V-13, V-18): each breach in a line; none when all is well. At rest only. */
+  audit(): string[] {
+    return audit(this);
+  }
+
+  #addDevices(config: MachineConfig): void {
+    const groups = new Map<number, IommuGroup>();
+    const sets = new Map<number, DevSet>();
+    const reserved = config.reserved.map(([start, last]) => ({ start: fromBigint(start), last: fromBigint(last) }));
+    let phys = FIRST_BAR;
+    for (const [name, { bars, group, bus, resets, hotResetErr }] of config.devices) {
+      const resources = new Map<number, { size: number; phys: PhysAddr }>();
+      for (const [number, length] of bars) {
+        const size = Number(length);
+        // A BAR begins at a multiple of its size; what follows it is nobody's.
+        phys = Math.ceil(phys / Math.max(size, PAGE_SIZE)) * Math.max(size, PAGE_SIZE);
+        resources.set(number, { size, phys });
+        this.#bars.push({ name: `${name}:${number}`, phys, size });
+        phys += Math.max(size, PAGE_SIZE) + PAGE_SIZE;
+      }
+      const device = new VfioPciDevice({
+        name,
+        group: getOrAdd(groups, group, () => new IommuGroup(group)),
+        reserved,
+        devSet: getOrAdd(sets, bus, () => new DevSet(`bus${bus}`)),
+        bars: resources,
+        resets,
+        ...(hotResetErr !== undefined && { hotResetErr }),
+      });
+      this.devices.set(name, device);
+    }
+  }
+}
+
+function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
