@@ -57,7 +57,7 @@ function auditContext(it: Audit, ctx: IommufdCtx): void {
     } else if (object instanceof Hwpt) {
       for (const igroup of ctx.groups.values()) if (igroup.hwpt === object) users += igroup.attached.size;
     } else if (object instanceof IommufdDevice) {
-      if (object.igroup.attached.has(object)) users++;
+      users += object.igroup.attached.has(object) ? 2 : 1;
       ctx.file.count(it.number);
     }
     if (object.users !== users) {

@@ -10,7 +10,7 @@ import type {
   Prot,
   Result,
 } from '../trace/command.ts';
-import { answerOf, ctxOfHandle, DONE, fdOf, objectOf } from './handles.ts';
+import { answerOf, ctxOfHandle, DONE, enter, fdOf, leave, objectOf } from './handles.ts';
 import { IommufdCtx } from './iommufd/context.ts';
 import { hwptAlloc } from './iommufd/hw-pagetable.ts';
 import {
@@ -53,22 +53,22 @@ export function allocIoas(machine: Machine, { ctx: ctxHandle, as }: IoasAlloc): 
 }
 
 export function* allocHwpt(machine: Machine, { dev, ioas, as, flags }: HwptAlloc): Thread<Result> {
-  const parent = objectOf(machine, ioas);
+  const parent = enter(machine, ioas);
   if (isErrno(parent)) return { err: parent };
   // A device is named by the number that its context gave it; what is bound elsewhere, or nowhere, is not there.
   const idev = machine.devices.get(dev)?.iommufdDevice;
   const deviceId = idev !== undefined && idev.ctx === parent.ctx ? idev.id : 0;
   const hwpt = yield* hwptAlloc(parent.ctx, deviceId, parent.id, rawFlags(flags ?? 0n), as);
-  if (isErrno(hwpt)) return { err: hwpt };
+  if (isErrno(hwpt)) return leave(parent.ctx, { err: hwpt });
   const { ctx } = machine.names.get(ioas) as { ctx: NamedFd };
   machine.names.set(as, { kind: 'object', ctx, object: hwpt });
-  return DONE;
+  return leave(parent.ctx, DONE);
 }
 
 export function* destroy(machine: Machine, handle: Handle): Thread<Result> {
-  const object = objectOf(machine, handle);
+  const object = enter(machine, handle);
   if (isErrno(object)) return { err: object };
-  return answerOf(yield* object.ctx.destroy(object.id));
+  return leave(object.ctx, answerOf(yield* object.ctx.destroy(object.id)));
 }
 
 const mapped = (iova: Iova | Errno): Result => (isErrno(iova) ? { err: iova } : { ok: { iova: toBigint(iova) } });
@@ -91,47 +91,49 @@ function mapArgs(prot: Prot, length: bigint, iova: bigint | undefined, flags: bi
 }
 
 export function* mapFile(machine: Machine, command: IoasMapFile): Thread<Result> {
-  const ioas = objectOf(machine, command.ioas);
+  const ioas = enter(machine, command.ioas);
   if (isErrno(ioas)) return { err: ioas };
   const fd = fdOf(machine, command.fd, 'file');
   const args = mapArgs(command.prot, command.length, command.iova, command.flags);
   const { fds, ram } = machine;
-  return mapped(yield* ioasMapFile(ioas.ctx, ioas.id, args, fd, fromBigint(command.start), fds, ram));
+  const start = fromBigint(command.start);
+  return leave(ioas.ctx, mapped(yield* ioasMapFile(ioas.ctx, ioas.id, args, fd, start, fds, ram)));
 }
 
 export function* mapMemory(machine: Machine, command: IoasMap): Thread<Result> {
-  const ioas = objectOf(machine, command.ioas);
+  const ioas = enter(machine, command.ioas);
   if (isErrno(ioas)) return { err: ioas };
   const mem = machine.names.get(command.mem);
-  if (mem?.kind !== 'mem') return { err: 'EBADF' };
+  if (mem?.kind !== 'mem') return leave(ioas.ctx, { err: 'EBADF' });
   const args = mapArgs(command.prot, command.length, command.iova, command.flags);
   const address = addWrapping(mem.address, fromBigint(command.offset));
-  return mapped(yield* ioasMap(ioas.ctx, ioas.id, args, address, machine.mm, machine.ram));
+  return leave(ioas.ctx, mapped(yield* ioasMap(ioas.ctx, ioas.id, args, address, machine.mm, machine.ram)));
 }
 
 export function* copy(machine: Machine, command: IoasCopy): Thread<Result> {
-  const dst = objectOf(machine, command.dst);
+  const dst = enter(machine, command.dst);
   if (isErrno(dst)) return { err: dst };
   const src = objectOf(machine, command.src);
-  if (isErrno(src)) return { err: src };
+  if (isErrno(src)) return leave(dst.ctx, { err: src });
   const args = mapArgs(command.prot, command.length, command.dst_iova, command.flags);
   // The ioctl names both by number in one context; what lies in another is not there.
   const srcId = src.ctx === dst.ctx ? src.id : 0;
-  return mapped(yield* ioasCopy(dst.ctx, dst.id, srcId, args, fromBigint(command.src_iova)));
+  const srcIova = fromBigint(command.src_iova);
+  return leave(dst.ctx, mapped(yield* ioasCopy(dst.ctx, dst.id, srcId, args, srcIova)));
 }
 
 export function* unmap(machine: Machine, { ioas: handle, iova, length }: IoasUnmap): Thread<Result> {
-  const ioas = objectOf(machine, handle);
+  const ioas = enter(machine, handle);
   if (isErrno(ioas)) return { err: ioas };
   const removed = yield* ioasUnmap(ioas.ctx, ioas.id, fromBigint(iova), fromBigint(length));
-  return isErrno(removed) ? { err: removed } : { ok: { length: toBigint(removed) } };
+  return leave(ioas.ctx, isErrno(removed) ? { err: removed } : { ok: { length: toBigint(removed) } });
 }
 
 export function* iovaRanges(machine: Machine, handle: Handle): Thread<Result> {
-  const ioas = objectOf(machine, handle);
+  const ioas = enter(machine, handle);
   if (isErrno(ioas)) return { err: ioas };
   const answer = yield* ioasIovaRanges(ioas.ctx, ioas.id);
-  if (isErrno(answer)) return { err: answer };
+  if (isErrno(answer)) return leave(ioas.ctx, { err: answer });
   const ranges = answer.ranges.map(([first, last]) => [toBigint(first), toBigint(last)] as const);
-  return { ok: { ranges, alignment: BigInt(answer.alignment) } };
+  return leave(ioas.ctx, { ok: { ranges, alignment: BigInt(answer.alignment) } });
 }

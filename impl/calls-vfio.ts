@@ -43,7 +43,7 @@ export function* exportBuffer(machine: Machine, { dev, region, ranges, as, flags
   return DONE;
 }
 
-type DeviceCommand = Extract<
+export type DeviceCommand = Extract<
   Command,
   {
     do:

@@ -3,7 +3,19 @@
  * values
  * become ours, and the answer becomes a result again. One file for each kind of descriptor stands beside.
  */
-import type { Command, Result } from '../trace/command.ts';
+import type {
+  Command,
+  Destroy,
+  HwptAlloc,
+  IoasCopy,
+  IoasIovaRanges,
+  IoasMap,
+  IoasMapFile,
+  IoasUnmap,
+  Result,
+  VfioExport,
+  VfioOpen,
+} from '../trace/command.ts';
 import { allocMemory, closeHandle, createMemfd, dmaRead, duplicate } from './calls-fd.ts';
 import {
   allocHwpt,
@@ -16,33 +28,71 @@ import {
   openIommufd,
   unmap,
 } from './calls-iommufd.ts';
-import { exportBuffer, onDevice, openDevice } from './calls-vfio.ts';
+import { type DeviceCommand, exportBuffer, onDevice, openDevice } from './calls-vfio.ts';
+import { unreachable } from './kernel/splat.ts';
 import type { Thread } from './kernel/thread.ts';
 import type { Machine } from './machine.ts';
 
+type Waits =
+  | DeviceCommand
+  | IoasMapFile
+  | IoasMap
+  | IoasCopy
+  | IoasUnmap
+  | IoasIovaRanges
+  | HwptAlloc
+  | Destroy
+  | VfioOpen
+  | VfioExport;
+
 /** The thread of one command. A handle that nothing carries is a closed descriptor. */
-export function* operation(machine: Machine, command: Command): Thread<Result> {
+export function operation(machine: Machine, command: Command): Thread<Result> {
   switch (command.do) {
     case 'ioas_map_file':
-      return yield* mapFile(machine, command);
+      return mapFile(machine, command);
     case 'ioas_map':
-      return yield* mapMemory(machine, command);
+      return mapMemory(machine, command);
     case 'ioas_copy':
-      return yield* copy(machine, command);
+      return copy(machine, command);
     case 'ioas_unmap':
-      return yield* unmap(machine, command);
+      return unmap(machine, command);
     case 'ioas_iova_ranges':
-      return yield* iovaRanges(machine, command.ioas);
+      return iovaRanges(machine, command.ioas);
+    case 'hwpt_alloc':
+      return allocHwpt(machine, command);
+    case 'destroy':
+      return destroy(machine, command.obj);
+    case 'vfio_open':
+      return openDevice(machine, command.dev);
+    case 'vfio_export':
+      return exportBuffer(machine, command);
+    case 'vfio_memory':
+    case 'vfio_reset':
+    case 'vfio_attach':
+    case 'vfio_detach':
+    case 'vfio_bind':
+    case 'vfio_flr':
+    case 'vfio_hot_reset':
+    case 'vfio_power':
+      return onDevice(machine, command);
+    default:
+      return atOnce(machine, command);
+  }
+}
+
+/** Commands that never wait. */
+function* atOnce(machine: Machine, command: Exclude<Command, Waits>): Thread<Result> {
+  switch (command.do) {
+    case 'dma_read':
+      return dmaRead(machine, command);
     case 'ioas_alloc':
       return allocIoas(machine, command);
-    case 'hwpt_alloc':
-      return yield* allocHwpt(machine, command);
-    case 'destroy':
-      return yield* destroy(machine, command.obj);
     case 'iommufd_open':
       return openIommufd(machine, command.as);
     case 'iommufd_close':
       return closeHandle(machine, command.ctx, 'iommufd');
+    case 'vfio_close':
+      return closeHandle(machine, command.dev, 'device');
     case 'fd_close':
       return closeHandle(machine, command.fd, 'file');
     case 'fd_dup':
@@ -51,15 +101,7 @@ export function* operation(machine: Machine, command: Command): Thread<Result> {
       return allocMemory(machine, command);
     case 'memfd_create':
       return createMemfd(machine, command);
-    case 'dma_read':
-      return dmaRead(machine, command);
-    case 'vfio_open':
-      return yield* openDevice(machine, command.dev);
-    case 'vfio_close':
-      return closeHandle(machine, command.dev, 'device');
-    case 'vfio_export':
-      return yield* exportBuffer(machine, command);
     default:
-      return yield* onDevice(machine, command);
+      return unreachable(command);
   }
 }

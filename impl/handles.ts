@@ -39,6 +39,19 @@ export function objectOf(machine: Machine, handle: Handle): { readonly ctx: Iomm
   return ctx === undefined ? 'EBADF' : { ctx, id: idIn(ctx, named.object) };
 }
 
+/** fdget(): the same, at the entry of an ioctl, which holds the context's file until `leave`. */
+export function enter(machine: Machine, handle: Handle): { readonly ctx: IommufdCtx; readonly id: number } | Errno {
+  const object = objectOf(machine, handle);
+  if (typeof object !== 'string') object.ctx.file.get();
+  return object;
+}
+
+/** fdput(), with what the ioctl answers. */
+export function leave(ctx: IommufdCtx, result: Result): Result {
+  ctx.file.put();
+  return result;
+}
+
 /** The number by which a system call on a descriptor of `ctx` names the object. */
 export function objectIdIn(machine: Machine, ctx: IommufdCtx | undefined, handle: Handle): number | Errno {
   const named = machine.names.get(handle);

@@ -75,7 +75,11 @@ export class Machine {
 
   /** One system call, from entry to return, with nobody else on the machine. */
   execute(command: Command): Result {
-    return drain(this.#task, syscall(this.#task, operation(this, command)));
+    const task = this.#task;
+    const result = drain(task, operation(this, command));
+    // As `syscall` does, without a thread around the thread.
+    for (let work = task.work.shift(); work !== undefined; work = task.work.shift()) drain(task, work());
+    return result;
   }
 
   /** The same as a thread, for a driver that interleaves; run it on a task of its own. */

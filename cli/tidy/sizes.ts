@@ -7,7 +7,9 @@ const codeLinesAllowed: ReadonlyArray<readonly [prefix: string, lines: number]> 
   ['model/', 119],
   ['', 250],
 ];
+/** The rules: `spec.ts` and its chapters. The invariants, which are judged by, and what is shown come on top. */
 const modelLinesAllowed = 400;
+const besideTheRules = ['model/invariants.ts', 'model/witnesses.ts', 'model/observe.ts'];
 const columnsAllowed = 120;
 
 /** A file or a line that is too long. */
@@ -23,9 +25,9 @@ export function overLong(module: Module): Finding[] {
   return lines > allowed ? [tooLong, ...wide] : wide;
 }
 
-/** The model as a whole: a reviewer is to read it in one sitting. */
+/** The rules of the model as a whole: a reviewer is to read them in one sitting. */
 export function modelTotal(modules: readonly Module[]): Finding[] {
-  const model = modules.filter(({ path }) => path.startsWith('model/'));
+  const model = modules.filter(({ path }) => path.startsWith('model/') && !besideTheRules.includes(path));
   const lines = model.reduce((sum, module) => sum + codeLines(module), 0);
   const what = `${lines} lines of code in all where ${modelLinesAllowed} are allowed`;
   return lines > modelLinesAllowed ? [{ path: 'model', line: 1, what }] : [];

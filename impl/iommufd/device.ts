@@ -61,13 +61,17 @@ export function* iommufdDeviceBind(ctx: IommufdCtx, dev: DmaDevice): Thread<Iomm
   ctx.file.get();
   const idev = new IommufdDevice(ctx, dev, igroup);
   const failed = ctx.add(idev);
-  if (failed === undefined) return idev;
+  if (failed === undefined) {
+    idev.users++; // The driver's, so that a user cannot destroy it.
+    return idev;
+  }
   yield* idev.destroy();
   return failed;
 }
 
 /** iommufd_device_unbind(): it is attached to nothing any more. Waits for system calls that are using the device. */
 export function* iommufdDeviceUnbind(idev: IommufdDevice): Thread {
+  idev.ctx.put(idev);
   idev.ctx.remove(idev);
   if (idev.users > 0) yield { name: `users of device ${idev.id}`, ready: () => idev.users === 0, enter: () => {} };
   yield* idev.destroy();

@@ -82,7 +82,7 @@ export function drain<T>(task: Task, thread: Thread<T>): T {
       wanted.enter(task);
       at = thread.next();
     }
-    assertIdle(task);
+    assertUnlocked(task);
     return at.value;
   } finally {
     switchTo(before);
@@ -97,11 +97,16 @@ export function waitsFor(task: Task, wanted: WaitPoint): string {
   return `${task.name} waits for ${wanted.name}, blocked by ${who}`;
 }
 
-/** At its end a task holds nothing and owes nothing. */
-export function assertIdle(task: Task): void {
+/** A thread that ends holds nothing. */
+function assertUnlocked(task: Task): void {
   if (task.held.length > 0) {
     throw new Splat('lockdep', `${task.name} ends holding ${task.held.map((lock) => lock.name).join(', ')}`);
   }
+}
+
+/** Back in user space a task holds nothing and owes nothing. */
+export function assertIdle(task: Task): void {
+  assertUnlocked(task);
   if (task.work.length > 0) throw new Splat('leak', `${task.name} ends with deferred work undone`);
 }
 

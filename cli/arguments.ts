@@ -1,0 +1,32 @@
+/** Reading a command's arguments. */
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
+import { UsageError } from './usage.ts';
+
+/** Options and files of a command line. Fails with a UsageError of one line. */
+export function readArguments<T extends ParseArgsOptionsConfig>(
+  args: readonly string[],
+  options: T,
+): ReturnType<typeof parseArgs<{ options: T; allowPositionals: true; args: string[] }>> {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? (error.message.split('\n')[0] as string) : String(error));
+  }
+}
+
+/** A whole number of at least `least`. */
+export function wholeNumber(name: string, text: string, least: number): number {
+  const value = Number(text);
+  if (!/^[0-9]+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
+    throw new UsageError(`--${name} takes a whole number of at least ${least}, not "${text}"`);
+  }
+  return value;
+}
+
+/** Milliseconds of a duration such as `500ms`, `30s`, `5m` or `2h`. */
+export function duration(name: string, text: string): number {
+  const parts = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)$/.exec(text);
+  if (parts === null) throw new UsageError(`--${name} takes a duration such as 30s, 5m or 2h, not "${text}"`);
+  const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  return Number(parts[1]) * (units[parts[2] as string] as number);
+}

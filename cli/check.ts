@@ -1,0 +1,110 @@
+/** `shootdown check`: random sequences outside the test runner, for as long as one likes. */
+import { Coverage } from '../properties/coverage.ts';
+import { reportOf } from '../properties/regression.ts';
+import { checkSequences, type Report } from '../properties/sequential.ts';
+import { duration, readArguments, wholeNumber } from './arguments.ts';
+import { Progress } from './progress.ts';
+import { keep } from './regressions.ts';
+import { UsageError } from './usage.ts';
+
+const DEFAULT_RUNS = 2000;
+/** Sequences between two looks at the clock and at Ctrl-C. */
+const BATCH = 100;
+const LONGEST = 60;
+
+interface Result {
+  readonly seed: number;
+  readonly sequences: number;
+  readonly steps: number;
+  readonly seconds: number;
+  readonly interrupted: boolean;
+}
+
+export async function check(args: readonly string[]): Promise<number> {
+  const { values, positionals } = readArguments(args, {
+    seed: { type: 'string' },
+    runs: { type: 'string' },
+    time: { type: 'string' },
+    json: { type: 'boolean' },
+  });
+  if (positionals.length > 0) throw new UsageError(`check takes no files, such as "${positionals[0]}"`);
+  const seed = values.seed === undefined ? freshSeed() : wholeNumber('seed', values.seed, 0);
+  const limit = values.time === undefined ? undefined : duration('time', values.time);
+  const most =
+    values.runs === undefined
+      ? limit === undefined
+        ? DEFAULT_RUNS
+        : Number.POSITIVE_INFINITY
+      : wholeNumber('runs', values.runs, 1);
+  const json = values.json === true;
+  if (!json) console.log(`seed ${seed}`);
+  const coverage = new Coverage();
+  const { report, result } = await run(seed, most, limit, coverage, new Progress(!json));
+  if (json) console.log(JSON.stringify(asJson(result, coverage, report)));
+  else print(result, coverage, report);
+  return report?.failure === undefined ? 0 : 1;
+}
+
+/** Any that fits fast-check's 32 bits. */
+const freshSeed = (): number => Math.floor(Math.random() * 2 ** 31);
+
+/** The seed of a batch; batch 0 has the seed itself. */
+const seedOf = (seed: number, batch: number): number => (seed + Math.imul(batch, 0x9e3779b1)) | 0;
+
+async function run(
+  seed: number,
+  most: number,
+  limit: number | undefined,
+  coverage: Coverage,
+  progress: Progress,
+): Promise<{ report: Report | undefined; result: Result }> {
+  let interrupted = false;
+  const stop = (): void => {
+    interrupted = true;
+  };
+  process.once('SIGINT', stop);
+  const start = performance.now();
+  let sequences = 0;
+  let report: Report | undefined;
+  for (let batch = 0; sequences < most && !interrupted; batch++) {
+    if (limit !== undefined && performance.now() - start >= limit) break;
+    const runs = Math.min(BATCH, most - sequences);
+    report = checkSequences({ seed: seedOf(seed, batch), runs, longest: LONGEST }, coverage);
+    sequences += report.runs;
+    if (report.failure !== undefined) break;
+    progress.show(sequences, coverage, (performance.now() - start) / 1000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  process.off('SIGINT', stop);
+  progress.end();
+  const seconds = (performance.now() - start) / 1000;
+  return { report, result: { seed, sequences, steps: coverage.steps, seconds, interrupted } };
+}
+
+function print(result: Result, coverage: Coverage, report: Report | undefined): void {
+  const { sequences, steps, seconds, interrupted } = result;
+  if (interrupted) console.log('interrupted');
+  console.log(`${sequences} sequences, ${steps} steps in ${seconds.toFixed(1)} s`);
+  console.log(`\n${coverage.table.join('\n')}\n`);
+  const failure = report?.failure;
+  if (failure === undefined) {
+    console.log('no disagreement');
+  } else {
+    console.log(reportOf(failure.divergence, keep(failure.divergence)).join('\n'));
+  }
+}
+
+function asJson(result: Result, coverage: Coverage, report: Report | undefined): object {
+  const failure = report?.failure;
+  return {
+    ...result,
+    coverage: Object.fromEntries(coverage.pairs),
+    witnesses: Object.fromEntries(coverage.witnessed),
+    failure: failure && {
+      breach: failure.divergence.breach,
+      details: failure.divergence.details,
+      steps: failure.divergence.world?.history.length,
+      file: keep(failure.divergence),
+    },
+  };
+}

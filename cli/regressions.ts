@@ -1,0 +1,18 @@
+/** Where failures are kept: a file each, under the name of what is broken. */
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Divergence } from '../properties/divergence.ts';
+import { regressionOf } from '../properties/regression.ts';
+import { writeTrace } from '../trace/write.ts';
+
+export const REGRESSIONS: string = fileURLToPath(new URL('../test/regressions/', import.meta.url));
+
+/** Write the failure's trace, unless it is there already; the path, from where we are. */
+export function keep(divergence: Divergence, folder: string = REGRESSIONS): string {
+  const { file, trace } = regressionOf(divergence);
+  const path = join(folder, file);
+  mkdirSync(folder, { recursive: true });
+  if (!existsSync(path)) writeFileSync(path, writeTrace(trace));
+  return relative(process.cwd(), path);
+}

@@ -1,0 +1,15 @@
+/** What the command line takes, and how it refuses: one clear line, and exit code 2. */
+
+export const USAGE = `usage: shootdown COMMAND
+
+  check [--seed S] [--runs N] [--time 30s] [--json]
+      walk random sequences until N are done or the time is up; the default is 2,000
+  replay [--strict] [--kernel V] FILE...
+      replay traces (files or folders of .json and .jsonl) on implementation and model
+  show FILE
+      print a trace for a person
+
+exit code: 0 all agree, 1 a disagreement, 2 bad input (with --strict, also anything skipped)`;
+
+/** A mistake in the command line or in a file; its message is the one line to show. */
+export class UsageError extends Error {}

@@ -1,0 +1,75 @@
+/**
+ * Whether both worlds are the same after a step: what devices reach, the calls that the domains got, the invariants,
+ * and
+ * the lifetime rules. The usual comparison looks at what the step changed: everything that the model changed, and
+ * everything that a call to a domain touched. The whole one looks at everything.
+ */
+import type { DomainCall } from '../impl/iommu/domain.ts';
+import { type AreaSeen, invariants, type Observation, type Pte } from '../model/invariants.ts';
+import type { State } from '../model/spec.ts';
+import type { Command } from '../trace/command.ts';
+import { type Calls, wrongCalls } from './calls.ts';
+import { effectsBetween } from './changes.ts';
+import { Divergence } from './divergence.ts';
+import { type Looked, look, places, wholePlaces } from './look.ts';
+import { callsSeen } from './observe.ts';
+import { revokedMemory, seenArea } from './promise.ts';
+import { firstDifference } from './same-reach.ts';
+import { changedSpaces, wholeSpaces, wrongAreas, wrongDomains } from './structure.ts';
+import type { World } from './world.ts';
+
+/** How one step is looked at. */
+export interface Look {
+  readonly command: Command | undefined;
+  /** The step was refused, and may have undone what it had begun. */
+  readonly refused: boolean;
+  /** Look at everything. */
+  readonly whole: boolean;
+}
+
+type Must = (breach: string, wrong: readonly string[]) => void;
+
+/** What was looked at. Fails with a Divergence that names what is broken. */
+export function agree(world: World, before: State, made: readonly DomainCall[], it: Look): Observation {
+  const { machine, state, history } = world;
+  const must: Must = (breach, wrong) => {
+    if (wrong.length > 0) throw new Divergence(breach, history.length, it.command, wrong);
+  };
+  const effects = effectsBetween(before, state);
+  const calls = made.length === 0 ? NO_CALLS : callsSeen(machine, made);
+  const where = it.whole ? wholePlaces(world) : places(world, effects, calls);
+  const looked = where.map((place) => look(world, place));
+  const observation = looked.length === 0 ? NOTHING_SEEN : observationOf(world, looked, calls);
+
+  // The invariants come first, because a failure is named after what it breaks.
+  if (looked.length > 0) judge(observation, must);
+  if (effects.length + made.length > 0) must('calls', wrongCalls(effects, calls, it.refused));
+  must('reach', wrongDomains(world));
+  for (const place of looked) must('reach', firstDifference(place));
+  const spaces = it.whole ? wholeSpaces(world) : changedSpaces(before, state);
+  for (const space of spaces) must('areas', wrongAreas(world, space));
+  must('audit', machine.audit());
+  return observation;
+}
+
+const NO_CALLS: Calls = { maps: [], unmaps: [] };
+
+/** What is seen after a step that touched no domain. */
+const NOTHING_SEEN: Observation = { ptes: [], areas: [], revoked: [], ...NO_CALLS, keepsMmio: true };
+
+function judge(observation: Observation, must: Must): void {
+  for (const { name, breaches } of invariants) {
+    const found = breaches(observation).map(({ why }) => why);
+    must(name, found);
+  }
+}
+
+function observationOf({ machine, state }: World, looked: readonly Looked[], { maps, unmaps }: Calls): Observation {
+  const ptes: Pte[] = [];
+  const areas: AreaSeen[] = [];
+  for (const place of looked) {
+    for (const pte of place.ptes) ptes.push(pte);
+    for (const area of place.areas) areas.push(seenArea(place.name, area));
+  }
+  return { ptes, areas, revoked: revokedMemory(state), maps, unmaps, keepsMmio: machine.features.dmabufKeepsMmio };
+}

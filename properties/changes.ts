@@ -1,0 +1,65 @@
+/**
+ * What a step changed in the model: which domain must have mapped and unmapped what, and the areas that came and went.
+ */
+import type { Area, Ioas, State } from '../model/spec.ts';
+
+/** One area that a domain must begin, or cease, to translate. */
+export interface Effect {
+  readonly domain: string;
+  readonly map: boolean;
+  readonly area: Area;
+}
+
+/** The domains of an IOAS by name; the automatic one has the name of the IOAS. */
+export function domainNames({ devices }: State, { space, domains }: Ioas): string[] {
+  const names = domains.map(({ name }) => name);
+  for (const { domain } of devices) {
+    if (domain === space) return [space.name, ...names];
+  }
+  return names;
+}
+
+/** Everything that domains must have done between two states. */
+export function effectsBetween(before: State, after: State): Effect[] {
+  const effects: Effect[] = [];
+  if (before.ioases === after.ioases && before.devices === after.devices) return effects;
+  for (const ioas of before.ioases) {
+    const now = after.ioases.find(({ space }) => space === ioas.space);
+    const stays = now === undefined ? [] : domainNames(after, now);
+    for (const domain of domainNames(before, ioas)) {
+      if (now !== undefined && stays.includes(domain)) {
+        if (now.areas !== ioas.areas) areaEffects(domain, ioas.areas, now.areas, effects);
+      } else {
+        areaEffects(domain, ioas.areas, [], effects);
+      }
+    }
+  }
+  for (const ioas of after.ioases) {
+    const was = before.ioases.find(({ space }) => space === ioas.space);
+    const had = was === undefined ? [] : domainNames(before, was);
+    for (const domain of domainNames(after, ioas)) {
+      if (!had.includes(domain)) areaEffects(domain, [], ioas.areas, effects);
+    }
+  }
+  return effects;
+}
+
+/** What must happen in one domain for one list of areas, ascending, to become another. */
+function areaEffects(domain: string, from: readonly Area[], to: readonly Area[], effects: Effect[]): void {
+  let i = 0;
+  let j = 0;
+  while (i < from.length || j < to.length) {
+    const old = from[i];
+    const area = to[j];
+    if (old === area) {
+      i++;
+      j++;
+    } else if (old !== undefined && (area === undefined || old.iova <= area.iova)) {
+      if (old.live) effects.push({ domain, map: false, area: old });
+      i++;
+    } else if (area !== undefined) {
+      if (area.live) effects.push({ domain, map: true, area });
+      j++;
+    }
+  }
+}

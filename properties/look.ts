@@ -1,0 +1,80 @@
+/** Where to look after a step, and what is promised and found there. */
+import type { Domain } from '../impl/iommu/domain.ts';
+import { toBigint } from '../impl/kernel/units.ts';
+import type { Pte } from '../model/invariants.ts';
+import type { Area, State } from '../model/spec.ts';
+import type { Calls } from './calls.ts';
+import { domainNames, type Effect } from './changes.ts';
+import { translations } from './observe.ts';
+import type { World } from './world.ts';
+
+/** A stretch [first, last] of the domain `name`. */
+export interface Place {
+  readonly name: string;
+  first: bigint;
+  last: bigint;
+}
+
+/**
+ * What the model promises there, and what the hardware finds; both ascending, and nothing for a domain that is gone.
+ */
+export interface Looked extends Place {
+  readonly areas: readonly Area[];
+  readonly ptes: readonly Pte[];
+}
+
+/** For each domain that anything happened in, the stretch that it happened in, and a page more on both sides. */
+export function places({ machine }: World, effects: readonly Effect[], { maps, unmaps }: Calls): Place[] {
+  const found: Place[] = [];
+  for (const { domain, area } of effects) widen(found, domain, area.iova, area.iova + area.length - 1n);
+  for (const { domain, iova, length } of maps) widen(found, domain, iova, iova + length - 1n);
+  for (const { domain, iova, asked } of unmaps) widen(found, domain, iova, iova + asked - 1n);
+  const margin = BigInt(machine.iommu.pageSizes[0] as number);
+  const end = toBigint(machine.iommu.apertureLast);
+  for (const place of found) {
+    place.first = place.first < margin ? 0n : place.first - margin;
+    place.last = place.last + margin > end ? end : place.last + margin;
+  }
+  return found;
+}
+
+function widen(places: Place[], name: string, first: bigint, last: bigint): void {
+  const place = places.find((it) => it.name === name);
+  if (place === undefined) {
+    places.push({ name, first, last });
+    return;
+  }
+  if (first < place.first) place.first = first;
+  if (last > place.last) place.last = last;
+}
+
+/** All of every domain that exists in either world. */
+export function wholePlaces({ machine, state }: World): Place[] {
+  const names = new Set([...machine.iommu.domains].map(({ name }) => name));
+  for (const ioas of state.ioases) for (const name of domainNames(state, ioas)) names.add(name);
+  const [first, last] = [toBigint(machine.iommu.apertureFirst), toBigint(machine.iommu.apertureLast)];
+  return [...names].map((name) => ({ name, first, last }));
+}
+
+export function look(world: World, { name, first, last }: Place): Looked {
+  const { machine, state } = world;
+  const areas: Area[] = [];
+  for (const area of areasOfDomain(state, name)) {
+    if (area.iova <= last && first < area.iova + area.length) areas.push(area);
+  }
+  const domain = domainNamed(world, name);
+  return { name, first, last, areas, ptes: domain ? translations(machine, domain, first, last) : [] };
+}
+
+function areasOfDomain({ ioases, devices }: State, name: string): readonly Area[] {
+  for (const { space, domains, areas } of ioases) {
+    if (space.name === name && devices.some(({ domain }) => domain === space)) return areas;
+    if (domains.some((domain) => domain.name === name)) return areas;
+  }
+  return [];
+}
+
+function domainNamed({ machine }: World, name: string): Domain | undefined {
+  for (const domain of machine.iommu.domains) if (domain.name === name) return domain;
+  return undefined;
+}

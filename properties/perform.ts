@@ -1,0 +1,85 @@
+/** One step of both worlds. Always legal: refusing with the right errno is part of the protocol. */
+import type { DomainCall } from '../impl/iommu/domain.ts';
+import { Splat } from '../impl/kernel/splat.ts';
+import type { Observation } from '../model/invariants.ts';
+import { type Outcome, step } from '../model/spec.ts';
+import type { Answer, Command, Result } from '../trace/command.ts';
+import { agree } from './agree.ts';
+import { Divergence, showValue } from './divergence.ts';
+import type { World } from './world.ts';
+
+/** What one step led to, for whoever counts coverage. */
+export interface Performed {
+  readonly command: Command;
+  readonly result: Result;
+  /** The calls that reached domains, in order. */
+  readonly calls: readonly DomainCall[];
+  /** What was looked at after the step. */
+  readonly observation: Observation;
+}
+
+/** Carry out the command in both worlds and compare them. Fails with a Divergence. */
+export function perform(world: World, command: Command): Performed {
+  const before = world.state;
+  const number = world.history.length + 1;
+  const result = execute(world, command, number);
+  world.history.push({ command, result });
+  const outcome = step(before, command, choiceIn(command, result));
+  const wrong = wrongAnswer(outcome, result);
+  if (wrong !== undefined) throw new Divergence('answer', number, command, wrong);
+  if ('state' in outcome && outcome.state !== undefined) world.state = outcome.state;
+  const calls = world.machine.takeCalls();
+  const observation = agree(world, before, calls, {
+    command,
+    refused: 'err' in result,
+    whole: number % world.wholeEvery === 0,
+  });
+  return { command, result, calls, observation };
+}
+
+function execute(world: World, command: Command, number: number): Result {
+  try {
+    return world.machine.execute(command);
+  } catch (error) {
+    if (!(error instanceof Splat)) throw error;
+    world.history.push({ command });
+    throw new Divergence('splat', number, command, [error.message]);
+  }
+}
+
+/** The automatic IOVA that the implementation chose: the model judges it. */
+function choiceIn(command: Command, result: Result): bigint | undefined {
+  if ('err' in result) return undefined;
+  if ((command.do === 'ioas_map' || command.do === 'ioas_map_file') && command.iova === undefined)
+    return result.ok.iova;
+  if (command.do === 'ioas_copy' && command.dst_iova === undefined) return result.ok.iova;
+  return undefined;
+}
+
+function wrongAnswer(outcome: Outcome, result: Result): string[] | undefined {
+  if ('refused' in outcome) return [outcome.refused, `the implementation answered ${showValue(result)}`];
+  const expected: Result = 'err' in outcome ? { err: outcome.err } : { ok: outcome.ok };
+  if (sameResult(expected, result)) return undefined;
+  return [`the model answers ${showValue(expected)}`, `the implementation ${showValue(result)}`];
+}
+
+export function sameResult(a: Result, b: Result): boolean {
+  if ('err' in a || 'err' in b) return 'err' in a && 'err' in b && a.err === b.err;
+  return sameAnswer(a.ok, b.ok);
+}
+
+function sameAnswer(a: Answer, b: Answer): boolean {
+  return (
+    a.iova === b.iova &&
+    a.length === b.length &&
+    a.alignment === b.alignment &&
+    a.target === b.target &&
+    a.fault === b.fault &&
+    a.value === b.value &&
+    a.signal === b.signal &&
+    sameRanges(a.ranges ?? [], b.ranges ?? [])
+  );
+}
+
+const sameRanges = (a: NonNullable<Answer['ranges']>, b: NonNullable<Answer['ranges']>): boolean =>
+  a.length === b.length && a.every(([first, last], i) => first === b[i]?.[0] && last === b[i]?.[1]);

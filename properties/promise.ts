@@ -1,0 +1,20 @@
+/** What the model promises of memory, in the words of an observation. */
+import type { AreaSeen, Stretch } from '../model/invariants.ts';
+import type { Area, State } from '../model/spec.ts';
+
+/** Memory of devices that their owner has taken back, and not given again. */
+export function revokedMemory({ devices }: State): Stretch[] {
+  const revoked: Stretch[] = [];
+  for (const { name, config, opening, memory, power } of devices) {
+    if (opening !== undefined && memory && power === 0) continue;
+    for (const [bar, length] of config.bars) revoked.push({ memory: `${name}:${bar}`, offset: 0n, length });
+  }
+  return revoked;
+}
+
+/** An area as a domain must show it, live or shot. A dma-buf's was made from the one range of its buffer. */
+export function seenArea(domain: string, { iova, length, source, offset, live }: Area): AreaSeen {
+  const { is, memory, base } = source;
+  const seen = { domains: [domain], iova, length, memory, offset, shot: !live };
+  return is === 'dmabuf' ? { ...seen, slice: { memory, offset: base, length: source.length } } : seen;
+}

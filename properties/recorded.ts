@@ -1,0 +1,113 @@
+/**
+ * A trace replayed on both worlds: they must agree with each other as in any sequence, and with what the trace says
+ * that
+ * a kernel answered, made its devices reach, and called its IOMMU driver for.
+ */
+import { DEFAULT_KERNEL } from '../impl/kernel/features.ts';
+import { reaches } from '../model/observe.ts';
+import type { Command, FutureCommand, Handle, IommuCall, Reach } from '../trace/command.ts';
+import { showReach } from '../trace/show.ts';
+import { kernelOf, type Step, type Trace } from '../trace/trace.ts';
+import { splitTarget } from '../trace/values.ts';
+import { ALL, CallTally } from './call-tally.ts';
+import { Divergence, showValue } from './divergence.ts';
+import { reachOf, tracedCalls } from './observe.ts';
+import { perform, sameResult } from './perform.ts';
+import { finish } from './walk.ts';
+import { newWorld, type World } from './world.ts';
+
+/** Steps of the format that nothing carries out yet. */
+const UNSUPPORTED: ReadonlySet<string> = new Set<FutureCommand['do']>([
+  'ioas_allow_iovas',
+  'ioas_option_huge_pages',
+  'bar_mmap',
+  'fd_mmap',
+  'peek',
+  'munmap',
+  'mock_domain',
+  'mock_domain_destroy',
+  'mock_dmabuf',
+  'mock_revoke',
+]);
+
+const isSupported = (command: Command | FutureCommand): command is Command => !UNSUPPORTED.has(command.do);
+
+/** What became of a trace. */
+export type Verdict =
+  | { readonly verdict: 'agree'; readonly steps: number }
+  | { readonly verdict: 'disagree'; readonly step: number; readonly details: readonly string[] }
+  | { readonly verdict: 'skipped'; readonly because: string };
+
+/** Replay a trace from its first step to its last; `kernel` overrules what the trace says it ran on. */
+export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT_KERNEL): Verdict {
+  const unsupported = firstUnsupported(trace);
+  if (unsupported !== undefined) return { verdict: 'skipped', because: unsupported };
+  const world = newWorld(trace.machine, kernel);
+  const known = new Map<Handle, readonly Reach[]>();
+  try {
+    for (const step of trace.steps) {
+      const wrong = replayStep(world, step, known);
+      if (wrong.length > 0) return { verdict: 'disagree', step: world.history.length, details: wrong };
+    }
+    finish(world);
+  } catch (error) {
+    if (!(error instanceof Divergence)) throw error;
+    return { verdict: 'disagree', step: error.step, details: [error.breach, ...error.details] };
+  }
+  return { verdict: 'agree', steps: trace.steps.length };
+}
+
+function firstUnsupported({ steps, threads }: Trace): string | undefined {
+  if (threads !== undefined) return 'threads';
+  for (const { command, fault, blocked } of steps) {
+    if (!isSupported(command)) return command.do;
+    if (fault !== undefined) return 'fault';
+    if (blocked !== undefined) return 'blocked';
+  }
+  return undefined;
+}
+
+/** One step; what differs from the recording, a line each. Fails with a Divergence when the worlds differ. */
+function replayStep(world: World, step: Step, known: Map<Handle, readonly Reach[]>): string[] {
+  const { result, calls } = perform(world, step.command as Command);
+  if (step.result === undefined) return [];
+  if (!sameResult(step.result, result)) {
+    return [`expected ${showValue(step.result)}`, `got ${showValue(result)}`];
+  }
+  for (const [device, rows] of step.reach ?? []) known.set(device, rows);
+  const recorded = (step.iommu ?? []).map(({ call }) => call);
+  return [...wrongCalls(recorded, tracedCalls(world.machine, calls)), ...wrongReach(world, known)];
+}
+
+/** The calls of all domains are in one list; how they are batched does not count. */
+function wrongCalls(recorded: readonly IommuCall[], got: readonly IommuCall[]): string[] {
+  if (recorded.length + got.length === 0) return [];
+  const tally = new CallTally();
+  for (const call of recorded) count(tally, 'expected', call);
+  for (const call of got) count(tally, 'got', call);
+  return tally.firstDifference(false);
+}
+
+function count(tally: CallTally, side: 'expected' | 'got', call: IommuCall): void {
+  if (call[0] === 'unmap') {
+    tally.unmap(side, ALL, call[1], call[2]);
+    return;
+  }
+  const [, iova, text, length] = call;
+  const place = splitTarget(text);
+  const memory = place === undefined ? text : place.bar === undefined ? place.of : `${place.of}:${place.bar}`;
+  tally.map(side, ALL, iova, length, memory, place?.offset ?? 0n);
+}
+
+/** A device that a step does not name reaches what it reached before. */
+function wrongReach({ machine, state }: World, known: ReadonlyMap<Handle, readonly Reach[]>): string[] {
+  const wrong: string[] = [];
+  for (const [device, rows] of known) {
+    const expected = rows.map(showReach).join(', ');
+    const implementation = reachOf(machine, device).map(showReach).join(', ');
+    const model = reaches(state, device).map(showReach).join(', ');
+    if (implementation !== expected) wrong.push(`${device} should reach [${expected}], got [${implementation}]`);
+    if (model !== expected) wrong.push(`${device} should reach [${expected}], and in the model reaches [${model}]`);
+  }
+  return wrong;
+}

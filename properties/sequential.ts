@@ -1,0 +1,69 @@
+/**
+ * The sequential property: for every machine, every kernel and every sequence of intents, both worlds agree after every
+ * step, and nothing is left when all is closed.
+ */
+import * as fc from 'fast-check';
+import { Coverage } from './coverage.ts';
+import { Divergence } from './divergence.ts';
+import { intents } from './intents.ts';
+import { MACHINES } from './machines.ts';
+import { type Case, type Witness, walk } from './walk.ts';
+
+export interface Options {
+  readonly seed: number;
+  /** How many sequences. */
+  readonly runs: number;
+  /** The most intents in one. */
+  readonly longest: number;
+  readonly walk?: (drawn: Case, witness: Witness) => unknown;
+}
+
+/** What a run came to. */
+export interface Report {
+  readonly runs: number;
+  readonly coverage: Coverage;
+  /** The shrunk failure, if there was one, and how far fast-check shrank it. */
+  readonly failure?: Failure;
+}
+
+export interface Failure {
+  readonly divergence: Divergence;
+  readonly drawn: Case;
+  readonly shrinks: number;
+}
+
+const KERNELS = ['7.2', '7.3'] as const;
+
+/**
+ * The cases, as fast-check draws and shrinks them: the machine and the kernel first, so that the simplest come first.
+ */
+export const cases = (longest: number): fc.Arbitrary<Case> =>
+  fc.record({
+    config: fc.constantFrom(...MACHINES.values()),
+    kernel: fc.constantFrom(...KERNELS),
+    intents: intents(longest),
+    closing: fc.nat(),
+  });
+
+/** Run sequences until one fails, and shrink that. Deterministic: the same seed draws the same sequences. */
+export function checkSequences({ seed, runs, longest, walk: walkCase = walk }: Options, into = new Coverage()): Report {
+  const property = fc.property(cases(longest), (drawn) => {
+    walkCase(drawn, (world, before, performed) => into.see(world, before, performed));
+  });
+  const details = fc.check(property, { seed, numRuns: runs });
+  if (!details.failed || details.counterexample === null) return { runs: details.numRuns, coverage: into };
+  const [drawn] = details.counterexample;
+  const divergence = divergenceOf(drawn, walkCase, details.errorInstance);
+  return { runs: details.numRuns, coverage: into, failure: { divergence, drawn, shrinks: details.numShrinks } };
+}
+
+/** Fail again, on the shrunk case, for the divergence itself. What fails in another way is thrown as it is. */
+function divergenceOf(drawn: Case, walkCase: NonNullable<Options['walk']>, first: unknown): Divergence {
+  try {
+    walkCase(drawn, () => undefined);
+  } catch (error) {
+    if (error instanceof Divergence) return error;
+    throw error;
+  }
+  throw first;
+}

@@ -1,0 +1,83 @@
+/** What shows without any translation: which domain a device is in, and what areas an IOAS has. */
+import { Ioas } from '../impl/iommufd/ioas.ts';
+import { fromBigint, toBigint } from '../impl/kernel/units.ts';
+import type { Area, State } from '../model/spec.ts';
+import type { Place } from './look.ts';
+import type { World } from './world.ts';
+
+/** Devices whose DMA goes through another domain than it should. */
+export function wrongDomains({ machine, state }: World): string[] {
+  const wrong: string[] = [];
+  for (const { name, domain } of state.devices) {
+    const found = machine.domainOf(name);
+    if (domain?.name !== found?.name) {
+      wrong.push(`${name} should be in domain ${domain?.name ?? 'none'}, and is in ${found?.name ?? 'none'}`);
+    }
+  }
+  return wrong;
+}
+
+const LAST = (1n << 64n) - 1n;
+
+/** All of every IOAS that exists in either world. */
+export function wholeSpaces({ machine, state }: World): Place[] {
+  const names = new Set(state.ioases.map(({ space }) => space.name));
+  for (const ctx of machine.contexts)
+    for (const object of ctx.objects) if (object instanceof Ioas) names.add(object.name);
+  return [...names].map((name) => ({ name, first: 0n, last: LAST }));
+}
+
+/** For each IOAS whose areas a step changed, the stretch in which it did; all of one that came or went. */
+export function changedSpaces(before: State, after: State): Place[] {
+  if (before.ioases === after.ioases) return [];
+  const places: Place[] = [];
+  for (const { space, areas } of after.ioases) {
+    const was = before.ioases.find((ioas) => ioas.space === space);
+    if (was === undefined) places.push({ name: space.name, first: 0n, last: LAST });
+    else if (was.areas !== areas) widen(places, space.name, was.areas, areas);
+  }
+  for (const { space } of before.ioases) {
+    if (!after.ioases.some((ioas) => ioas.space === space)) places.push({ name: space.name, first: 0n, last: LAST });
+  }
+  return places;
+}
+
+/** From the first area that differs, seen from below, to the first that does, seen from above. */
+function widen(places: Place[], name: string, from: readonly Area[], to: readonly Area[]): void {
+  let low = 0;
+  while (low < from.length && from[low] === to[low]) low++;
+  let high = 1;
+  while (high <= from.length - low && from.at(-high) === to.at(-high)) high++;
+  const changed = [from[low], to[low], from.at(-high), to.at(-high)].filter((area) => area !== undefined);
+  if (changed.length === 0) return;
+  const first = changed.reduce((least, { iova }) => (iova < least ? iova : least), LAST);
+  const last = changed.reduce((most, { iova, length }) => (iova + length - 1n > most ? iova + length - 1n : most), 0n);
+  places.push({ name, first, last });
+}
+
+/** Where the areas of an IOAS are not those of the model; otherwise only a fixed map or an unmap would show it. */
+export function wrongAreas(world: World, { name, first, last }: Place): string[] {
+  const found = ioasNamed(world, name)
+    ?.iopt.areas.overlapping(fromBigint(first), fromBigint(last))
+    .map(({ iova, length }) => ({ iova: toBigint(iova), length: toBigint(length) }));
+  const promised = world.state.ioases
+    .find(({ space }) => space.name === name)
+    ?.areas.filter(({ iova, length }) => iova <= last && first < iova + length);
+  if (promised === undefined || found === undefined) {
+    return promised === found ? [] : [`${name} ${promised ? 'is missing' : 'should be gone'}`];
+  }
+  const same =
+    found.length === promised.length &&
+    found.every(({ iova, length }, i) => iova === promised[i]?.iova && length === promised[i]?.length);
+  return same ? [] : [`${name} has the areas ${list(found)}, and should have ${list(promised)}`];
+}
+
+const list = (areas: readonly { readonly iova: bigint; readonly length: bigint }[]): string =>
+  areas.map(({ iova, length }) => `0x${iova.toString(16)} length 0x${length.toString(16)}`).join(', ') || 'none';
+
+function ioasNamed({ machine }: World, name: string): Ioas | undefined {
+  for (const ctx of machine.contexts) {
+    for (const object of ctx.objects) if (object instanceof Ioas && object.name === name) return object;
+  }
+  return undefined;
+}

@@ -1,0 +1,106 @@
+/**
+ * Deliberately wrong commands: a handle that is closed, destroyed, of another kind or of nobody; a number that is
+ * misaligned, too large, or wraps; a flag that nobody knows.
+ */
+import type { State } from '../model/spec.ts';
+import type { Command } from '../trace/command.ts';
+import type { Intent } from './intents.ts';
+import { namesOf, type Pool, pick } from './view.ts';
+
+const MAX = (1n << 64n) - 1n;
+const PAGE = 0x1000n;
+
+/** Numbers that some check must refuse, or just let pass. */
+const EDGES: readonly bigint[] = [
+  0n,
+  1n,
+  0x7ffn,
+  0x800n,
+  PAGE - 1n,
+  PAGE,
+  PAGE + 1n,
+  0xfee0_0000n,
+  0xfeef_f000n,
+  (1n << 48n) - PAGE,
+  1n << 48n,
+  (1n << 53n) + 1n,
+  (1n << 63n) - 1n,
+  1n << 63n,
+  MAX - PAGE,
+  MAX - PAGE + 1n,
+  MAX - 1n,
+  MAX,
+];
+
+const HANDLES: Readonly<Record<string, readonly Pool[]>> = {
+  ctx: ['context', 'ioas'],
+  ioas: ['ioas', 'hwpt', 'context'],
+  dst: ['ioas', 'hwpt'],
+  src: ['ioas', 'hwpt'],
+  pt: ['ioas', 'hwpt'],
+  obj: ['hwpt', 'ioas', 'fd'],
+  fd: ['fd', 'memfd', 'context'],
+  mem: ['memory', 'fd'],
+};
+
+const NUMBERS = new Set(['start', 'length', 'iova', 'offset', 'src_iova', 'dst_iova']);
+
+/** Put one thing wrong; a command without arguments to spoil is given a name that stands for nothing. */
+export function twist(command: Command, intent: Intent, state: State): Command {
+  const way = pick(waysFor(command, intent, state), intent.odd);
+  if (way === undefined) return command;
+  const { iova, ...rest } = { ...command, ...way } as Fields;
+  return (iova === undefined ? rest : { ...rest, iova }) as unknown as Command;
+}
+
+type Fields = Record<string, unknown>;
+
+/** What can be put in place of an argument; without a value, it is left out. */
+function waysFor(command: Command, { at, from, how }: Intent, state: State): Fields[] {
+  const ways: Fields[] = [];
+  const put = (fields: Fields): void => {
+    ways.push(fields);
+  };
+  for (const [key, value] of Object.entries(command)) {
+    if (key in HANDLES) {
+      const pools = HANDLES[key] as readonly Pool[];
+      put({ [key]: pick(pools.flatMap(namesOf), at + from) });
+    }
+    if (key === 'dev') put({ dev: pick(state.devices, at)?.name ?? value });
+    if (NUMBERS.has(key) && typeof value === 'bigint') {
+      put({ [key]: pick(EDGES, at) });
+      put({ [key]: (value + (pick(EDGES, from) as bigint)) & MAX });
+    }
+    if (key === 'prot') put({ prot: how % 2 === 0 ? '' : 'rw' });
+  }
+  if ('prot' in command || command.do === 'hwpt_alloc' || command.do === 'vfio_export') {
+    put({ flags: how % 2 === 0 ? 8n : 1n << BigInt(3 + (how % 61)) });
+  }
+  if (command.do === 'ioas_map_file' || command.do === 'ioas_map') {
+    put(overlapping(command.ioas, at, state));
+    put({ iova: undefined, length: 1n << 60n });
+  }
+  if (command.do === 'vfio_export') for (const fields of wrongExports(at, from)) put(fields);
+  if (command.do === 'vfio_open') put({ dev: pick(state.devices, at)?.name });
+  return ways;
+}
+
+/** On top of an area, or over its end. */
+function overlapping(ioas: string, at: number, state: State): Fields {
+  const areas = state.ioases.find(({ space }) => space.name === ioas)?.areas ?? [];
+  const area = pick(areas, at);
+  return area === undefined ? { iova: 0xfee0_0000n } : { iova: area.iova + (at % 2 === 0 ? 0n : area.length - 1n) };
+}
+
+const wrongExports = (at: number, from: number): Fields[] => [
+  { region: at % 9 },
+  { ranges: [] },
+  { ranges: [[pick(EDGES, at), pick(EDGES, from)]] },
+  {
+    ranges: [
+      [0n, PAGE],
+      [pick(EDGES, at), pick(EDGES, from)],
+    ],
+  },
+  { ranges: [[PAGE, MAX - PAGE + 1n]] },
+];

@@ -1,0 +1,66 @@
+/** What an intent can choose from: the state of the model, by the names of things. */
+import type { Area, Context, Device, Domain, Ioas, Source, State } from '../model/spec.ts';
+import type { Handle } from '../trace/command.ts';
+
+/**
+ * Names for new things. A name is given again when what it stood for is gone; memory's names are in targets, and last.
+ */
+const POOLS = {
+  context: ['ctx0', 'ctx1'],
+  ioas: ['a0', 'a1', 'a2'],
+  hwpt: ['h0', 'h1', 'h2'],
+  fd: ['b0', 'b1', 'b2', 'b3', 'b4', 'b5'],
+  memory: ['m0', 'm1'],
+  memfd: ['f0', 'f1'],
+} as const;
+
+export type Pool = keyof typeof POOLS;
+
+/** The first name of the pool that stands for nothing now; undefined when all are taken. */
+export function freeName(state: State, pool: Pool): Handle | undefined {
+  return POOLS[pool].find((name) => !taken(state, pool, name));
+}
+
+/** Every name of the pool. */
+export const namesOf = (pool: Pool): readonly Handle[] => POOLS[pool];
+
+function taken(state: State, pool: Pool, name: Handle): boolean {
+  if (pool === 'memory' || pool === 'memfd') return state.handles.has(name);
+  if (pool === 'context') return state.contexts.some((context) => context.name === name);
+  if (pool === 'ioas') return state.ioases.some(({ space }) => space.name === name);
+  if (pool === 'hwpt') return state.ioases.some(({ domains }) => domains.some((domain) => domain.name === name));
+  return state.handles.get(name) !== undefined;
+}
+
+/** Element `n` modulo the length; undefined of nothing. */
+export const pick = <T>(all: readonly T[], n: number): T | undefined =>
+  all.length === 0 ? undefined : all[n % all.length];
+
+export const openContexts = (state: State): readonly Context[] => state.contexts;
+
+/** The IOASes that can be named: those of an open context. */
+export function usableIoases(state: State): readonly Ioas[] {
+  return state.ioases.filter(({ space }) => state.contexts.includes(space.context));
+}
+
+export const manualDomains = (state: State): readonly Domain[] => usableIoases(state).flatMap(({ domains }) => domains);
+
+export const boundDevices = (state: State): readonly Device[] =>
+  state.devices.filter(({ context }) => context !== undefined);
+
+/** Open descriptors of buffers or memfds, or memory, by name. */
+export function sources(state: State, is: Source['is']): { name: Handle; source: Source }[] {
+  const found: { name: Handle; source: Source }[] = [];
+  for (const [name, named] of state.handles) {
+    if (named !== undefined && named.is === is) found.push({ name, source: named });
+  }
+  return found;
+}
+
+/** Areas that can be named, with their IOAS. */
+export function someArea(state: State, n: number): { ioas: Ioas; area: Area } | undefined {
+  const ioases = usableIoases(state).filter(({ areas }) => areas.length > 0);
+  const ioas = pick(ioases, n);
+  const area = ioas && pick(ioas.areas, n >> 2);
+  return ioas && area && { ioas, area };
+}

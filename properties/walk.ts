@@ -1,0 +1,95 @@
+/**
+ * A sequence: intents resolved and performed one after the other, then everything closed in a random order, after which
+ * nothing may be left.
+ */
+import type { Command, MachineConfig } from '../trace/command.ts';
+import { agree } from './agree.ts';
+import { Divergence } from './divergence.ts';
+import type { Intent } from './intents.ts';
+import { leftovers } from './leftovers.ts';
+import { type Performed, perform } from './perform.ts';
+import { resolve } from './resolve.ts';
+import { newWorld, type World } from './world.ts';
+
+/** One case of the sequential property. */
+export interface Case {
+  readonly config: MachineConfig;
+  readonly kernel: string;
+  readonly intents: readonly Intent[];
+  /** Decides the order in which everything is closed. */
+  readonly closing: number;
+}
+
+/** Told of every step; for coverage. `before` is the model's state before it. */
+export type Witness = (world: World, before: World['state'], performed: Performed) => void;
+
+/** How a walk begins; a test may begin it in a world that is wrong. */
+export type MakeWorld = (config: MachineConfig, kernel: string) => World;
+
+/** Walk a case to its end. Fails with a Divergence, whose trace is the history of the world it happened in. */
+export function walk({ config, kernel, intents, closing }: Case, witness?: Witness, make: MakeWorld = newWorld): World {
+  const world = make(config, kernel);
+  return inWorld(world, () => {
+    for (const intent of intents) takeStep(world, resolve(intent, world.state), witness);
+    closeAll(world, closing, witness);
+  });
+}
+
+/** A divergence takes along the world in which it was met. */
+function inWorld(world: World, walkIt: () => void): World {
+  try {
+    walkIt();
+    return world;
+  } catch (error) {
+    if (error instanceof Divergence) error.world = world;
+    throw error;
+  }
+}
+
+/** Perform given commands, and nothing else. */
+export function walkCommands(world: World, commands: readonly Command[], witness?: Witness): World {
+  return inWorld(world, () => {
+    for (const command of commands) takeStep(world, command, witness);
+    finish(world);
+  });
+}
+
+/** Compare everything, once more, at the end. Fails with a Divergence. */
+export function finish(world: World): void {
+  agree(world, world.state, world.machine.takeCalls(), { command: undefined, refused: false, whole: true });
+}
+
+function takeStep(world: World, command: Command, witness: Witness | undefined): void {
+  const before = world.state;
+  const performed = perform(world, command);
+  witness?.(world, before, performed);
+}
+
+/** Close every descriptor that is open, in an order that `closing` decides, and look for what is left. */
+function closeAll(world: World, closing: number, witness: Witness | undefined): void {
+  walkCommands(world, shuffled(closers(world), closing), witness);
+  const left = leftovers(world);
+  if (left.length > 0) throw new Divergence('left over', world.history.length, undefined, left);
+}
+
+function closers({ state }: World): Command[] {
+  const commands: Command[] = state.contexts.map(({ name }) => ({ do: 'iommufd_close', ctx: name }));
+  for (const { name, opening } of state.devices)
+    if (opening !== undefined) commands.push({ do: 'vfio_close', dev: name });
+  for (const [name, named] of state.handles) {
+    if (named !== undefined && 'base' in named && named.is !== 'memory') commands.push({ do: 'fd_close', fd: name });
+  }
+  return commands;
+}
+
+/** The same, in an order of which every one can be. */
+function shuffled<T>(all: readonly T[], seed: number): T[] {
+  const order = [...all];
+  let random = seed;
+  for (let i = order.length - 1; i > 0; i--) {
+    random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+    const j = random % (i + 1);
+    [order[i], order[j]] = [order[j] as T, order[i] as T];
+  }
+  return order;
+}

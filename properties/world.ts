@@ -1,0 +1,28 @@
+/** Both worlds side by side, and what they have been through. */
+import { Machine } from '../impl/machine.ts';
+import { initial, type State } from '../model/spec.ts';
+import type { Command, MachineConfig, Result } from '../trace/command.ts';
+
+export interface World {
+  readonly config: MachineConfig;
+  /** The kernel version that the implementation behaves like. */
+  readonly kernel: string;
+  readonly machine: Machine;
+  /** A whole comparison of everything runs after every so many steps; the others compare what the step changed. */
+  readonly wholeEvery: number;
+  state: State;
+  /** Every command so far, and what the implementation answered. */
+  readonly history: { readonly command: Command; readonly result?: Result }[];
+}
+
+/** How often everything is compared, where nobody says. */
+const WHOLE_EVERY = 64;
+
+export const newWorld = (config: MachineConfig, kernel: string, wholeEvery = WHOLE_EVERY): World => ({
+  config,
+  kernel,
+  machine: new Machine(config, kernel),
+  wholeEvery,
+  state: initial(config),
+  history: [],
+});

@@ -1,0 +1,75 @@
+/** The harness can fail: for an implementation that is wrong on purpose it must, and shrink to the known minimum. */
+import { expect, test } from 'vitest';
+import { Machine } from '../../impl/machine.ts';
+import { initial } from '../../model/spec.ts';
+import { regressionOf, reportOf } from '../../properties/regression.ts';
+import { checkSequences } from '../../properties/sequential.ts';
+import { walk } from '../../properties/walk.ts';
+import type { World } from '../../properties/world.ts';
+import type { Command, Result } from '../../trace/command.ts';
+
+/** VFIO_DEVICE_RESET of a device that answers says that it has reset it, and has not: no mapping is shot down. */
+class ForgetfulMachine extends Machine {
+  override execute(command: Command): Result {
+    if (command.do === 'vfio_reset' && this.#answers(command.dev)) return { ok: {} };
+    return super.execute(command);
+  }
+
+  #answers(name: string): boolean {
+    const device = this.devices.get(name);
+    const command = device?.vconfig?.command ?? 0;
+    return device !== undefined && device.resets.length > 0 && device.power === 0 && (command & 2) !== 0;
+  }
+}
+
+const forgetful = (config: World['config'], kernel: string): World => ({
+  config,
+  kernel,
+  machine: new ForgetfulMachine(config, kernel),
+  wholeEvery: 64,
+  state: initial(config),
+  history: [],
+});
+
+test.each([1, 2, 3, 4, 5])(
+  'a reset that shoots nothing down is found and shrunk to one mapping, with seed %i',
+  (seed) => {
+    const { failure } = checkSequences({
+      seed,
+      runs: 500,
+      longest: 60,
+      walk: (drawn, witness) => walk(drawn, witness, forgetful),
+    });
+    const commands = failure?.divergence.world?.history.map(({ command }) => command.do) ?? [];
+    expect(failure?.divergence.breach).toBe('never mapped while revoked');
+    expect([...commands].sort()).toEqual(
+      [
+        'iommufd_open',
+        'ioas_alloc',
+        'vfio_open',
+        'vfio_bind',
+        'vfio_attach',
+        'vfio_export',
+        'ioas_map_file',
+        'vfio_reset',
+      ].sort(),
+    );
+  },
+);
+
+test('the report of a failure shows every step, what is broken, where, and how to see it again', () => {
+  const { failure } = checkSequences({
+    seed: 1,
+    runs: 500,
+    longest: 60,
+    walk: (drawn, witness) => walk(drawn, witness, forgetful),
+  });
+  if (failure === undefined) throw new Error('the canary sings no more');
+  const { file } = regressionOf(failure.divergence);
+  expect(file).toMatch(/^never-mapped-while-revoked-[0-9a-f]{8}\.json$/);
+  const report = reportOf(failure.divergence, file).join('\n');
+  expect(report).toContain('BROKEN: never mapped while revoked, after 8 steps on Linux 7.2');
+  expect(report).toMatch(/reset dev0 +ok/);
+  expect(report).toMatch(/dev0:2\+0x0 is mapped/);
+  expect(report).toContain(`npx shootdown replay ${file}`);
+});

@@ -1,0 +1,155 @@
+/** Bugs planted in a running implementation, each of which something must see. `plant` gives the way to take it out. */
+import { DmaBuf } from '../../impl/dmabuf/dma-buf.ts';
+import { Domain } from '../../impl/iommu/domain.ts';
+import { IOMMU_CACHE, IOMMU_MMIO } from '../../impl/iommu/prot.ts';
+import { File } from '../../impl/kernel/file.ts';
+import { running } from '../../impl/kernel/thread.ts';
+import { add, bytes } from '../../impl/kernel/units.ts';
+import { Machine } from '../../impl/machine.ts';
+
+export interface Planted {
+  readonly bug: string;
+  /** What must be reported; one of these, for a bug that shows in several ways. */
+  readonly breaches: readonly string[];
+  readonly plant: () => () => void;
+}
+
+/** Replace a method for a while; `make` is given the right one. */
+function replace<T extends object, K extends keyof T>(of: T, key: K, make: (right: T[K]) => T[K]): () => void {
+  const right = of[key];
+  of[key] = make(right);
+  return () => {
+    of[key] = right;
+  };
+}
+
+const underRevoke = (): boolean => running()?.held.some(({ name }) => name.includes('memory_lock')) ?? false;
+const isBar = (phys: number): boolean => phys >= 2 ** 38;
+
+export const PLANTED: readonly Planted[] = [
+  {
+    bug: 'a revoke leaves the mappings of a domain alone',
+    breaches: ['never mapped while revoked', 'splat'],
+    plant: () =>
+      replace(
+        Domain.prototype,
+        'unmap',
+        (right) =>
+          function (this: Domain, iova, length) {
+            if (!underRevoke()) right.call(this, iova, length);
+          },
+      ),
+  },
+  {
+    bug: 'a revoke forgets all but the first page',
+    breaches: ['never mapped while revoked', 'splat'],
+    plant: () =>
+      replace(
+        Domain.prototype,
+        'unmap',
+        (right) =>
+          function (this: Domain, iova, length) {
+            right.call(this, iova, underRevoke() ? this.granule : length);
+          },
+      ),
+  },
+  {
+    bug: 'device memory is mapped one page off',
+    breaches: ['sub-page offsets correct', 'one MMIO range'],
+    plant: () =>
+      replace(
+        Domain.prototype,
+        'map',
+        (right) =>
+          function (this: Domain, iova, phys, length, prot) {
+            return right.call(this, iova, isBar(phys) ? phys + this.granule : phys, length, prot);
+          },
+      ),
+  },
+  {
+    bug: 'a mapping is one page too short',
+    breaches: ['reach', 'calls', 'one MMIO range', 'splat'],
+    plant: () =>
+      replace(
+        Domain.prototype,
+        'map',
+        (right) =>
+          function (this: Domain, iova, phys, length, prot) {
+            return right.call(this, iova, phys, Math.max(this.granule, length - this.granule), prot);
+          },
+      ),
+  },
+  {
+    bug: 'the first page of a mapping is left out',
+    breaches: ['reach', 'calls', 'one MMIO range', 'splat'],
+    plant: () =>
+      replace(
+        Domain.prototype,
+        'map',
+        (right) =>
+          function (this: Domain, iova, phys, length, prot) {
+            if (length <= this.granule) return right.call(this, iova, phys, length, prot);
+            return right.call(this, add(iova, bytes(this.granule)), phys + this.granule, length - this.granule, prot);
+          },
+      ),
+  },
+  {
+    bug: 'device memory is mapped like RAM',
+    breaches: ['one MMIO range'],
+    plant: () =>
+      replace(
+        Domain.prototype,
+        'map',
+        (right) =>
+          function (this: Domain, iova, phys, length, prot) {
+            return right.call(this, iova, phys, length, (prot & ~IOMMU_MMIO) | IOMMU_CACHE);
+          },
+      ),
+  },
+  {
+    bug: 'everything is mapped for reading and writing',
+    breaches: ['reach'],
+    plant: () =>
+      replace(
+        Domain.prototype,
+        'map',
+        (right) =>
+          function (this: Domain, iova, phys, length, prot) {
+            return right.call(this, iova, phys, length, prot | 3);
+          },
+      ),
+  },
+  {
+    bug: 'an importer that leaves stays on the list',
+    breaches: ['audit', 'splat'],
+    plant: () => replace(DmaBuf.prototype, 'unlink', () => () => true),
+  },
+  {
+    bug: 'the third reference to a buffer is not counted',
+    breaches: ['audit', 'splat'],
+    plant: () =>
+      replace(
+        File.prototype,
+        'get',
+        (right) =>
+          function (this: File) {
+            if (!(this.what instanceof DmaBuf) || this.refs.count !== 2) right.call(this);
+          },
+      ),
+  },
+  {
+    bug: 'an automatic IOVA is one page too high',
+    breaches: ['answer', 'areas', 'calls', 'one MMIO range', 'sub-page offsets correct'],
+    plant: () =>
+      replace(
+        Machine.prototype,
+        'execute',
+        (right) =>
+          function (this: Machine, command) {
+            const result = right.call(this, command);
+            if (!('ok' in result) || result.ok.iova === undefined) return result;
+            return { ok: { iova: result.ok.iova + 0x1000n } };
+          },
+      ),
+  },
+];
