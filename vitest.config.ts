@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    // No test is a stopwatch: a slow machine must not fail one.
+    testTimeout: 600_000,
     include: ['test/**/*.test.ts'],
     // Two workers in one process: the whole suite stays below a gigabyte.
     pool: 'threads',

@@ -1,5 +1,6 @@
 /** System calls that any descriptor knows, memory, and what a device does of its own accord. */
-import type { DmaRead, Handle, MemAlloc, MemfdCreate, Result } from '../trace/command.ts';
+import type { Result } from '../trace/answer.ts';
+import type { DmaRead, Handle, MemAlloc, MemfdCreate } from '../trace/command.ts';
 import { answerOf, DONE, fdOf, fileOf, openedDevice } from './handles.ts';
 import { IOMMU_READ } from './iommu/prot.ts';
 import { isErrno } from './kernel/errno.ts';

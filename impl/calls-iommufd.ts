@@ -1,4 +1,5 @@
 /** System calls on the descriptor of an iommufd. */
+import type { Result } from '../trace/answer.ts';
 import type {
   Handle,
   HwptAlloc,
@@ -8,7 +9,6 @@ import type {
   IoasMapFile,
   IoasUnmap,
   Prot,
-  Result,
 } from '../trace/command.ts';
 import { answerOf, ctxOfHandle, DONE, enter, fdOf, leave, objectOf } from './handles.ts';
 import { IommufdCtx } from './iommufd/context.ts';

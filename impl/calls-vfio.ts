@@ -1,5 +1,6 @@
 /** System calls on the descriptor of a VFIO device. */
-import type { Command, Handle, Result, VfioExport } from '../trace/command.ts';
+import type { Result } from '../trace/answer.ts';
+import type { Command, Handle, VfioExport } from '../trace/command.ts';
 import { answerOf, DONE, fileOf, objectIdIn, openedDevice } from './handles.ts';
 import { type Errno, isErrno } from './kernel/errno.ts';
 import { unreachable } from './kernel/splat.ts';

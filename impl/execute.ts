@@ -3,6 +3,7 @@
  * values
  * become ours, and the answer becomes a result again. One file for each kind of descriptor stands beside.
  */
+import type { Result } from '../trace/answer.ts';
 import type {
   Command,
   Destroy,
@@ -12,7 +13,6 @@ import type {
   IoasMap,
   IoasMapFile,
   IoasUnmap,
-  Result,
   VfioExport,
   VfioOpen,
 } from '../trace/command.ts';

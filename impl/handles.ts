@@ -1,5 +1,6 @@
 /** What the handles of a trace stand for. A handle that nothing carries is a closed descriptor: EBADF. */
-import type { Handle, Result } from '../trace/command.ts';
+import type { Result } from '../trace/answer.ts';
+import type { Handle } from '../trace/command.ts';
 import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
 import { ctxOf } from './iommufd/device.ts';
 import type { Errno } from './kernel/errno.ts';

@@ -3,7 +3,9 @@
  * that
  * wires everything; what a command does stands in `execute.ts`.
  */
-import type { Command, Handle, MachineConfig, Result } from '../trace/command.ts';
+import type { Result } from '../trace/answer.ts';
+import type { Command, Handle } from '../trace/command.ts';
+import type { MachineConfig } from '../trace/machine-config.ts';
 import { audit } from './audit.ts';
 import { operation } from './execute.ts';
 import { type Domain, type DomainCall, Iommu } from './iommu/domain.ts';

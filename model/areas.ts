@@ -25,6 +25,7 @@ export const unfillable = ({ machine }: State, { source, offset, iova, length, l
   first([source.is === 'memfd' && offset + length > source.length, 'EINVAL']) ??
   first([live && (iova | length) % machine.grain !== 0n, 'EINVAL']);
 
+const UNCHOSEN = { refused: 'no IOVA was chosen, though there is room' } as const;
 /** Lays areas back to back at a fixed IOVA, or where the kernel chose: all of them, or none. */
 const lay = (s: State, ioas: Ioas, pieces: readonly Area[], fixed?: Iova, choice?: Iova): Outcome => {
   const [start, length, align] = [fixed ?? choice ?? 0n, total(pieces), alignment(s, ioas)];
@@ -33,14 +34,13 @@ const lay = (s: State, ioas: Ioas, pieces: readonly Area[], fixed?: Iova, choice
     first([prot.includes('w') && !writable, 'EPERM'], [offset % align !== 0n, 'EINVAL']);
   const at = ioas.areas.findLastIndex(({ iova }) => iova < start) + 1;
   const ioases = swap(s.ioases, ioas, { areas: ioas.areas.toSpliced(at, 0, ...laid) });
-  const refusal =
+  return (
     first([length % align !== 0n, 'EINVAL']) ??
     (fixed === undefined ? misplaced(s, ioas, addressOf(laid[0]!), length, choice) : clash(s, ioas, fixed, length)) ??
     laid.map(unfit).find(Boolean) ??
-    (filled(s, ioas) ? laid.map((area) => unfillable(s, area)).find(Boolean) : undefined);
-  const unchosen =
-    (fixed ?? choice) === undefined ? { refused: 'no IOVA was chosen, though there is room' } : undefined;
-  return refusal ?? unchosen ?? { state: { ...s, ioases }, ok: { iova: start } };
+    (filled(s, ioas) ? laid.map((area) => unfillable(s, area)).find(Boolean) : undefined) ??
+    ((fixed ?? choice) === undefined ? UNCHOSEN : { state: { ...s, ioases }, ok: { iova: start } })
+  );
 };
 
 /** Of a dma-buf, a wrong size is told before its state, and its state before anything about the place. */

@@ -62,8 +62,7 @@ export const open = (s: State, { dev }: Do<'vfio_open'>): Outcome => {
 /** A group belongs to one context at a time. */
 export const bind = (s: State, { dev, ctx }: Do<'vfio_bind'>): Outcome => {
   const [device, context] = [deviceNamed(s, dev), contextNamed(s, ctx)];
-  const group = s.devices.filter(({ config }) => config.group === device.config.group);
-  const foreign = group.some((other) => other.context && other.context !== context);
+  const foreign = s.devices.some((d) => d.config.group === device.config.group && (d.context ?? context) !== context);
   return (
     first([!device.opening, 'EBADF'], [!!device.context, 'EINVAL'], [!context, 'EBADF'], [foreign, 'EPERM']) ??
     done({ ...s, devices: swap(s.devices, device, { context }) })

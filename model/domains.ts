@@ -94,8 +94,7 @@ export const attach = (s: State, { dev, pt }: Do<'vfio_attach'>): Outcome => {
 
 /** The group stays where it is as long as another of its devices is attached. */
 export const detach = (s: State, device: Device): State => {
-  const group = s.devices.filter(({ config }) => config.group === device.config.group);
-  const stays = group.some(({ name, attached }) => attached && name !== device.name);
+  const stays = s.devices.some((d) => d.attached && d.name !== device.name && d.config.group === device.config.group);
   return move(s, device, stays ? device.domain : undefined, false);
 };
 

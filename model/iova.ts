@@ -12,8 +12,7 @@ const HUGE = 0x20_0000n;
 export const lower = (a: Bytes, b: Bytes): Bytes => (a < b ? a : b);
 export const higher = (a: Bytes, b: Bytes): Bytes => (a > b ? a : b);
 export const ceil = (value: Bytes, to: Bytes): Bytes => ((value + to - 1n) / to) * to;
-type Range = Pick<Area, 'iova' | 'length'>;
-export const meeting = (...intervals: readonly Interval[]): ((range: Range) => boolean) => {
+export const meeting = (...intervals: readonly Interval[]): ((it: Pick<Area, 'iova' | 'length'>) => boolean) => {
   return ({ iova, length }) => intervals.some(([low, last]) => iova <= last && low < iova + length);
 };
 
@@ -34,9 +33,7 @@ export const alignment = (s: State, ioas: Ioas): Bytes => (filled(s, ioas) ? s.m
 
 /** A domain cannot translate outside its aperture; an attached device keeps some addresses for itself. */
 export const reserved = (s: State, ioas: Ioas): readonly Interval[] => {
-  const attached = s.devices.some(
-    ({ domain }) => domain && (domain.is === 'ioas' ? domain : domain.space) === ioas.space,
-  );
+  const attached = s.devices.some(({ domain: at }) => (at?.is === 'domain' ? at.space : at) === ioas.space);
   return [...(filled(s, ioas) ? s.machine.outside : []), ...(attached ? s.machine.reserved : [])];
 };
 
@@ -54,9 +51,7 @@ export const misplaced = (s: State, ioas: Ioas, from: Bytes, length: Bytes, choi
   const refusal = first([length >= MAX / 2n, 'EOVERFLOW'], [from % alignment(s, ioas) !== 0n, 'EINVAL']);
   if (refusal || choice === undefined) return refusal ?? first([!hasRoom(s, ioas, from, length), 'ENOSPC']);
   const err = choice === 0n ? 'EINVAL' : clash(s, ioas, choice, length)?.err;
-  return (
-    err && { refused: `0x${length.toString(16)} bytes at 0x${choice.toString(16)}: as a fixed IOVA, it is ${err}` }
-  );
+  return err && { refused: `IOVA 0x${choice.toString(16)} was chosen, and as a fixed one it is ${err}` };
 };
 
 /** The kernel's own search for a hole in which they are as aligned as they are in themselves, up to 2 MiB. */

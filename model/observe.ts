@@ -2,7 +2,8 @@
  * What a state shows of itself: to a trace, and to the invariants, against which it is held as the implementation is.
  */
 
-import type { Handle, Reach } from '../trace/command.ts';
+import type { Reach } from '../trace/answer.ts';
+import type { Handle } from '../trace/command.ts';
 import { answers } from './devices.ts';
 import type { AreaSeen, Observation, Pte, Stretch } from './invariants.ts';
 import { automatic } from './iova.ts';

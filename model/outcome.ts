@@ -1,6 +1,7 @@
 /** How a command refuses, and the small changes that it makes. */
 
-import type { Errno, Handle } from '../trace/command.ts';
+import type { Errno } from '../trace/answer.ts';
+import type { Handle } from '../trace/command.ts';
 import type { Bytes, Named, Outcome, State } from './spec.ts';
 
 export type Refusal = Readonly<{ err: Errno }>;

@@ -18,7 +18,9 @@
  */
 
 import { match } from 'ts-pattern';
-import type { Answer, Command, DeviceConfig, Errno, Handle, MachineConfig, Prot } from '../trace/command.ts';
+import type { Answer, Errno } from '../trace/answer.ts';
+import type { Command, Handle, Prot } from '../trace/command.ts';
+import type { DeviceConfig, MachineConfig } from '../trace/machine-config.ts';
 import { copy, map, unmap } from './areas.ts';
 import { bind, exportBar, hotReset, open, reset, SHUT, toggle } from './devices.ts';
 import * as domains from './domains.ts';

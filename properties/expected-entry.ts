@@ -1,5 +1,5 @@
 /** What one row of the documents says about one command, and whether a random sequence can get there. */
-import type { Errno } from '../trace/command.ts';
+import type { Errno } from '../trace/answer.ts';
 
 /** How a command ended. */
 export type Ending = 'ok' | Errno;

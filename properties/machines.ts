@@ -1,7 +1,7 @@
 /**
  * The machines that sequences run on. Each has what the others lack, so that every answer of the protocol can occur.
  */
-import type { DeviceConfig, MachineConfig } from '../trace/command.ts';
+import type { DeviceConfig, MachineConfig } from '../trace/machine-config.ts';
 
 const PAGE = 0x1000n;
 const dev = (

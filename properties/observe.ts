@@ -8,7 +8,8 @@ import { IOMMU_CACHE, IOMMU_MMIO, IOMMU_READ, IOMMU_WRITE } from '../impl/iommu/
 import { fromBigint, toBigint } from '../impl/kernel/units.ts';
 import type { Machine } from '../impl/machine.ts';
 import type { Observation, Pte } from '../model/invariants.ts';
-import type { Handle, IommuCall, Prot, Reach } from '../trace/command.ts';
+import type { IommuCall, Reach } from '../trace/answer.ts';
+import type { Handle, Prot } from '../trace/command.ts';
 
 const PROTS: readonly Prot[] = ['', 'r', 'w', 'rw'];
 const protOf = (bits: number): Prot => PROTS[bits & (IOMMU_READ | IOMMU_WRITE)] as Prot;

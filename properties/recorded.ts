@@ -5,7 +5,8 @@
  */
 import { DEFAULT_KERNEL } from '../impl/kernel/features.ts';
 import { reaches } from '../model/observe.ts';
-import type { Command, FutureCommand, Handle, IommuCall, Reach } from '../trace/command.ts';
+import type { IommuCall, Reach } from '../trace/answer.ts';
+import type { Command, FutureCommand, Handle } from '../trace/command.ts';
 import { showReach } from '../trace/show.ts';
 import { kernelOf, type Step, type Trace } from '../trace/trace.ts';
 import { splitTarget } from '../trace/values.ts';

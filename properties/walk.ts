@@ -2,7 +2,8 @@
  * A sequence: intents resolved and performed one after the other, then everything closed in a random order, after which
  * nothing may be left.
  */
-import type { Command, MachineConfig } from '../trace/command.ts';
+import type { Command } from '../trace/command.ts';
+import type { MachineConfig } from '../trace/machine-config.ts';
 import { agree } from './agree.ts';
 import { Divergence } from './divergence.ts';
 import type { Intent } from './intents.ts';

@@ -1,7 +1,9 @@
 /** Both worlds side by side, and what they have been through. */
 import { Machine } from '../impl/machine.ts';
 import { initial, type State } from '../model/spec.ts';
-import type { Command, MachineConfig, Result } from '../trace/command.ts';
+import type { Result } from '../trace/answer.ts';
+import type { Command } from '../trace/command.ts';
+import type { MachineConfig } from '../trace/machine-config.ts';
 
 export interface World {
   readonly config: MachineConfig;

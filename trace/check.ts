@@ -2,7 +2,9 @@
  * What a trace must keep to that no schema sees: its machine makes sense, every name was given before it is used,
  * every device exists, and what a device reaches is sorted.
  */
-import type { Handle, MachineConfig, Reach } from './command.ts';
+import type { Reach } from './answer.ts';
+import type { Handle } from './command.ts';
+import type { MachineConfig } from './machine-config.ts';
 import { gives, Names, succeeded, uses } from './names.ts';
 import type { Step, Threads, Trace } from './trace.ts';
 import { splitTarget } from './values.ts';

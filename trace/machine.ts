@@ -1,6 +1,7 @@
 /** The machine of a trace, as a schema. */
 import * as z from 'zod';
-import type { DeviceConfig, Interval, MachineConfig } from './command.ts';
+import type { Interval } from './command.ts';
+import type { DeviceConfig, MachineConfig } from './machine-config.ts';
 import { count, errno, handle, hex, interval, is, list, mapOf, object } from './values.ts';
 
 const bar = z.string().regex(/^[0-5]$/, is('is not a BAR number, "0" to "5"'));

@@ -2,7 +2,8 @@
  * The names of a trace: which step gave each, and whether it may be given again. A name counts as given even by a
  * step that failed, since using it then is legal; it is live only while its object surely exists.
  */
-import type { Handle, MachineConfig } from './command.ts';
+import type { Handle } from './command.ts';
+import type { MachineConfig } from './machine-config.ts';
 import type { AnyCommand } from './steps.ts';
 import type { Step } from './trace.ts';
 

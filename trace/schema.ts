@@ -4,8 +4,9 @@
  * looks for.
  */
 import * as z from 'zod';
+import type { Answer, Errno, Reach } from './answer.ts';
 import { calls } from './call.ts';
-import type { Answer, Errno, Handle, Reach } from './command.ts';
+import type { Handle } from './command.ts';
 import { machine } from './machine.ts';
 import { type AnyCommand, STEPS } from './steps.ts';
 import type { Fault, Recorded, Step, Threads, Trace, TracedCall, Version } from './trace.ts';

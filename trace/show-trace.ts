@@ -1,5 +1,7 @@
 /** A whole trace for a terminal of 100 columns: each command and its answer, then what it did to the IOMMU. */
-import type { DeviceConfig, Handle, MachineConfig, Reach } from './command.ts';
+import type { Reach } from './answer.ts';
+import type { Handle } from './command.ts';
+import type { DeviceConfig, MachineConfig } from './machine-config.ts';
 import { showCall, showCommand, showHex, showInterval, showReach, showResult } from './show.ts';
 import type { Step, Trace } from './trace.ts';
 

@@ -1,5 +1,6 @@
 /** Commands and answers in the short notation that people are shown. Nothing parses it. */
-import type { Interval, Prot, Reach, Result } from './command.ts';
+import type { Reach, Result } from './answer.ts';
+import type { Interval, Prot } from './command.ts';
 import type { AnyCommand } from './steps.ts';
 import type { TracedCall } from './trace.ts';
 

@@ -3,7 +3,8 @@
  * hold the table to `command.ts`: a command, an argument or an answer that is missing here does not compile.
  */
 import * as z from 'zod';
-import type { Answer, Command, FutureCommand } from './command.ts';
+import type { Answer } from './answer.ts';
+import type { Command, FutureCommand } from './command.ts';
 import { count, handle, hex, interval, is, list, object, prot, slice, target } from './values.ts';
 
 export type AnyCommand = Command | FutureCommand;

@@ -2,7 +2,9 @@
  * A parsed trace: one machine, the steps that were taken, and after each step what the machine answered and what
  * a device could then reach. `parse.ts` makes these values, `write.ts` turns them into text again.
  */
-import type { Command, FutureCommand, Handle, IommuCall, MachineConfig, Reach, Result } from './command.ts';
+import type { IommuCall, Reach, Result } from './answer.ts';
+import type { Command, FutureCommand, Handle } from './command.ts';
+import type { MachineConfig } from './machine-config.ts';
 
 /** Version 1 is what a kernel recorded; version 2 is a superset, written by this project. */
 export type Version = 1 | 2;

@@ -3,7 +3,7 @@
  * and writes it back. Every complaint is one sentence about the value, to be put behind the key that holds it.
  */
 import * as z from 'zod';
-import type { Errno } from './command.ts';
+import type { Errno } from './answer.ts';
 
 /** A value as a complaint names it: short, on one line, whatever it is. */
 export function brief(value: unknown): string {

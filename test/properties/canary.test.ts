@@ -6,7 +6,8 @@ import { regressionOf, reportOf } from '../../properties/regression.ts';
 import { checkSequences } from '../../properties/sequential.ts';
 import { walk } from '../../properties/walk.ts';
 import type { World } from '../../properties/world.ts';
-import type { Command, Result } from '../../trace/command.ts';
+import type { Result } from '../../trace/answer.ts';
+import type { Command } from '../../trace/command.ts';
 
 /** VFIO_DEVICE_RESET of a device that answers says that it has reset it, and has not: no mapping is shot down. */
 class ForgetfulMachine extends Machine {

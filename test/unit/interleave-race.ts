@@ -2,7 +2,8 @@
 import { expect } from 'vitest';
 import { exhaust } from '../../explore/exhaustive.ts';
 import { interleave } from '../../explore/interleave.ts';
-import type { Command, Result } from '../../trace/command.ts';
+import type { Result } from '../../trace/answer.ts';
+import type { Command } from '../../trace/command.ts';
 import { A, attached, mapFileOf, type Rig } from './iommufd-rig.ts';
 
 export const revoke: Command = { do: 'vfio_memory', dev: 'dev0', enable: false };

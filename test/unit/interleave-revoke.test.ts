@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import { exhaust } from '../../explore/exhaustive.ts';
 import { interleave } from '../../explore/interleave.ts';
-import type { Command, Result } from '../../trace/command.ts';
+import type { Result } from '../../trace/answer.ts';
+import type { Command } from '../../trace/command.ts';
 import { copy, end, hwptAlloc, mapped, mappedTwice, outcomes, type Race, revoke, unmap } from './interleave-race.ts';
 import { A, at, attached, mapFileOf, OK, type Rig, removed } from './iommufd-rig.ts';
 

@@ -10,7 +10,8 @@ import {
   iommufdDeviceReplace,
 } from '../../impl/iommufd/device.ts';
 import type { File } from '../../impl/kernel/file.ts';
-import type { Command, MachineConfig } from '../../trace/command.ts';
+import type { Command } from '../../trace/command.ts';
+import type { MachineConfig } from '../../trace/machine-config.ts';
 import { A, attached, CONFIG, MOCK, OK, Rig, removed, U64_MAX } from './iommufd-rig.ts';
 
 /** Both devices in one group. */

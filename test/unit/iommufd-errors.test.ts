@@ -3,7 +3,8 @@
  * together, so no two checks can have changed places.
  */
 import { describe, expect, test } from 'vitest';
-import type { Command, Errno } from '../../trace/command.ts';
+import type { Errno } from '../../trace/answer.ts';
+import type { Command } from '../../trace/command.ts';
 import { A, at, mapFileOf, Rig, removed, U64_MAX } from './iommufd-rig.ts';
 
 type Args<D extends Command['do']> = Partial<Extract<Command, { do: D }>>;

@@ -4,7 +4,8 @@ import type { IommufdObject } from '../../impl/iommufd/context.ts';
 import { hwptAlloc } from '../../impl/iommufd/hw-pagetable.ts';
 import { getIoas, ioasIovaRanges } from '../../impl/iommufd/ioas.ts';
 import { isErrno } from '../../impl/kernel/errno.ts';
-import type { Command, Errno } from '../../trace/command.ts';
+import type { Errno } from '../../trace/answer.ts';
+import type { Command } from '../../trace/command.ts';
 import { A, at, attached, mapFileOf, OK, Rig, removed } from './iommufd-rig.ts';
 import { splatOf } from './kernel-rig.ts';
 

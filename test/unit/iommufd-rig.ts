@@ -8,7 +8,9 @@ import type { Backing } from '../../impl/kernel/mm.ts';
 import { drain, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { hex, toBigint } from '../../impl/kernel/units.ts';
 import { Machine } from '../../impl/machine.ts';
-import type { Command, Handle, MachineConfig, Result } from '../../trace/command.ts';
+import type { Result } from '../../trace/answer.ts';
+import type { Command, Handle } from '../../trace/command.ts';
+import type { MachineConfig } from '../../trace/machine-config.ts';
 
 /** Two devices, each alone in its group and on its bus, each with 4 MiB of memory in BAR 2. */
 export const CONFIG: MachineConfig = {

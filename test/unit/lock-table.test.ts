@@ -8,7 +8,8 @@ import { describe, expect, test } from 'vitest';
 import { interleave } from '../../explore/interleave.ts';
 import { type HeldLock, LOCK_CLASSES } from '../../impl/kernel/lockdep.ts';
 import type { Task } from '../../impl/kernel/thread.ts';
-import type { Command, Result } from '../../trace/command.ts';
+import type { Result } from '../../trace/answer.ts';
+import type { Command } from '../../trace/command.ts';
 import { A, attached, mapFileOf, OK, Rig } from './iommufd-rig.ts';
 
 /** Locks taken while the one before them is held. */

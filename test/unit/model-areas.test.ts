@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { reaches } from '../../model/observe.ts';
 import { initial, reach, type State, step } from '../../model/spec.ts';
-import type { Command, DeviceConfig, Handle, MachineConfig } from '../../trace/command.ts';
+import type { Command, Handle } from '../../trace/command.ts';
+import type { DeviceConfig, MachineConfig } from '../../trace/machine-config.ts';
 
 const device = (group: number): DeviceConfig => ({
   bars: new Map([[2, 0x40_0000n]]),

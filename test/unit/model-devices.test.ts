@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { reaches } from '../../model/observe.ts';
 import { initial, type State, step } from '../../model/spec.ts';
-import type { Command, DeviceConfig, Handle, MachineConfig, Slice } from '../../trace/command.ts';
+import type { Command, Handle, Slice } from '../../trace/command.ts';
+import type { DeviceConfig, MachineConfig } from '../../trace/machine-config.ts';
 
 const device = (group: number, more: Partial<DeviceConfig> = {}): DeviceConfig => {
   return { bars: new Map([[2, 0x100_0000n]]), group, bus: group, resets: ['bus'], ...more };

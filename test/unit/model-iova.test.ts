@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { reaches } from '../../model/observe.ts';
 import { initial, type State, step } from '../../model/spec.ts';
-import type { Command, DeviceConfig, Handle, MachineConfig } from '../../trace/command.ts';
+import type { Command, Handle } from '../../trace/command.ts';
+import type { DeviceConfig, MachineConfig } from '../../trace/machine-config.ts';
 
 const device = (group: number): DeviceConfig => ({
   bars: new Map([[2, 0x40_0000n]]),
@@ -108,14 +109,14 @@ describe('automatic IOVA', () => {
     expect(answer(s, mapAuto(0n, 0x1000n), 0n)).toContain('EINVAL');
     expect(answer(s, mapAuto(0n, 0x1000n))).toContain('no IOVA was chosen, though there is room');
     expect(answer(s, mapAuto(0n, 0x1000n), BASE + 0x800n)).toBe(
-      '0x1000 bytes at 0x1000800: as a fixed IOVA, it is EINVAL',
+      'IOVA 0x1000800 was chosen, and as a fixed one it is EINVAL',
     );
     expect(answer(s, mapAuto(0n, 0x1000n), 0xfee0_0000n)).toBe(
-      '0x1000 bytes at 0xfee00000: as a fixed IOVA, it is EINVAL',
+      'IOVA 0xfee00000 was chosen, and as a fixed one it is EINVAL',
     );
-    expect(answer(s, mapAuto(0n, 0x1000n), BASE)).toBe('0x1000 bytes at 0x1000000: as a fixed IOVA, it is EEXIST');
+    expect(answer(s, mapAuto(0n, 0x1000n), BASE)).toBe('IOVA 0x1000000 was chosen, and as a fixed one it is EEXIST');
     expect(answer(s, mapAuto(0n, 0x1000n), MAX - 0xfffn)).toBe(
-      '0x1000 bytes at 0xfffffffffffff000: as a fixed IOVA, it is EINVAL',
+      'IOVA 0xfffffffffffff000 was chosen, and as a fixed one it is EINVAL',
     );
   });
 

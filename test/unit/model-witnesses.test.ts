@@ -3,7 +3,8 @@ import { invariants } from '../../model/invariants.ts';
 import { observe } from '../../model/observe.ts';
 import { initial, type State, step } from '../../model/spec.ts';
 import { witnesses } from '../../model/witnesses.ts';
-import type { Command, DeviceConfig, MachineConfig } from '../../trace/command.ts';
+import type { Command } from '../../trace/command.ts';
+import type { DeviceConfig, MachineConfig } from '../../trace/machine-config.ts';
 
 const device = (group: number): DeviceConfig => {
   return { bars: new Map([[2, 0x40_0000n]]), group, bus: group, resets: ['bus'] };
