@@ -6,13 +6,14 @@
  * Source: iommufd I-16, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18
  */
 import { dmaBufOf } from './dmabuf/dma-buf.ts';
+import type { Domain } from './iommu/domain.ts';
 import type { Area } from './iommufd/area.ts';
 import type { IommufdCtx } from './iommufd/context.ts';
 import { IommufdDevice } from './iommufd/device.ts';
 import { Hwpt } from './iommufd/hw-pagetable.ts';
 import { Ioas } from './iommufd/ioas.ts';
-import { Pages } from './iommufd/pages.ts';
-import { File } from './kernel/file.ts';
+import type { Pages } from './iommufd/pages.ts';
+import type { File } from './kernel/file.ts';
 import type { Live } from './kernel/live.ts';
 import type { Machine } from './machine.ts';
 import { auditDevices } from './vfio/audit.ts';
@@ -35,7 +36,7 @@ export function audit(machine: Machine): string[] {
   }
   auditDevices(machine.devices.values(), it.number, it.breaches);
   auditMemory(it, machine);
-  for (const object of machine.kernel.live) auditReferences(it, object);
+  for (const file of machine.kernel.live.files) auditReferences(it, file);
   return it.breaches;
 }
 
@@ -49,7 +50,8 @@ function auditReferences({ number, breaches }: Audit, object: Live): void {
 
 /** I-79 and I-64: users of every object, the domains of every IOAS, and the areas in it. */
 function auditContext(it: Audit, ctx: IommufdCtx): void {
-  for (const object of ctx.objects) {
+  for (const object of ctx.table) {
+    if (object === undefined) continue;
     let users = 1;
     if (object instanceof Ioas) {
       users += object.hwpts.length;
@@ -81,20 +83,25 @@ function auditIoas(it: Audit, ioas: Ioas): void {
 
 /** I-16: the tracker has every domain of the area's IOAS; I-64: its storage is one of them. */
 function auditArea(it: Audit, area: Area): void {
-  const { pages, iopt } = area;
+  const { pages, storage } = area;
   if (pages === undefined) {
     it.breaches.push('an area is left in set-up or teardown');
     return;
   }
+  const { domains } = area.iopt;
   pages.count(it.number);
-  const stored = area.storage === undefined ? iopt.domains.length === 0 : iopt.domains.includes(area.storage);
+  const stored = storage === undefined ? domains.length === 0 : domains.includes(storage);
   if (!stored) it.breaches.push('an area is stored in no domain of its IOAS');
-  if (pages.source.kind !== 'dmabuf') return;
-  const tracked = pages.source.tracker.get(area);
-  const all = iopt.domains.every((domain) => tracked?.includes(domain) ?? false);
-  if (!all || (tracked?.length ?? 0) !== iopt.domains.length) {
-    it.breaches.push(`an area on ${pages.source.dmabuf.name} is tracked for other domains than its IOAS has`);
+  const { source } = pages;
+  if (source.kind === 'dmabuf' && !sameDomains(source.tracker.get(area) ?? [], domains)) {
+    it.breaches.push(`an area on ${source.dmabuf.name} is tracked for other domains than its IOAS has`);
   }
+}
+
+function sameDomains(tracked: readonly Domain[], domains: readonly Domain[]): boolean {
+  if (tracked.length !== domains.length) return false;
+  for (const domain of domains) if (!tracked.includes(domain)) return false;
+  return true;
 }
 
 /** I-70 to I-73: what a pages object holds of a buffer or a file. */
@@ -124,15 +131,13 @@ function auditMemory(it: Audit, machine: Machine): void {
   let pins = 0;
   let importers = 0;
   let attachments = 0;
-  for (const object of machine.kernel.live) {
-    if (object instanceof Pages) {
-      auditPages(it, object);
-      pins += object.npinned;
-      if (object.source.kind === 'dmabuf') importers++;
-    } else if (object instanceof File) {
-      attachments += dmaBufOf(object)?.attached ?? 0;
-    }
+  for (const pages of machine.kernel.live.pages) {
+    auditReferences(it, pages);
+    auditPages(it, pages as Pages);
+    pins += (pages as Pages).npinned;
+    if ((pages as Pages).source.kind === 'dmabuf') importers++;
   }
+  for (const file of machine.kernel.live.files) attachments += dmaBufOf(file as File)?.attached ?? 0;
   let pinned = 0;
   for (const backing of machine.ram.backings) pinned += backing.pinned;
   if (pins !== pinned) it.breaches.push(`${pinned} pages are pinned, and ${pins} pins are accounted for`);

@@ -47,11 +47,20 @@ const meet = (a: Omit<Range, 'domain'>, b: Omit<Range, 'domain'>): boolean =>
 const clash = (a: Range, b: Range): boolean => a.domain === b.domain && meet(a, b);
 
 /** Each area with each PTE of its domains that meets it, cut to what lies in the area. */
-const pairs = ({ ptes, areas }: Observation): { area: AreaSeen; pte: Pte }[] =>
-  areas.flatMap((area) => {
-    const own = ptes.filter((pte) => area.domains.includes(pte.domain) && meet(pte, area));
-    return own.map((pte) => ({ area, pte: cut(pte, area) }));
-  });
+const pairs = (seen: Observation): readonly Pair[] => {
+  const known = paired.get(seen);
+  if (known) return known;
+  const found: Pair[] = [];
+  for (const area of seen.areas) {
+    for (const pte of seen.ptes) {
+      if (area.domains.includes(pte.domain) && meet(pte, area)) found.push({ area, pte: cut(pte, area) });
+    }
+  }
+  paired.set(seen, found);
+  return found;
+};
+type Pair = Readonly<{ area: AreaSeen; pte: Pte }>;
+const paired = new WeakMap<Observation, readonly Pair[]>();
 const cut = (pte: Pte, { iova, length }: AreaSeen): Pte => {
   const before = higher(iova - pte.iova, 0n);
   const after = higher(pte.iova + pte.length - iova - length, 0n);
@@ -128,10 +137,10 @@ export const subPageOffsets: Invariant = {
   source: 'drivers/iommu/iommufd/pages.c, batch_to_domain()',
   guardedBy: 'pages->mutex',
   breaches: (seen) => {
-    const shifted = pairs(seen).flatMap(({ area, pte }) => {
-      const right = { ...pte, memory: area.memory, offset: area.offset + pte.iova - area.iova };
-      return within(pte, right) ? [] : [breach(pte, `reaches ${at(pte)} instead of ${at(right)}`)];
-    });
+    const promised = ({ area, pte }: Pair): Stretch => ({ ...area, offset: area.offset + pte.iova - area.iova });
+    const shifted = pairs(seen).filter(
+      ({ area, pte }) => area.memory !== pte.memory || area.offset - area.iova !== pte.offset - pte.iova,
+    );
     const stray = seen.ptes.flatMap((pte) => {
       const own = seen.areas.filter(({ domains }) => domains.includes(pte.domain));
       if (own.some(({ iova, length }) => iova <= pte.iova && pte.iova + pte.length <= iova + length)) return [];
@@ -139,7 +148,7 @@ export const subPageOffsets: Invariant = {
       const bare = gaps(taken, pte.iova, pte.iova + pte.length - 1n);
       return bare.map(([iova]) => breach({ ...pte, iova }, 'is translated, but no area is there'));
     });
-    return [...shifted, ...stray];
+    return [...shifted.map((it) => breach(it.pte, `reaches ${at(it.pte)} instead of ${at(promised(it))}`)), ...stray];
   },
 };
 

@@ -20,21 +20,17 @@ export function domainNames({ devices }: State, { space, domains }: Ioas): strin
 }
 
 /** Everything that domains must have done between two states. */
-export function effectsBetween(before: State, after: State): Effect[] {
+export function effectsBetween(before: State, after: State): readonly Effect[] {
+  const samePlaces = before.devices === after.devices;
+  if (samePlaces && before.ioases === after.ioases) return NONE;
   const effects: Effect[] = [];
-  if (before.ioases === after.ioases && before.devices === after.devices) return effects;
   for (const ioas of before.ioases) {
-    const now = after.ioases.find(({ space }) => space === ioas.space);
-    const stays = now === undefined ? [] : domainNames(after, now);
-    for (const domain of domainNames(before, ioas)) {
-      if (now !== undefined && stays.includes(domain)) {
-        if (now.areas !== ioas.areas) areaEffects(domain, ioas.areas, now.areas, effects);
-      } else {
-        areaEffects(domain, ioas.areas, [], effects);
-      }
-    }
+    // An IOAS that is the same, while no device has moved, has nothing to do.
+    if (samePlaces && after.ioases.includes(ioas)) continue;
+    leaveOrChange(before, after, ioas, effects);
   }
   for (const ioas of after.ioases) {
+    if (samePlaces && before.ioases.includes(ioas)) continue;
     const was = before.ioases.find(({ space }) => space === ioas.space);
     const had = was === undefined ? [] : domainNames(before, was);
     for (const domain of domainNames(after, ioas)) {
@@ -42,6 +38,18 @@ export function effectsBetween(before: State, after: State): Effect[] {
     }
   }
   return effects;
+}
+
+const NONE: readonly Effect[] = [];
+
+/** The domains that an IOAS had: those that stay follow its areas, the others drop them all. */
+function leaveOrChange(before: State, after: State, ioas: Ioas, effects: Effect[]): void {
+  const now = after.ioases.find(({ space }) => space === ioas.space);
+  const stay = now === undefined ? [] : domainNames(after, now);
+  for (const domain of domainNames(before, ioas)) {
+    if (now === undefined || !stay.includes(domain)) areaEffects(domain, ioas.areas, [], effects);
+    else if (now.areas !== ioas.areas) areaEffects(domain, ioas.areas, now.areas, effects);
+  }
 }
 
 /** What must happen in one domain for one list of areas, ascending, to become another. */

@@ -3,7 +3,8 @@ import type { World } from './world.ts';
 
 export function leftovers({ machine, state }: World): string[] {
   const left: string[] = [];
-  for (const object of machine.kernel.live) left.push(`${object.label}, which counts ${object.references}`);
+  const { files, pages } = machine.kernel.live;
+  for (const object of [...files, ...pages]) left.push(`${object.label}, which counts ${object.references}`);
   for (const { name } of machine.iommu.domains) left.push(`domain ${name}`);
   for (const { name, group, dmabufs } of machine.devices.values()) {
     if (group.domain !== undefined || group.ownerCount > 0) left.push(`the group of ${name} is still owned`);

@@ -1,4 +1,5 @@
 /** What shows without any translation: which domain a device is in, and what areas an IOAS has. */
+import type { Area as ImplArea } from '../impl/iommufd/area.ts';
 import { Ioas } from '../impl/iommufd/ioas.ts';
 import { fromBigint, toBigint } from '../impl/kernel/units.ts';
 import type { Area, State } from '../model/spec.ts';
@@ -31,7 +32,9 @@ export function wholeSpaces({ machine, state }: World): Place[] {
 export function changedSpaces(before: State, after: State): Place[] {
   if (before.ioases === after.ioases) return [];
   const places: Place[] = [];
-  for (const { space, areas } of after.ioases) {
+  for (const ioas of after.ioases) {
+    if (before.ioases.includes(ioas)) continue;
+    const { space, areas } = ioas;
     const was = before.ioases.find((ioas) => ioas.space === space);
     if (was === undefined) places.push({ name: space.name, first: 0n, last: LAST });
     else if (was.areas !== areas) widen(places, space.name, was.areas, areas);
@@ -57,27 +60,36 @@ function widen(places: Place[], name: string, from: readonly Area[], to: readonl
 
 /** Where the areas of an IOAS are not those of the model; otherwise only a fixed map or an unmap would show it. */
 export function wrongAreas(world: World, { name, first, last }: Place): string[] {
-  const found = ioasNamed(world, name)
-    ?.iopt.areas.overlapping(fromBigint(first), fromBigint(last))
-    .map(({ iova, length }) => ({ iova: toBigint(iova), length: toBigint(length) }));
-  const promised = world.state.ioases
-    .find(({ space }) => space.name === name)
-    ?.areas.filter(({ iova, length }) => iova <= last && first < iova + length);
-  if (promised === undefined || found === undefined) {
-    return promised === found ? [] : [`${name} ${promised ? 'is missing' : 'should be gone'}`];
+  const found = ioasNamed(world, name);
+  const promised = world.state.ioases.find(({ space }) => space.name === name);
+  if (found === undefined || promised === undefined) {
+    return found === promised ? [] : [`${name} ${promised ? 'is missing' : 'should be gone'}`];
   }
-  const same =
-    found.length === promised.length &&
-    found.every(({ iova, length }, i) => iova === promised[i]?.iova && length === promised[i]?.length);
-  return same ? [] : [`${name} has the areas ${list(found)}, and should have ${list(promised)}`];
+  const areas = found.iopt.areas.overlapping(fromBigint(first), fromBigint(last));
+  let next = 0;
+  for (const { iova, length } of promised.areas) {
+    if (iova > last || iova + length <= first) continue;
+    const area = areas[next++];
+    if (area === undefined || toBigint(area.iova) !== iova || toBigint(area.length) !== length) {
+      return [`${name} has the areas ${list(areas.map(bounds))}, and should have one at ${list([{ iova, length }])}`];
+    }
+  }
+  return next === areas.length ? [] : [`${name} has the area ${list([bounds(areas[next] as Bounds)])} too many`];
 }
+
+type Bounds = Pick<ImplArea, 'iova' | 'length'>;
+
+const bounds = ({ iova, length }: Bounds): { iova: bigint; length: bigint } => ({
+  iova: toBigint(iova),
+  length: toBigint(length),
+});
 
 const list = (areas: readonly { readonly iova: bigint; readonly length: bigint }[]): string =>
   areas.map(({ iova, length }) => `0x${iova.toString(16)} length 0x${length.toString(16)}`).join(', ') || 'none';
 
 function ioasNamed({ machine }: World, name: string): Ioas | undefined {
   for (const ctx of machine.contexts) {
-    for (const object of ctx.objects) if (object instanceof Ioas && object.name === name) return object;
+    for (const object of ctx.table) if (object instanceof Ioas && object.name === name) return object;
   }
   return undefined;
 }

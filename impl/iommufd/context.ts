@@ -95,6 +95,11 @@ export class IommufdCtx {
     return this.#objects[object.id] === object;
   }
 
+  /** By number, with gaps. */
+  get table(): readonly (IommufdObject | undefined)[] {
+    return this.#objects;
+  }
+
   get objects(): readonly IommufdObject[] {
     return this.#objects.filter((object) => object !== undefined);
   }

@@ -67,7 +67,7 @@ export class Pages extends Live {
   readonly ram: Ram;
 
   constructor(source: Source, npages: number, writable: boolean, ram: Ram) {
-    super();
+    super('pages');
     this.source = source;
     this.ram = ram;
     this.npages = npages;

@@ -15,7 +15,7 @@ export class File extends Live {
   readonly #release: () => Thread;
 
   constructor(name: string, what: object, release: () => Thread) {
-    super();
+    super('files');
     this.name = name;
     this.refs = new Kref(`file ${name}`);
     this.what = what;

@@ -9,13 +9,16 @@ export abstract class Live {
   audit = 0;
   found = 0;
 
-  constructor() {
-    running()?.kernel.live.add(this);
+  readonly #kind: 'files' | 'pages';
+
+  constructor(kind: 'files' | 'pages') {
+    this.#kind = kind;
+    running()?.kernel.live[kind].add(this);
   }
 
   /** The object is released. */
   gone(): void {
-    running()?.kernel.live.delete(this);
+    running()?.kernel.live[this.#kind].delete(this);
   }
 
   /** One reference found, by audit number `audit`. */

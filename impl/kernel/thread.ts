@@ -24,8 +24,8 @@ export type Thread<T = void> = Generator<WaitPoint, T, void>;
 export class Kernel {
   readonly lockdep = new Lockdep();
   readonly faults = new FaultPoints();
-  /** Ghost: what lives; see live.ts. */
-  readonly live = new Set<Live>();
+  /** Ghost: what lives, by kind; see live.ts. */
+  readonly live: { readonly files: Set<Live>; readonly pages: Set<Live> } = { files: new Set(), pages: new Set() };
 }
 
 /** A thread of control in the kernel: one system call of one caller. */

@@ -5,7 +5,6 @@
  */
 import { expect, test } from 'vitest';
 import { FIXED_IOVA, ioasMapFile, READABLE } from '../../impl/iommufd/ioas.ts';
-import { Pages } from '../../impl/iommufd/pages.ts';
 import { fromBigint, ZERO } from '../../impl/kernel/units.ts';
 import type { Command } from '../../trace/command.ts';
 import { A, at, attached, CONFIG, mapFileOf, OK, Rig, removed, U64_MAX } from './iommufd-rig.ts';
@@ -74,8 +73,7 @@ test.each<[what: string, from: bigint, length: bigint, left: number]>([
 
 test('pages are known to their kernel while an area shows them, and counted for each', () => {
   const rig = attached([...memory, MAP]);
-  const pages = (): unknown =>
-    [...rig.machine.kernel.live].flatMap((each) => (each instanceof Pages ? [[each.label, each.references]] : []));
+  const pages = (): unknown => [...rig.machine.kernel.live.pages].map((each) => [each.label, each.references]);
   rig.copy(A, 0x1000n, { dst_iova: COPY_AT });
   expect(pages()).toEqual([['user pages', 2]]);
   rig.unmap(0n, U64_MAX);

@@ -78,13 +78,13 @@ describe('a file', () => {
   test('is known to its kernel from open to release, with its references', () => {
     const kernel = new Kernel();
     const file = call(kernel, () => fileOf([]));
-    expect([...kernel.live]).toEqual([file]);
+    expect([...kernel.live.files]).toEqual([file]);
     file.get();
     expect([file.references, file.label]).toEqual([2, 'file f']);
     call(kernel, () => file.put());
-    expect(kernel.live.size).toBe(1);
+    expect(kernel.live.files.size).toBe(1);
     call(kernel, () => file.put());
-    expect(kernel.live.size).toBe(0);
+    expect(kernel.live.files.size).toBe(0);
   });
 
   test('made outside of any task is known to no kernel', () => {
