@@ -37,7 +37,9 @@ export async function check(args: readonly string[]): Promise<number> {
         : Number.POSITIVE_INFINITY
       : wholeNumber('runs', values.runs, 1);
   const json = values.json === true;
-  if (!json) console.log(`seed ${seed}`);
+  // Said first, so that a run that does not end can be repeated; standard output is all JSON if that was asked for.
+  if (json) console.error(`seed ${seed}`);
+  else console.log(`seed ${seed}`);
   const coverage = new Coverage();
   const { report, result } = await run(seed, most, limit, coverage, new Progress(!json));
   if (json) console.log(JSON.stringify(asJson(result, coverage, report)));
@@ -85,12 +87,11 @@ function print(result: Result, coverage: Coverage, report: Report | undefined): 
   const { sequences, steps, seconds, interrupted } = result;
   if (interrupted) console.log('interrupted');
   console.log(`${sequences} sequences, ${steps} steps in ${seconds.toFixed(1)} s`);
-  console.log(`\n${coverage.table.join('\n')}\n`);
   const failure = report?.failure;
   if (failure === undefined) {
-    console.log('no disagreement');
+    console.log(`\n${coverage.table.join('\n')}\n\nno disagreement`);
   } else {
-    console.log(reportOf(failure.divergence, keep(failure.divergence)).join('\n'));
+    console.log(`\n${reportOf(failure.divergence, keep(failure.divergence)).join('\n')}`);
   }
 }
 

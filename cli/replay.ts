@@ -22,7 +22,9 @@ export function replayFiles(args: readonly string[]): number {
   }
   const tally: Tally = { passed: 0, failed: 0, unreadable: 0, skipped: new Map() };
   for (const path of positionals) {
-    for (const { where, text } of traceTexts(path)) judge(where, text, values.kernel, tally);
+    reading(tally, () => {
+      for (const { where, text } of traceTexts(path)) reading(tally, () => judge(where, text, values.kernel, tally));
+    });
   }
   const skipped = [...tally.skipped.values()].reduce((sum, n) => sum + n, 0);
   if (skipped > 0) {
@@ -34,19 +36,23 @@ export function replayFiles(args: readonly string[]): number {
   return tally.unreadable > 0 || (values.strict === true && skipped > 0) ? 2 : 0;
 }
 
-/** One trace; a file that cannot be read does not keep the others from being replayed. */
 function judge(where: string, text: string, kernel: string | undefined, tally: Tally): void {
+  const trace = parseTrace(text, where);
+  const verdict = replay(trace, kernel);
+  if (verdict.verdict === 'agree') {
+    tally.passed++;
+  } else if (verdict.verdict === 'skipped') {
+    tally.skipped.set(verdict.because, (tally.skipped.get(verdict.because) ?? 0) + 1);
+  } else {
+    tally.failed++;
+    console.log(`${where}: ${trace.name}: step ${verdict.step}: ${verdict.details.join('; ')}`);
+  }
+}
+
+/** What cannot be read is said in a line, and does not keep the rest from being replayed. */
+function reading(tally: Tally, read: () => void): void {
   try {
-    const trace = parseTrace(text, where);
-    const verdict = replay(trace, kernel);
-    if (verdict.verdict === 'agree') {
-      tally.passed++;
-    } else if (verdict.verdict === 'skipped') {
-      tally.skipped.set(verdict.because, (tally.skipped.get(verdict.because) ?? 0) + 1);
-    } else {
-      tally.failed++;
-      console.log(`${where}: ${trace.name}: step ${verdict.step}: ${verdict.details.join('; ')}`);
-    }
+    read();
   } catch (error) {
     if (!(error instanceof TraceError)) throw error;
     tally.unreadable++;

@@ -69,28 +69,33 @@ export function* onDevice(machine: Machine, command: DeviceCommand): Thread<Resu
   return answerOf(yield* deviceCall(machine, device, command));
 }
 
-function* deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceCommand): Thread<Errno | undefined> {
+function deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceCommand): Thread<Errno | undefined> {
   switch (command.do) {
     case 'vfio_memory':
-      return yield* vfioConfigMemory(device, command.enable);
+      return vfioConfigMemory(device, command.enable);
     case 'vfio_reset':
-      return yield* vfioDeviceReset(device);
+      return vfioDeviceReset(device);
     case 'vfio_attach': {
       // The number is looked up in the context that the device is bound to, whether its descriptor is open or not.
       const pt = objectIdIn(machine, device.iommufdDevice?.ctx, command.pt);
-      return isErrno(pt) ? pt : yield* vfioDeviceAttach(device, pt);
+      return isErrno(pt) ? refuse(pt) : vfioDeviceAttach(device, pt);
     }
     case 'vfio_detach':
-      return yield* vfioDeviceDetach(device);
+      return vfioDeviceDetach(device);
     case 'vfio_bind':
-      return yield* vfioDeviceBind(device, fileOf(machine, command.ctx, 'iommufd'));
+      return vfioDeviceBind(device, fileOf(machine, command.ctx, 'iommufd'));
     case 'vfio_flr':
-      return device.resets.includes('flr') ? yield* vfioConfigFlr(device) : 'EINVAL';
+      return device.resets.includes('flr') ? vfioConfigFlr(device) : refuse('EINVAL');
     case 'vfio_hot_reset':
-      return yield* vfioHotReset(device);
+      return vfioHotReset(device);
     case 'vfio_power':
-      return device.resets.includes('pm') ? yield* vfioConfigPower(device, command.state) : 'EINVAL';
+      return device.resets.includes('pm') ? vfioConfigPower(device, command.state) : refuse('EINVAL');
     default:
       return unreachable(command);
   }
+}
+
+/** A call that ends before it begins. */
+function* refuse(errno: Errno): Thread<Errno> {
+  return errno;
 }

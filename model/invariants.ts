@@ -48,9 +48,8 @@ const clash = (a: Range, b: Range): boolean => a.domain === b.domain && meet(a, 
 
 /** Each area with each PTE of its domains that meets it, cut to what lies in the area. */
 const pairs = (seen: Observation): readonly Pair[] => {
-  const known = paired.get(seen);
-  if (known) return known;
   const found: Pair[] = [];
+  if (paired.has(seen)) return paired.get(seen)!;
   for (const area of seen.areas) {
     for (const pte of seen.ptes) {
       if (area.domains.includes(pte.domain) && meet(pte, area)) found.push({ area, pte: cut(pte, area) });
@@ -97,9 +96,7 @@ export const noDoubleUnmap: Invariant = {
       calls.slice(0, i).some((before) => clash(before, call) && !renewed(before, call)),
     );
     return [
-      ...short.map((call) =>
-        breach(call, `${hex(call.cleared)} of ${hex(call.asked)} bytes were there to be unmapped`),
-      ),
+      ...short.map((it) => breach(it, `${hex(it.cleared)} of ${hex(it.asked)} bytes were there to be unmapped`)),
       ...again.map((call) => breach(call, 'was unmapped in this step already, and not mapped since')),
     ];
   },
@@ -124,9 +121,7 @@ export const oneMmioRange: Invariant = {
     const found = pairs(seen).map(({ area, pte }) => ({ pte, why: wrong(area, pte) }));
     return [
       ...found.filter(({ why }) => why).map(({ pte, why }) => breach(pte, `${at(pte)} ${why}`)),
-      ...parts.map((call) =>
-        breach(call, `a call for ${hex(call.length)} bytes, and not for the whole area of a buffer`),
-      ),
+      ...parts.map((it) => breach(it, `a call for ${hex(it.length)} bytes, and not for the whole area of a buffer`)),
     ];
   },
 };
@@ -137,10 +132,9 @@ export const subPageOffsets: Invariant = {
   source: 'drivers/iommu/iommufd/pages.c, batch_to_domain()',
   guardedBy: 'pages->mutex',
   breaches: (seen) => {
-    const promised = ({ area, pte }: Pair): Stretch => ({ ...area, offset: area.offset + pte.iova - area.iova });
-    const shifted = pairs(seen).filter(
-      ({ area, pte }) => area.memory !== pte.memory || area.offset - area.iova !== pte.offset - pte.iova,
-    );
+    const right = ({ area, pte }: Pair): Stretch => ({ ...area, offset: area.offset + pte.iova - area.iova });
+    const off = ({ area, pte }: Pair): boolean =>
+      area.memory !== pte.memory || area.offset - area.iova !== pte.offset - pte.iova;
     const stray = seen.ptes.flatMap((pte) => {
       const own = seen.areas.filter(({ domains }) => domains.includes(pte.domain));
       if (own.some(({ iova, length }) => iova <= pte.iova && pte.iova + pte.length <= iova + length)) return [];
@@ -148,7 +142,8 @@ export const subPageOffsets: Invariant = {
       const bare = gaps(taken, pte.iova, pte.iova + pte.length - 1n);
       return bare.map(([iova]) => breach({ ...pte, iova }, 'is translated, but no area is there'));
     });
-    return [...shifted.map((it) => breach(it.pte, `reaches ${at(it.pte)} instead of ${at(promised(it))}`)), ...stray];
+    const shifted = pairs(seen).filter(off);
+    return [...shifted.map((it) => breach(it.pte, `reaches ${at(it.pte)}, not ${at(right(it))}`)), ...stray];
   },
 };
 

@@ -5,7 +5,7 @@
  * everything that a call to a domain touched. The whole one looks at everything.
  */
 import type { DomainCall } from '../impl/iommu/domain.ts';
-import { type AreaSeen, invariants, type Observation, type Pte } from '../model/invariants.ts';
+import { type AreaSeen, type Counterexample, invariants, type Observation, type Pte } from '../model/invariants.ts';
 import type { State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import { type Calls, wrongCalls } from './calls.ts';
@@ -59,10 +59,13 @@ const NOTHING_SEEN: Observation = { ptes: [], areas: [], revoked: [], ...NO_CALL
 
 function judge(observation: Observation, must: Must): void {
   for (const { name, breaches } of invariants) {
-    const found = breaches(observation).map(({ why }) => why);
-    must(name, found);
+    const found = breaches(observation);
+    if (found.length > 0) must(name, found.map(showCounterexample));
   }
 }
+
+const showCounterexample = ({ domain, iova, why }: Counterexample): string =>
+  `domain ${domain}, IOVA 0x${iova.toString(16)}: ${why}`;
 
 function observationOf({ machine, state }: World, looked: readonly Looked[], { maps, unmaps }: Calls): Observation {
   const ptes: Pte[] = [];

@@ -38,7 +38,7 @@ export function reportOf(divergence: Divergence, file: string): string[] {
     return `  ${String(i + 1).padStart(3)}  ${(shown[i] as string).padEnd(width)}  ${answer}`;
   });
   return [
-    `BROKEN: ${divergence.breach}, after ${history.length} steps on Linux ${divergence.world?.kernel}`,
+    `BROKEN: ${divergence.breach}, after ${history.length} steps, behaving as Linux ${divergence.world?.kernel}`,
     '',
     ...lines,
     '',

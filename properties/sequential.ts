@@ -47,8 +47,17 @@ export const cases = (longest: number): fc.Arbitrary<Case> =>
 
 /** Run sequences until one fails, and shrink that. Deterministic: the same seed draws the same sequences. */
 export function checkSequences({ seed, runs, longest, walk: walkCase = walk }: Options, into = new Coverage()): Report {
+  // What fast-check tries while it shrinks is no coverage.
+  let shrinking = false;
   const property = fc.property(cases(longest), (drawn) => {
-    walkCase(drawn, (world, before, performed) => into.see(world, before, performed));
+    try {
+      walkCase(drawn, (world, before, performed) => {
+        if (!shrinking) into.see(world, before, performed);
+      });
+    } catch (error) {
+      shrinking = true;
+      throw error;
+    }
   });
   const details = fc.check(property, { seed, numRuns: runs });
   if (!details.failed || details.counterexample === null) return { runs: details.numRuns, coverage: into };

@@ -10,6 +10,7 @@ import type { Domain } from '../iommu/domain.ts';
 import type { Errno } from '../kernel/errno.ts';
 import type { Features } from '../kernel/features.ts';
 import { IntervalNode } from '../kernel/interval-tree.ts';
+import type { Mm } from '../kernel/mm.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { assertHeldAny } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
@@ -73,23 +74,44 @@ export function* fillDomain(area: Area, pages: Pages, domain: Domain, features: 
 /** Read the pages batch by batch, and map each batch in every domain; undo all of it on failure. */
 function* mapInto(area: Area, pages: Pages, domains: readonly Domain[], features: Features): Thread<Errno | undefined> {
   const reader = new PfnReader(pages, area.index, area.lastIndex, features);
-  let failed = yield* reader.next();
-  while (failed === undefined && !reader.done) {
-    let mapped = 0;
-    for (; mapped < domains.length; mapped++) {
-      failed = reader.batch.toDomain(domains[mapped] as Domain, area, reader.start);
-      if (failed !== undefined) break;
+  for (;;) {
+    const { source } = pages;
+    const pins = source.kind === 'user' && reader.pinsUserMemory;
+    const unread = pins ? yield* readUser(reader, source.mm) : reader.next();
+    if (unread !== undefined) {
+      for (const domain of domains) unmapPages(area, domain, reader.start);
+      reader.release();
+      return unread;
     }
-    if (failed !== undefined) {
-      const end = reader.start + reader.batch.total;
-      for (const [d, domain] of domains.entries()) unmapPages(area, domain, d < mapped ? end : reader.start);
-      break;
+    if (reader.done) return undefined;
+    const unmapped = mapBatch(reader, area, domains);
+    if (unmapped !== undefined) {
+      reader.release();
+      return unmapped;
     }
-    failed = yield* reader.next();
-    if (failed !== undefined) for (const domain of domains) unmapPages(area, domain, reader.start);
   }
-  if (failed !== undefined) reader.release();
-  return failed;
+}
+
+/** Locks: takes mmap_lock for reading */
+function* readUser(reader: PfnReader, { mmapLock }: Mm): Thread<Errno | undefined> {
+  yield mmapLock.read;
+  try {
+    return reader.next();
+  } finally {
+    mmapLock.releaseRead();
+  }
+}
+
+/** One batch into every domain; on failure nothing that was mapped so far stays mapped. */
+function mapBatch(reader: PfnReader, area: Area, domains: readonly Domain[]): Errno | undefined {
+  for (const [mapped, domain] of domains.entries()) {
+    const failed = reader.batch.toDomain(domain, area, reader.start);
+    if (failed === undefined) continue;
+    const end = reader.start + reader.batch.total;
+    for (const [d, undone] of domains.entries()) unmapPages(area, undone, d < mapped ? end : reader.start);
+    return failed;
+  }
+  return undefined;
 }
 
 /** Unmap the area's pages below `end`. */

@@ -3,7 +3,7 @@
  *
  * Source: drivers/iommu/iommufd/ioas.c
  */
-import { dmaBufOf } from '../dmabuf/dma-buf.ts';
+import { type DmaBuf, dmaBufOf } from '../dmabuf/dma-buf.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../iommu/prot.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { FdTable, File } from '../kernel/file.ts';
@@ -121,8 +121,7 @@ export function* ioasMap(
     const npages = isZero(args.length) ? undefined : pageCount(address.byte, args.length);
     if (npages === undefined || tooLong(args.length)) return 'EINVAL';
     if (shouldFail('iopt_alloc_pages')) return 'ENOMEM';
-    const writable = (args.flags & WRITEABLE) !== 0;
-    const pages = new Pages({ kind: 'user', mm, startPage: address.page }, npages, writable, ram);
+    const pages = new Pages({ kind: 'user', mm, startPage: address.page }, npages, isWriteable(args), ram);
     return yield* mapOne(ioas, pages, address.byte, args);
   } finally {
     ctx.put(ioas);
@@ -153,7 +152,11 @@ export function* ioasMapFile(
     const file = fds.lookup(fd);
     if (file === undefined) return 'EBADF';
     file.get();
-    const pages = yield* filePages(file, start, last, args, ram);
+    const dmabuf = dmaBufOf(file);
+    const pages =
+      dmabuf === undefined
+        ? filePages(file, start, last, args, ram)
+        : yield* bufferPages(dmabuf, start, last, args, ram);
     if (!isErrno(pages)) return yield* mapOne(ioas, pages, start.byte, args);
     file.put();
     return pages;
@@ -163,19 +166,22 @@ export function* ioasMapFile(
 }
 
 /** The pages of [start, last] of an open file; on success they own the file's reference. */
-function* filePages(file: File, start: Bytes, last: Bytes, args: MapArgs, ram: Ram): Thread<Pages | Errno> {
-  const writable = (args.flags & WRITEABLE) !== 0;
+function filePages(file: File, start: Bytes, last: Bytes, args: MapArgs, ram: Ram): Pages | Errno {
   const npages = pageCount(start.byte, args.length);
-  const dmabuf = dmaBufOf(file);
-  if (dmabuf === undefined) {
-    if (npages === undefined || tooLong(args.length)) return 'EINVAL';
-    if (shouldFail('iopt_alloc_pages')) return 'ENOMEM';
-    const memfd = file.what instanceof Memfd ? file.what : undefined;
-    return new Pages({ kind: 'file', file, memfd, startPage: start.page, last }, npages, writable, ram);
-  }
-  if (!less(last, bytes(dmabuf.size)) || npages === undefined || args.length.page >= 0xffffffff) return 'EINVAL';
-  return yield* mapDmabuf(dmabuf, start.page, npages, writable, ram);
+  if (npages === undefined || tooLong(args.length)) return 'EINVAL';
+  if (shouldFail('iopt_alloc_pages')) return 'ENOMEM';
+  const memfd = file.what instanceof Memfd ? file.what : undefined;
+  return new Pages({ kind: 'file', file, memfd, startPage: start.page, last }, npages, isWriteable(args), ram);
 }
+
+/** The same of a buffer, all of which must lie inside it. Fails: EINVAL before anything that the exporter says */
+function* bufferPages(dmabuf: DmaBuf, start: Bytes, last: Bytes, args: MapArgs, ram: Ram): Thread<Pages | Errno> {
+  const npages = pageCount(start.byte, args.length);
+  if (!less(last, bytes(dmabuf.size)) || npages === undefined || args.length.page >= 0xffffffff) return 'EINVAL';
+  return yield* mapDmabuf(dmabuf, start.page, npages, isWriteable(args), ram);
+}
+
+const isWriteable = ({ flags }: MapArgs): boolean => (flags & WRITEABLE) !== 0;
 
 /** IOMMU_IOAS_COPY: areas of one IOAS, or parts of them, once more in another; the memory is shared. */
 export function* ioasCopy(

@@ -2,15 +2,16 @@
  * Reads the page numbers of a range of a pages object, batch by batch: back from a domain where one holds them already,
  * else from the memory itself, which pins it.
  *
- * Locks: pages->mutex, all the time; takes mmap_lock for user memory.
+ * Locks: pages->mutex, all the time, and mmap_lock while user memory is pinned; its caller takes both.
  * Source: drivers/iommu/iommufd/pages.c, struct pfn_reader
  */
 import type { Errno } from '../kernel/errno.ts';
 import type { Features } from '../kernel/features.ts';
 import type { Backing } from '../kernel/mm.ts';
 import { assertHeld } from '../kernel/mutex.ts';
+import { assertHeldAny } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
-import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { shouldFail } from '../kernel/thread.ts';
 import { less, PAGE_SIZE, type PageIndex, u64 } from '../kernel/units.ts';
 import type { Area } from './area.ts';
 import { isRevoked } from './dmabuf.ts';
@@ -45,8 +46,24 @@ export class PfnReader {
     return this.#start > this.#last;
   }
 
-  /** pfn_reader_next(): the next batch. Fails: EFAULT, EINVAL, ENOMEM; `release` undoes the pins then. */
-  *next(): Thread<Errno | undefined> {
+  /** Whether any page that is still to be read must be pinned in user memory, because no domain has it. */
+  get pinsUserMemory(): boolean {
+    if (this.#pages.source.kind !== 'user') return false;
+    let index = this.#end;
+    while (index <= this.#last) {
+      const holder = this.#pages.domainsItree.first(u64(index, 0), u64(this.#last, 0));
+      if (holder === undefined || holder.index > index) return true;
+      index = holder.lastIndex + 1;
+    }
+    return false;
+  }
+
+  /**
+   * pfn_reader_next(): the next batch.
+   * Locks: caller holds pages->mutex, and mmap_lock while `pinsUserMemory`
+   * Fails: EFAULT, EINVAL, ENOMEM; `release` undoes the pins then
+   */
+  next(): Errno | undefined {
     assertHeld(this.#pages.mutex);
     this.#start = this.#end;
     if (this.done) return undefined;
@@ -54,7 +71,7 @@ export class PfnReader {
     this.batch.clear();
     while (this.#end <= this.#last) {
       const before = this.#end;
-      const failed = yield* this.#fillSpan();
+      const failed = this.#fillSpan();
       if (failed !== undefined) return failed;
       if (this.#end === before) break; // The batch is full, or of the other kind.
     }
@@ -70,7 +87,7 @@ export class PfnReader {
   }
 
   /** Add the next stretch that lies in one place, or as much of it as fits. */
-  *#fillSpan(): Thread<Errno | undefined> {
+  #fillSpan(): Errno | undefined {
     const pages = this.#pages;
     const { source } = pages;
     const holder = this.#holder();
@@ -81,7 +98,7 @@ export class PfnReader {
     }
     const untilHolder = holder !== undefined && !inDomain && !this.#skipsDomains();
     const last = untilHolder ? Math.min(holder.index - 1, this.#last) : this.#last;
-    if (source.kind === 'user') return yield* this.#pinUser(source, last);
+    if (source.kind === 'user') return this.#pinUser(source, last);
     if (source.kind === 'file') return this.#pinFile(source, last);
     const pfn = source.phys.paddr / PAGE_SIZE + source.startPage + this.#end;
     if (this.batch.add(pfn, last - this.#end + 1, 'mmio')) this.#end = last + 1;
@@ -102,21 +119,17 @@ export class PfnReader {
     while (this.#end <= last && this.batch.add(pfnInDomain(area, this.#end), 1, 'cpu')) this.#end++;
   }
 
-  *#pinUser(source: UserSource, last: PageIndex): Thread<Errno | undefined> {
-    yield source.mm.mmapLock.read;
-    try {
-      while (this.#end <= last) {
-        const page = source.startPage + this.#end;
-        const vma = source.mm.find(page);
-        if (vma === undefined || shouldFail('pin_user_pages')) return 'EFAULT';
-        const first = page - vma.startPage;
-        const count = Math.min(vma.backing.pages - first, last - this.#end + 1);
-        if (!this.#pin(vma.backing, first, count)) return undefined;
-      }
-      return undefined;
-    } finally {
-      source.mm.mmapLock.releaseRead();
+  #pinUser({ mm, startPage }: UserSource, last: PageIndex): Errno | undefined {
+    assertHeldAny(mm.mmapLock);
+    while (this.#end <= last) {
+      const page = startPage + this.#end;
+      const vma = mm.find(page);
+      if (vma === undefined || shouldFail('pin_user_pages')) return 'EFAULT';
+      const first = page - vma.startPage;
+      const count = Math.min(vma.backing.pages - first, last - this.#end + 1);
+      if (!this.#pin(vma.backing, first, count)) return undefined;
     }
+    return undefined;
   }
 
   /** A file is looked at only now: what is no memfd, or ends too early, cannot be pinned. */

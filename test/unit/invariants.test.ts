@@ -203,12 +203,12 @@ describe('sub-page offsets correct', () => {
     [
       'a PTE half a page off',
       { areas: [area()], ptes: [pte({ offset: 0x1_0800n })] },
-      ['a 0x1000000: reaches dev0:2+0x10800 instead of dev0:2+0x10000'],
+      ['a 0x1000000: reaches dev0:2+0x10800, not dev0:2+0x10000'],
     ],
     [
       'a PTE into other memory',
       { areas: [user()], ptes: [pte({ ...cpu, memory: 'm1' })] },
-      ['a 0x1000000: reaches m1+0x0 instead of m0+0x0'],
+      ['a 0x1000000: reaches m1+0x0, not m0+0x0'],
     ],
     [
       'a PTE that begins before its area',
