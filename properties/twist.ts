@@ -2,10 +2,10 @@
  * Deliberately wrong commands: a handle that is closed, destroyed, of another kind or of nobody; a number that is
  * misaligned, too large, or wraps; a flag that nobody knows.
  */
-import type { State } from '../model/spec.ts';
+import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import type { Intent } from './intents.ts';
-import { namesOf, type Pool, pick } from './view.ts';
+import { destroyedObjects, namesOf, type Pool, pick } from './view.ts';
 
 const MAX = (1n << 64n) - 1n;
 const PAGE = 0x1000n;
@@ -49,8 +49,9 @@ const NUMBERS = new Set(['start', 'length', 'iova', 'offset', 'src_iova', 'dst_i
 export function twist(command: Command, intent: Intent, state: State): Command {
   const way = pick(waysFor(command, intent, state), intent.odd);
   if (way === undefined) return command;
-  const { iova, ...rest } = { ...command, ...way } as Fields;
-  return (iova === undefined ? rest : { ...rest, iova }) as unknown as Command;
+  const twisted: Fields = { ...command, ...way };
+  for (const [key, value] of Object.entries(way)) if (value === undefined) delete twisted[key];
+  return twisted as unknown as Command;
 }
 
 type Fields = Record<string, unknown>;
@@ -65,6 +66,8 @@ function waysFor(command: Command, { at, from, how }: Intent, state: State): Fie
     if (key in HANDLES) {
       const pools = HANDLES[key] as readonly Pool[];
       put({ [key]: pick(pools.flatMap(namesOf), at + from) });
+      const gone = pools.includes('ioas') ? pick(destroyedObjects(state), at) : undefined;
+      if (gone !== undefined) put({ [key]: gone });
     }
     if (key === 'dev') put({ dev: pick(state.devices, at)?.name ?? value });
     if (NUMBERS.has(key) && typeof value === 'bigint') {
@@ -78,8 +81,12 @@ function waysFor(command: Command, { at, from, how }: Intent, state: State): Fie
   }
   if (command.do === 'ioas_map_file' || command.do === 'ioas_map') {
     put(overlapping(command.ioas, at, state));
-    put({ iova: undefined, length: 1n << 60n });
+    // Larger than any aperture, and anywhere: there is no room. A buffer is refused before, for its size.
+    for (let i = 0; i < 4; i++) put({ iova: undefined, length: 1n << 60n });
   }
+  if (command.do === 'ioas_copy') put(anywhereElse(command.src, state));
+  if (command.do === 'hwpt_alloc') put({ ioas: largestArea(state)?.name ?? command.ioas });
+  if (command.do === 'mem_alloc' || command.do === 'memfd_create') put({ length: 0n });
   if (command.do === 'vfio_export') for (const fields of wrongExports(at, from)) put(fields);
   if (command.do === 'vfio_open') put({ dev: pick(state.devices, at)?.name });
   return ways;
@@ -92,7 +99,25 @@ function overlapping(ioas: string, at: number, state: State): Fields {
   return area === undefined ? { iova: 0xfee0_0000n } : { iova: area.iova + (at % 2 === 0 ? 0n : area.length - 1n) };
 }
 
+/** The largest area there is, anywhere: it may be larger than any aperture, and its memory may not be there. */
+function anywhereElse(src: string, state: State): Fields {
+  const largest = largestArea(state);
+  if (largest === undefined) return { src };
+  return { src: largest.name, src_iova: largest.area.iova, length: largest.area.length, dst_iova: undefined };
+}
+
+function largestArea({ ioases }: State): { name: string; area: Area } | undefined {
+  let largest: { name: string; area: Area } | undefined;
+  for (const { space, areas } of ioases) {
+    for (const area of areas) {
+      if (largest === undefined || area.length > largest.area.length) largest = { name: space.name, area };
+    }
+  }
+  return largest;
+}
+
 const wrongExports = (at: number, from: number): Fields[] => [
+  { ranges: [[MAX - PAGE + 1n, PAGE]] },
   { region: at % 9 },
   { ranges: [] },
   { ranges: [[pick(EDGES, at), pick(EDGES, from)]] },

@@ -64,3 +64,14 @@ export function someArea(state: State, n: number): { ioas: Ioas; area: Area } | 
   const area = ioas && pick(ioas.areas, n >> 2);
   return ioas && area && { ioas, area };
 }
+
+/** Names of IOASes and domains that are destroyed. */
+export function destroyedObjects(state: State): Handle[] {
+  const gone: Handle[] = [];
+  for (const [name, named] of state.handles) {
+    if (named === undefined || !('context' in named)) continue;
+    const exists = state.ioases.some(({ space, domains }) => space === named || domains.some((it) => it === named));
+    if (!exists) gone.push(name);
+  }
+  return gone;
+}

@@ -9,7 +9,7 @@ import { checkSequences } from '../../properties/sequential.ts';
 import { readTraces } from '../../trace/parse.ts';
 
 const SEED = Number(process.env['SHOOTDOWN_SEED'] ?? 20261120);
-const RUNS = 3000;
+const RUNS = 6000;
 const LONGEST = 100;
 
 test('every failure that was kept stays cured', () => {
