@@ -101,7 +101,7 @@ export function mapOf(intent: Intent, state: State): Command | undefined {
   if (to === undefined || mem === undefined) return undefined;
   const prot = PROTS[(intent.how >> 4) % PROTS.length] as Prot;
   // Without a domain nobody looks at the memory: it may end too early, or be larger than any aperture.
-  const blind = intent.how % 8 === 7 && domainNames(state, to.ioas).length === 0;
+  const blind = intent.how % 8 >= 6 && domainNames(state, to.ioas).length === 0;
   const [offset, length] = blind
     ? [mem.source.length - PAGE, intent.size % 2 === 0 ? 2n * PAGE : 1n << 60n]
     : slice(mem.source.length, intent, to.unit);

@@ -71,7 +71,8 @@ function prerequisite(intent: Intent, state: State): Command {
   if (bound.length === 0) return bindOf(intent, state);
   if (sources(state, 'dmabuf').length === 0) return exportOf(pick(bound, intent.pick) as Device, intent, state);
   const as = freeName(state, 'memory');
-  return as === undefined ? ioasOf(intent, state) : { do: 'mem_alloc', as, length: 0x10000n };
+  if (as !== undefined) return { do: 'mem_alloc', as, length: 0x10000n };
+  return mapFileOf(intent, state) ?? ioasOf(intent, state);
 }
 
 const closeOf = ({ pick: n }: Intent, state: State): Command => ({

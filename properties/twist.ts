@@ -4,6 +4,7 @@
  */
 import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
+import { domainNames } from './changes.ts';
 import type { Intent } from './intents.ts';
 import { destroyedObjects, namesOf, type Pool, pick } from './view.ts';
 
@@ -99,11 +100,22 @@ function overlapping(ioas: string, at: number, state: State): Fields {
   return area === undefined ? { iova: 0xfee0_0000n } : { iova: area.iova + (at % 2 === 0 ? 0n : area.length - 1n) };
 }
 
-/** The largest area there is, anywhere: it may be larger than any aperture, and its memory may not be there. */
+/**
+ * The largest area there is, anywhere in an IOAS that has a domain: it may be larger than any aperture, and its memory
+ * may not be there.
+ */
 function anywhereElse(src: string, state: State): Fields {
   const largest = largestArea(state);
   if (largest === undefined) return { src };
-  return { src: largest.name, src_iova: largest.area.iova, length: largest.area.length, dst_iova: undefined };
+  const translated = state.ioases.find((ioas) => domainNames(state, ioas).length > 0);
+  const { iova: src_iova, length } = largest.area;
+  return {
+    src: largest.name,
+    src_iova,
+    length,
+    dst_iova: undefined,
+    ...(translated && { dst: translated.space.name }),
+  };
 }
 
 function largestArea({ ioases }: State): { name: string; area: Area } | undefined {
