@@ -1,5 +1,6 @@
 /** `shootdown check`: random sequences outside the test runner, for as long as one likes. */
 import { Coverage } from '../properties/coverage.ts';
+import { Digest } from '../properties/digest.ts';
 import { reportOf } from '../properties/regression.ts';
 import { checkSequences, type Report } from '../properties/sequential.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
@@ -41,8 +42,9 @@ export async function check(args: readonly string[]): Promise<number> {
   if (json) console.error(`seed ${seed}`);
   else console.log(`seed ${seed}`);
   const coverage = new Coverage();
-  const { report, result } = await run(seed, most, limit, coverage, new Progress(!json));
-  if (json) console.log(JSON.stringify(asJson(result, coverage, report)));
+  const digest = json ? new Digest() : undefined;
+  const { report, result } = await run({ seed, most, limit, coverage, progress: new Progress(!json), digest });
+  if (json) console.log(JSON.stringify({ ...asJson(result, coverage, report), digest: digest?.hex }));
   else print(result, coverage, report);
   return report?.failure === undefined ? 0 : 1;
 }
@@ -53,13 +55,18 @@ const freshSeed = (): number => Math.floor(Math.random() * 2 ** 31);
 /** The seed of a batch; batch 0 has the seed itself. */
 const seedOf = (seed: number, batch: number): number => (seed + Math.imul(batch, 0x9e3779b1)) | 0;
 
-async function run(
-  seed: number,
-  most: number,
-  limit: number | undefined,
-  coverage: Coverage,
-  progress: Progress,
-): Promise<{ report: Report | undefined; result: Result }> {
+interface Run {
+  readonly seed: number;
+  readonly most: number;
+  /** Milliseconds. */
+  readonly limit: number | undefined;
+  readonly coverage: Coverage;
+  readonly progress: Progress;
+  readonly digest: Digest | undefined;
+}
+
+async function run(it: Run): Promise<{ report: Report | undefined; result: Result }> {
+  const { seed, most, limit, coverage, progress, digest } = it;
   let interrupted = false;
   const stop = (): void => {
     interrupted = true;
@@ -71,7 +78,7 @@ async function run(
   for (let batch = 0; sequences < most && !interrupted; batch++) {
     if (limit !== undefined && performance.now() - start >= limit) break;
     const runs = Math.min(BATCH, most - sequences);
-    report = checkSequences({ seed: seedOf(seed, batch), runs, longest: LONGEST }, coverage);
+    report = checkSequences({ seed: seedOf(seed, batch), runs, longest: LONGEST, digest }, coverage);
     sequences += report.runs;
     if (report.failure !== undefined) break;
     progress.show(sequences, coverage, (performance.now() - start) / 1000);

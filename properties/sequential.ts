@@ -4,6 +4,7 @@
  */
 import * as fc from 'fast-check';
 import { Coverage } from './coverage.ts';
+import type { Digest } from './digest.ts';
 import { Divergence } from './divergence.ts';
 import { intents } from './intents.ts';
 import { MACHINES } from './machines.ts';
@@ -16,6 +17,8 @@ export interface Options {
   /** The most intents in one. */
   readonly longest: number;
   readonly walk?: (drawn: Case, witness: Witness) => unknown;
+  /** Told of every step, too. */
+  readonly digest?: Digest | undefined;
 }
 
 /** What a run came to. */
@@ -46,13 +49,16 @@ export const cases = (longest: number): fc.Arbitrary<Case> =>
   });
 
 /** Run sequences until one fails, and shrink that. Deterministic: the same seed draws the same sequences. */
-export function checkSequences({ seed, runs, longest, walk: walkCase = walk }: Options, into = new Coverage()): Report {
+export function checkSequences(options: Options, into = new Coverage()): Report {
+  const { seed, runs, longest, walk: walkCase = walk, digest } = options;
   // What fast-check tries while it shrinks is no coverage.
   let shrinking = false;
   const property = fc.property(cases(longest), (drawn) => {
     try {
       walkCase(drawn, (world, before, performed) => {
-        if (!shrinking) into.see(world, before, performed);
+        if (shrinking) return;
+        into.see(world, before, performed);
+        digest?.add(performed);
       });
     } catch (error) {
       shrinking = true;

@@ -1,0 +1,19 @@
+/** The same seed does the same, to the last bit. */
+import { expect, test } from 'vitest';
+import { Coverage } from '../../properties/coverage.ts';
+import { Digest } from '../../properties/digest.ts';
+import { checkSequences } from '../../properties/sequential.ts';
+
+function digestOf(seed: number): string {
+  const digest = new Digest();
+  checkSequences({ seed, runs: 200, longest: 60, digest }, new Coverage());
+  return digest.hex;
+}
+
+test('two runs of one seed send the same commands and get the same answers', () => {
+  expect(digestOf(1)).toBe(digestOf(1));
+});
+
+test('another seed does something else', () => {
+  expect(digestOf(1)).not.toBe(digestOf(2));
+});
