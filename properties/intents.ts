@@ -63,6 +63,9 @@ export const MIX: readonly (readonly [Command['do'], number])[] = [
 /** From a number below 1000 to the command; the most frequent are the lowest, and so the simplest. */
 const WEIGHTED: readonly Command['do'][] = MIX.flatMap(([what, weight]) => Array<Command['do']>(weight).fill(what));
 
+/** The lowest number of each command. */
+const FIRST: readonly number[] = MIX.map(([what]) => WEIGHTED.indexOf(what));
+
 export const meant = ({ what }: Intent): Command['do'] => WEIGHTED[what] as Command['do'];
 
 /** The simplest intent for a command. */
@@ -135,6 +138,7 @@ const FIELDS = ['pick', 'from', 'size', 'at', 'how'] as const;
 
 function* simplerIntents(intent: Intent): Generator<Intent> {
   if (intent.odd < WRONG_BELOW) yield { ...intent, odd: FIELD - 1 };
+  for (const first of FIRST) if (first < intent.what) yield { ...intent, what: first };
   for (const field of FIELDS) {
     const value = intent[field];
     if (value === 0) continue;

@@ -1,0 +1,45 @@
+/**
+ * `npm run bench`, or `npm run bench -- steps units`: measure, and print tables. Each section runs in a process of its
+ * own, so that none meets code that another has warmed up, or its heap.
+ */
+import { spawnSync } from 'node:child_process';
+import { availableParallelism, cpus, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { areas } from './areas.ts';
+import { memory } from './memory.ts';
+import { startup } from './startup.ts';
+import { steps } from './steps.ts';
+import { units } from './units.ts';
+
+const SECTIONS: ReadonlyMap<string, () => void | Promise<void>> = new Map(
+  Object.entries({ steps, areas, memory, units, startup }),
+);
+/** `startup` runs the whole test suite, and is asked for by name. */
+const DEFAULT = ['steps', 'areas', 'memory', 'units'];
+
+function printMachine(): void {
+  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
+  const [load = 0] = loadavg();
+  console.log(`${model}, ${availableParallelism()} cores, load ${load.toFixed(2)}, node ${process.version}\n`);
+}
+
+function runApart(name: string): number {
+  console.log(`=== ${name}\n`);
+  return (
+    spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--here', name], { stdio: 'inherit' }).status ?? 1
+  );
+}
+
+const args = process.argv.slice(2);
+const unknown = args.filter((name) => name !== '--here' && !SECTIONS.has(name));
+if (unknown.length > 0) {
+  console.error(`bench: no section "${unknown.join(', ')}"; there are ${[...SECTIONS.keys()].join(', ')}`);
+  process.exitCode = 2;
+} else if (args[0] === '--here') {
+  await SECTIONS.get(args[1] ?? '')?.();
+} else {
+  printMachine();
+  for (const name of args.length > 0 ? args : DEFAULT) {
+    if (runApart(name) !== 0) process.exitCode = 1;
+  }
+}
