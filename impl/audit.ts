@@ -93,7 +93,7 @@ function auditArea(it: Audit, area: Area): void {
   const stored = storage === undefined ? domains.length === 0 : domains.includes(storage);
   if (!stored) it.breaches.push('an area is stored in no domain of its IOAS');
   const { source } = pages;
-  if (source.kind === 'dmabuf' && !sameDomains(source.tracker.get(area) ?? [], domains)) {
+  if (source.kind === 'dmabuf' && !sameDomains(area.tracked, domains)) {
     it.breaches.push(`an area on ${source.dmabuf.name} is tracked for other domains than its IOAS has`);
   }
 }
@@ -116,8 +116,9 @@ function auditPages(it: Audit, pages: Pages): void {
   const { dmabuf, attachment, tracker } = source;
   dmabuf.file.count(it.number);
   if (!dmabuf.isAttached(attachment)) it.breaches.push(`pages on ${dmabuf.name} have lost their attachment`);
-  for (const area of tracker.keys()) {
-    if (area.pages !== pages) it.breaches.push(`${dmabuf.name} tracks an area that is no longer its own`);
+  for (const area of tracker) {
+    if (area.pages !== pages || area.tracked.length === 0)
+      it.breaches.push(`${dmabuf.name} tracks an area that is no longer its own`);
   }
   if (pages.npinned !== 0) it.breaches.push(`pages of ${dmabuf.name} are pinned`);
 }

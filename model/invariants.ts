@@ -46,24 +46,21 @@ const meet = (a: Omit<Range, 'domain'>, b: Omit<Range, 'domain'>): boolean =>
   a.iova < b.iova + b.length && b.iova < a.iova + a.length;
 const clash = (a: Range, b: Range): boolean => a.domain === b.domain && meet(a, b);
 
-/** Each area with each PTE of its domains that meets it, cut to what lies in the area. */
+/** Each area with each PTE of its domains that meets it, cut to what lies in the area; kept for the next to ask. */
 const pairs = (seen: Observation): readonly Pair[] => {
+  if (last.seen === seen) return last.pairs;
   const found: Pair[] = [];
-  if (paired.has(seen)) return paired.get(seen)!;
-  for (const area of seen.areas) {
-    for (const pte of seen.ptes) {
-      if (area.domains.includes(pte.domain) && meet(pte, area)) found.push({ area, pte: cut(pte, area) });
-    }
-  }
-  paired.set(seen, found);
+  for (const area of seen.areas)
+    for (const pte of seen.ptes)
+      if (meet(pte, area) && area.domains.includes(pte.domain)) found.push({ area, pte: cut(pte, area) });
+  last = { seen, pairs: found };
   return found;
 };
 type Pair = Readonly<{ area: AreaSeen; pte: Pte }>;
-const paired = new WeakMap<Observation, readonly Pair[]>();
+let last: Readonly<{ seen?: Observation; pairs: readonly Pair[] }> = { pairs: [] };
 const cut = (pte: Pte, { iova, length }: AreaSeen): Pte => {
-  const before = higher(iova - pte.iova, 0n);
-  const after = higher(pte.iova + pte.length - iova - length, 0n);
-  if (before + after === 0n) return pte;
+  if (iova <= pte.iova && pte.iova + pte.length <= iova + length) return pte;
+  const [before, after] = [higher(iova - pte.iova, 0n), higher(pte.iova + pte.length - iova - length, 0n)];
   return { ...pte, iova: pte.iova + before, offset: pte.offset + before, length: pte.length - before - after };
 };
 
@@ -75,12 +72,13 @@ export const neverMappedWhileRevoked: Invariant = {
   breaches: (seen) => {
     const meets = (a: Stretch, b: Stretch): boolean =>
       a.memory === b.memory && a.offset < b.offset + b.length && b.offset < a.offset + a.length;
-    const taken = seen.ptes.filter((pte) => seen.revoked.some((stretch) => meets(pte, stretch)));
-    const shot = pairs(seen).filter(({ area }) => area.shot);
-    return [
-      ...taken.map((pte) => breach(pte, `${at(pte)} is mapped, but its owner has taken it back`)),
-      ...shot.map(({ pte }) => breach(pte, `${at(pte)} is mapped, but a revoke has shot its area`)),
-    ];
+    const found: Counterexample[] = [];
+    for (const pte of seen.ptes)
+      if (seen.revoked.some((stretch) => meets(pte, stretch)))
+        found.push(breach(pte, `${at(pte)} is mapped, but its owner has taken it back`));
+    for (const { area, pte } of pairs(seen))
+      if (area.shot) found.push(breach(pte, `${at(pte)} is mapped, but a revoke has shot its area`));
+    return found;
   },
 };
 
@@ -113,16 +111,17 @@ export const oneMmioRange: Invariant = {
       if (!within(pte, slice)) return `and on, ${hex(pte.length)} bytes, is not within the buffer at ${at(slice)}`;
       return seen.keepsMmio && (!pte.mmio || pte.cache) && 'is device memory, but not mapped as such';
     };
-    const buffers = seen.areas.filter(({ slice }) => slice && seen.keepsMmio);
+    const found: Counterexample[] = [];
+    for (const { area, pte } of pairs(seen)) {
+      const why = wrong(area, pte);
+      if (why) found.push(breach(pte, `${at(pte)} ${why}`));
+    }
+    if (!seen.keepsMmio) return found;
     const part = (area: AreaSeen, call: Range): boolean => area.iova !== call.iova || area.length !== call.length;
-    const parts = [...seen.maps, ...asked(seen)].filter((call) =>
-      buffers.some((area) => area.domains.includes(call.domain) && meet(area, call) && part(area, call)),
-    );
-    const found = pairs(seen).map(({ area, pte }) => ({ pte, why: wrong(area, pte) }));
-    return [
-      ...found.filter(({ why }) => why).map(({ pte, why }) => breach(pte, `${at(pte)} ${why}`)),
-      ...parts.map((it) => breach(it, `a call for ${hex(it.length)} bytes, and not for the whole area of a buffer`)),
-    ];
+    for (const call of [...seen.maps, ...asked(seen)])
+      if (seen.areas.some((it) => it.slice && meet(it, call) && it.domains.includes(call.domain) && part(it, call)))
+        found.push(breach(call, `a call for ${hex(call.length)} bytes, and not for the whole area of a buffer`));
+    return found;
   },
 };
 
@@ -133,17 +132,18 @@ export const subPageOffsets: Invariant = {
   guardedBy: 'pages->mutex',
   breaches: (seen) => {
     const right = ({ area, pte }: Pair): Stretch => ({ ...area, offset: area.offset + pte.iova - area.iova });
-    const off = ({ area, pte }: Pair): boolean =>
-      area.memory !== pte.memory || area.offset - area.iova !== pte.offset - pte.iova;
-    const stray = seen.ptes.flatMap((pte) => {
-      const own = seen.areas.filter(({ domains }) => domains.includes(pte.domain));
-      if (own.some(({ iova, length }) => iova <= pte.iova && pte.iova + pte.length <= iova + length)) return [];
+    const found: Counterexample[] = [];
+    for (const it of pairs(seen))
+      if (it.area.memory !== it.pte.memory || it.area.offset - it.area.iova !== it.pte.offset - it.pte.iova)
+        found.push(breach(it.pte, `reaches ${at(it.pte)}, not ${at(right(it))}`));
+    for (const pte of seen.ptes) {
+      const own = seen.areas.filter((area) => area.domains.includes(pte.domain));
+      if (own.some((it) => it.iova <= pte.iova && pte.iova + pte.length <= it.iova + it.length)) continue;
       const taken = own.map(({ iova, length }): Interval => [iova, iova + length - 1n]);
-      const bare = gaps(taken, pte.iova, pte.iova + pte.length - 1n);
-      return bare.map(([iova]) => breach({ ...pte, iova }, 'is translated, but no area is there'));
-    });
-    const shifted = pairs(seen).filter(off);
-    return [...shifted.map((it) => breach(it.pte, `reaches ${at(it.pte)}, not ${at(right(it))}`)), ...stray];
+      for (const [iova] of gaps(taken, pte.iova, pte.iova + pte.length - 1n))
+        found.push(breach({ ...pte, iova }, 'is translated, but no area is there'));
+    }
+    return found;
   },
 };
 

@@ -6,7 +6,7 @@
  */
 import type { DomainCall } from '../impl/iommu/domain.ts';
 import { type AreaSeen, type Counterexample, invariants, type Observation, type Pte } from '../model/invariants.ts';
-import type { State } from '../model/spec.ts';
+import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import { type Calls, wrongCalls } from './calls.ts';
 import { effectsBetween } from './changes.ts';
@@ -70,9 +70,17 @@ const showCounterexample = ({ domain, iova, why }: Counterexample): string =>
 function observationOf({ machine, state }: World, looked: readonly Looked[], { maps, unmaps }: Calls): Observation {
   const ptes: Pte[] = [];
   const areas: AreaSeen[] = [];
+  let before: Looked | undefined;
   for (const place of looked) {
     for (const pte of place.ptes) ptes.push(pte);
-    for (const area of place.areas) areas.push(seenArea(place.name, area));
+    // Domains of one IOAS show the same areas; mostly they stand next to each other.
+    const same = before !== undefined && sameAreas(before.areas, place.areas);
+    if (same) for (const area of areas.slice(-place.areas.length)) (area.domains as string[]).push(place.name);
+    else for (const area of place.areas) areas.push(seenArea(place.name, area));
+    before = place;
   }
   return { ptes, areas, revoked: revokedMemory(state), maps, unmaps, keepsMmio: machine.features.dmabufKeepsMmio };
 }
+
+const sameAreas = (a: readonly Area[], b: readonly Area[]): boolean =>
+  a.length > 0 && a.length === b.length && a.every((area, i) => area === b[i]);

@@ -34,6 +34,8 @@ export class Area {
   pages: Pages | undefined;
   /** The domain from which the pages' numbers can be read back. Protected by pages->mutex. */
   storage: Domain | undefined;
+  /** Domains that map, or are about to map, this area of a dma-buf; it is in the pages' tracker while there are any. */
+  readonly tracked: Domain[] = [];
   /** Membership of `iopt.areas`. */
   readonly node: IntervalNode<Area>;
   /** Membership of `pages.domainsItree`, by page index; while `storage` is set. */

@@ -60,7 +60,7 @@ export function* mapDmabuf(
     dmabuf,
     phys: { paddr: 0, len: 0 },
     startPage,
-    tracker: new Map(),
+    tracker: new Set(),
   };
   const pages = new Pages(source as DmabufSource, npages, writable, ram);
   const attachment = yield* dynamicAttach(dmabuf, IOMMUFD, importerOps, pages);
@@ -109,8 +109,8 @@ export function* revokeNotify(pages: Pages): Thread {
   try {
     // Also between attach and the interconnect, when nothing is mapped yet: then this is no revoke.
     if (source.phys.len === 0) return;
-    for (const [area, domains] of source.tracker) {
-      for (const domain of domains) domain.unmap(area.iova, toNumber(area.length));
+    for (const area of source.tracker) {
+      for (const domain of area.tracked) domain.unmap(area.iova, toNumber(area.length));
     }
     source.phys.len = 0;
   } finally {
@@ -124,13 +124,9 @@ export function trackDomain(pages: Pages, area: Area, domain: Domain): Errno | u
   if (source.kind !== 'dmabuf') return undefined;
   assertHeld(pages.mutex);
   if (shouldFail('iopt_dmabuf_track_domain')) return 'ENOMEM';
-  const domains = source.tracker.get(area);
-  if (domains === undefined) {
-    source.tracker.set(area, [domain]);
-  } else {
-    warnOn(domains.includes(domain), 'an area is tracked twice for one domain');
-    domains.push(domain);
-  }
+  warnOn(area.tracked.includes(domain), 'an area is tracked twice for one domain');
+  area.tracked.push(domain);
+  source.tracker.add(area);
   return undefined;
 }
 
@@ -151,11 +147,10 @@ export function untrackDomain(pages: Pages, area: Area, domain: Domain): void {
   const { source } = pages;
   if (source.kind !== 'dmabuf') return;
   assertHeld(pages.mutex);
-  const domains = source.tracker.get(area) ?? [];
-  const at = domains.indexOf(domain);
+  const at = area.tracked.indexOf(domain);
   warnOn(at < 0, 'an area is untracked for a domain that was not tracked');
-  if (domains.length === 1) source.tracker.delete(area);
-  else domains.splice(at, 1);
+  area.tracked.splice(at, 1);
+  if (area.tracked.length === 0) source.tracker.delete(area);
 }
 
 /** iopt_dmabuf_untrack_all_domains(). Locks: pages->mutex */
@@ -163,6 +158,7 @@ export function untrackAllDomains(pages: Pages, area: Area): void {
   const { source } = pages;
   if (source.kind !== 'dmabuf') return;
   assertHeld(pages.mutex);
+  area.tracked.length = 0;
   source.tracker.delete(area);
 }
 

@@ -9,7 +9,6 @@
  */
 import type { Attachment } from '../dmabuf/attachment.ts';
 import type { DmaBuf } from '../dmabuf/dma-buf.ts';
-import type { Domain } from '../iommu/domain.ts';
 import type { File } from '../kernel/file.ts';
 import { IntervalTree } from '../kernel/interval-tree.ts';
 import { Kref } from '../kernel/kref.ts';
@@ -45,8 +44,8 @@ export interface DmabufSource {
   readonly phys: { paddr: PhysAddr; len: number };
   /** Where page 0 lies in the buffer, in pages. */
   readonly startPage: number;
-  /** Which domains each area is, or is about to be, mapped in. Protected by pages->mutex. */
-  readonly tracker: Map<Area, Domain[]>;
+  /** The areas that some domain maps, or is about to; which ones, each says in `tracked`. Protected by pages->mutex. */
+  readonly tracker: Set<Area>;
 }
 
 export type Source = UserSource | FileSource | DmabufSource;
