@@ -8,9 +8,17 @@ import { reportOf } from '../../properties/regression.ts';
 import { checkSequences } from '../../properties/sequential.ts';
 import { readTraces } from '../../trace/parse.ts';
 
-const SEED = Number(process.env['SHOOTDOWN_SEED'] ?? 20261120);
+const SEED = seedIn(process.env['SHOOTDOWN_SEED'] ?? '20261120');
 const RUNS = 6000;
 const LONGEST = 100;
+
+function seedIn(text: string): number {
+  const seed = Number(text);
+  if (!/^[0-9]+$/.test(text) || seed >= 2 ** 31) {
+    throw new Error(`SHOOTDOWN_SEED takes a whole number below 2^31, not "${text}"`);
+  }
+  return seed;
+}
 
 test('every failure that was kept stays cured', () => {
   const files = readdirSync(REGRESSIONS).filter((name) => name.endsWith('.json'));
