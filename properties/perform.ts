@@ -1,7 +1,7 @@
 /** One step of both worlds. Always legal: refusing with the right errno is part of the protocol. */
 import type { DomainCall } from '../impl/iommu/domain.ts';
 import { Splat } from '../impl/kernel/splat.ts';
-import type { Observation } from '../model/invariants.ts';
+import { noDoubleUnmap, type Observation } from '../model/invariants.ts';
 import { type Outcome, step } from '../model/spec.ts';
 import type { Answer, Result } from '../trace/answer.ts';
 import type { Command } from '../trace/command.ts';
@@ -44,7 +44,9 @@ function execute(world: World, command: Command, number: number): Result {
   } catch (error) {
     if (!(error instanceof Splat)) throw error;
     world.history.push({ command });
-    throw new Divergence('splat', number, command, [error.message]);
+    // The page table itself sees an unmap of what is not mapped, before anybody can look.
+    const breach = error.kind === 'double unmap' ? noDoubleUnmap.name : 'splat';
+    throw new Divergence(breach, number, command, [error.message]);
   }
 }
 

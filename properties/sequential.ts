@@ -51,18 +51,19 @@ export const cases = (longest: number): fc.Arbitrary<Case> =>
 /** Run sequences until one fails, and shrink that. Deterministic: the same seed draws the same sequences. */
 export function checkSequences(options: Options, into = new Coverage()): Report {
   const { seed, runs, longest, walk: walkCase = walk, digest } = options;
-  // What fast-check tries while it shrinks is no coverage.
-  let shrinking = false;
+  // What was broken first. While fast-check shrinks, nothing counts as coverage, and only the same as a failure.
+  let broken: string | undefined;
   const property = fc.property(cases(longest), (drawn) => {
     try {
       walkCase(drawn, (world, before, performed) => {
-        if (shrinking) return;
+        if (broken !== undefined) return;
         into.see(world, before, performed);
         digest?.add(performed);
       });
     } catch (error) {
-      shrinking = true;
-      throw error;
+      const breach = error instanceof Divergence ? error.breach : String(error);
+      broken ??= breach;
+      if (breach === broken) throw error;
     }
   });
   const details = fc.check(property, { seed, numRuns: runs });

@@ -29,7 +29,7 @@ const isBar = (phys: number): boolean => phys >= 2 ** 38;
 export const PLANTED: readonly Planted[] = [
   {
     bug: 'a revoke leaves the mappings of a domain alone',
-    breaches: ['never mapped while revoked', 'splat'],
+    breaches: ['never mapped while revoked', 'no double unmap', 'splat'],
     plant: () =>
       replace(
         Domain.prototype,
@@ -42,7 +42,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     bug: 'a revoke forgets all but the first page',
-    breaches: ['never mapped while revoked', 'splat'],
+    breaches: ['never mapped while revoked', 'no double unmap', 'splat'],
     plant: () =>
       replace(
         Domain.prototype,
@@ -68,7 +68,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     bug: 'a mapping is one page too short',
-    breaches: ['reach', 'calls', 'one MMIO range', 'splat'],
+    breaches: ['reach', 'calls', 'one MMIO range', 'no double unmap', 'splat'],
     plant: () =>
       replace(
         Domain.prototype,
@@ -81,7 +81,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     bug: 'the first page of a mapping is left out',
-    breaches: ['reach', 'calls', 'one MMIO range', 'splat'],
+    breaches: ['reach', 'calls', 'one MMIO range', 'no double unmap', 'splat'],
     plant: () =>
       replace(
         Domain.prototype,
