@@ -7,7 +7,7 @@ import { showCommand } from '../trace/show.ts';
 import type { World } from './world.ts';
 
 /** What is broken; a regression is named after it. */
-export type Breach = 'answer' | 'reach' | 'calls' | 'audit' | 'left over' | 'splat' | (string & {});
+export type Breach = 'answer' | 'reach' | 'calls' | 'audit' | 'left over' | 'splat' | 'crash' | (string & {});
 
 export class Divergence extends Error {
   readonly breach: Breach;

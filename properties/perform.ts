@@ -42,12 +42,20 @@ function execute(world: World, command: Command, number: number): Result {
   try {
     return world.machine.execute(command);
   } catch (error) {
-    if (!(error instanceof Splat)) throw error;
     world.history.push({ command });
+    throw new Divergence(...brokenBy(error, number, command));
+  }
+}
+
+/** What the implementation threw: a splat of its own, or, as a kernel would oops, an error that nobody foresaw. */
+function brokenBy(error: unknown, number: number, command: Command): ConstructorParameters<typeof Divergence> {
+  if (error instanceof Splat) {
     // The page table itself sees an unmap of what is not mapped, before anybody can look.
     const breach = error.kind === 'double unmap' ? noDoubleUnmap.name : 'splat';
-    throw new Divergence(breach, number, command, [error.message]);
+    return [breach, number, command, [error.message]];
   }
+  const [what = '', where = ''] = error instanceof Error ? (error.stack ?? error.message).split('\n') : [String(error)];
+  return ['crash', number, command, [what, where.trim()]];
 }
 
 /** The automatic IOVA that the implementation chose: the model judges it. */
