@@ -48,7 +48,7 @@ const NUMBERS = new Set(['start', 'length', 'iova', 'offset', 'src_iova', 'dst_i
 
 /** Put one thing wrong; a command without arguments to spoil is given a name that stands for nothing. */
 export function twist(command: Command, intent: Intent, state: State): Command {
-  const way = pick(waysFor(command, intent, state), intent.odd);
+  const way = pick(waysFor(command, intent, state), intent.odd)?.();
   if (way === undefined) return command;
   const twisted: Fields = { ...command, ...way };
   for (const [key, value] of Object.entries(way)) if (value === undefined) delete twisted[key];
@@ -57,39 +57,34 @@ export function twist(command: Command, intent: Intent, state: State): Command {
 
 type Fields = Record<string, unknown>;
 
-/** What can be put in place of an argument; without a value, it is left out. */
-function waysFor(command: Command, { at, from, how }: Intent, state: State): Fields[] {
-  const ways: Fields[] = [];
-  const put = (fields: Fields): void => {
-    ways.push(fields);
-  };
+/** What can be put in place of an argument, of which one is worked out; without a value, it is left out. */
+function waysFor(command: Command, { at, from, how }: Intent, state: State): (() => Fields)[] {
+  const ways: (() => Fields)[] = [];
   for (const [key, value] of Object.entries(command)) {
-    if (key in HANDLES) {
-      const pools = HANDLES[key] as readonly Pool[];
-      put({ [key]: pick(pools.flatMap(namesOf), at + from) });
-      const gone = pools.includes('ioas') ? pick(destroyedObjects(state), at) : undefined;
-      if (gone !== undefined) put({ [key]: gone });
+    const pools = HANDLES[key];
+    if (pools !== undefined) {
+      ways.push(() => ({ [key]: pick(pools.flatMap(namesOf), at + from) }));
+      if (pools.includes('ioas')) ways.push(() => ({ [key]: pick(destroyedObjects(state), at) ?? value }));
     }
-    if (key === 'dev') put({ dev: pick(state.devices, at)?.name ?? value });
+    if (key === 'dev') ways.push(() => ({ dev: pick(state.devices, at)?.name ?? value }));
     if (NUMBERS.has(key) && typeof value === 'bigint') {
-      put({ [key]: pick(EDGES, at) });
-      put({ [key]: (value + (pick(EDGES, from) as bigint)) & MAX });
+      ways.push(() => ({ [key]: pick(EDGES, at) }));
+      ways.push(() => ({ [key]: (value + (pick(EDGES, from) as bigint)) & MAX }));
     }
-    if (key === 'prot') put({ prot: how % 2 === 0 ? '' : 'rw' });
+    if (key === 'prot') ways.push(() => ({ prot: how % 2 === 0 ? '' : 'rw' }));
   }
   if ('prot' in command || command.do === 'hwpt_alloc' || command.do === 'vfio_export') {
-    put({ flags: how % 2 === 0 ? 8n : 1n << BigInt(3 + (how % 61)) });
+    ways.push(() => ({ flags: how % 2 === 0 ? 8n : 1n << BigInt(3 + (how % 61)) }));
   }
   if (command.do === 'ioas_map_file' || command.do === 'ioas_map') {
-    put(overlapping(command.ioas, at, state));
+    ways.push(() => overlapping(command.ioas, at, state));
     // Larger than any aperture, and anywhere: there is no room. A buffer is refused before, for its size.
-    for (let i = 0; i < 4; i++) put({ iova: undefined, length: 1n << 60n });
+    for (let i = 0; i < 4; i++) ways.push(() => ({ iova: undefined, length: 1n << 60n }));
   }
-  if (command.do === 'ioas_copy') put(anywhereElse(command.src, state));
-  if (command.do === 'hwpt_alloc') put({ ioas: largestArea(state)?.name ?? command.ioas });
-  if (command.do === 'mem_alloc' || command.do === 'memfd_create') put({ length: 0n });
-  if (command.do === 'vfio_export') for (const fields of wrongExports(at, from)) put(fields);
-  if (command.do === 'vfio_open') put({ dev: pick(state.devices, at)?.name });
+  if (command.do === 'ioas_copy') ways.push(() => anywhereElse(command.src, state));
+  if (command.do === 'hwpt_alloc') ways.push(() => ({ ioas: largestArea(state)?.name ?? command.ioas }));
+  if (command.do === 'mem_alloc' || command.do === 'memfd_create') ways.push(() => ({ length: 0n }));
+  if (command.do === 'vfio_export') for (let way = 0; way < 6; way++) ways.push(() => wrongExport(way, at, from));
   return ways;
 }
 
@@ -128,16 +123,21 @@ function largestArea({ ioases }: State): { name: string; area: Area } | undefine
   return largest;
 }
 
-const wrongExports = (at: number, from: number): Fields[] => [
-  { ranges: [[MAX - PAGE + 1n, PAGE]] },
-  { region: at % 9 },
-  { ranges: [] },
-  { ranges: [[pick(EDGES, at), pick(EDGES, from)]] },
-  {
-    ranges: [
-      [0n, PAGE],
-      [pick(EDGES, at), pick(EDGES, from)],
-    ],
-  },
-  { ranges: [[PAGE, MAX - PAGE + 1n]] },
-];
+/** Ranges and BARs that an export must refuse, each for a reason of its own. */
+function wrongExport(way: number, at: number, from: number): Fields {
+  const edges = [pick(EDGES, at), pick(EDGES, from)];
+  switch (way) {
+    case 0:
+      return { ranges: [[MAX - PAGE + 1n, PAGE]] };
+    case 1:
+      return { region: at % 9 };
+    case 2:
+      return { ranges: [] };
+    case 3:
+      return { ranges: [edges] };
+    case 4:
+      return { ranges: [[0n, PAGE], edges] };
+    default:
+      return { ranges: [[PAGE, MAX - PAGE + 1n]] };
+  }
+}
