@@ -2,19 +2,36 @@
  * An ordered tree of intervals [start, last], which may overlap unless its user forbids it. Balanced (AVL), so that
  * every operation costs the logarithm of its size, and augmented with each subtree's reach and widest gap.
  */
-import { atMost, less, min, next, PAGE_SIZE, previous, type U64 } from './units.ts';
+import { less, min, next, PAGE_SIZE, previous, type U64, u64 } from './units.ts';
 
-/** Membership of one tree; the owner embeds it, as kernel structures embed a node. */
+/** Page numbers are cut here, so that both parts are small integers, which an object holds without a pointer. */
+const PART = 2 ** 26;
+/** Gaps of this many pages, and all longer ones, count as this long. */
+const LONGEST_GAP = 2 ** 30;
+
+/**
+ * Membership of one tree; the owner embeds it, as kernel structures embed a node. What a descent compares stands in the
+ * node itself: a page's upper and lower part, and the byte in the page.
+ */
 export class IntervalNode<T> {
   readonly start: U64;
   readonly last: U64;
   readonly owner: T;
+  readonly startHigh: number;
+  readonly startLow: number;
+  readonly startByte: number;
+  readonly lastHigh: number;
+  readonly lastLow: number;
+  readonly lastByte: number;
   left: IntervalNode<T> | undefined;
   right: IntervalNode<T> | undefined;
   height = 1;
-  /** The lowest start and the highest last in this subtree. */
-  subtreeStart: U64;
-  subtreeLast: U64;
+  /** The page of the lowest start, and the highest last, in this subtree. */
+  firstHigh: number;
+  firstLow: number;
+  reachHigh: number;
+  reachLow: number;
+  reachByte: number;
   /** No gap between neighbours in this subtree is longer than this many pages and a rest. */
   gapPages = 0;
   /** Keeps intervals that start together in the order in which they came. */
@@ -24,12 +41,47 @@ export class IntervalNode<T> {
     this.start = start;
     this.last = last;
     this.owner = owner;
-    this.subtreeStart = start;
-    this.subtreeLast = last;
+    this.startHigh = high(start);
+    this.startLow = low(start);
+    this.startByte = start.byte;
+    this.lastHigh = high(last);
+    this.lastLow = low(last);
+    this.lastByte = last.byte;
+    this.firstHigh = this.startHigh;
+    this.firstLow = this.startLow;
+    this.reachHigh = this.lastHigh;
+    this.reachLow = this.lastLow;
+    this.reachByte = this.lastByte;
   }
 }
 
 type Node<T> = IntervalNode<T>;
+
+const high = ({ page }: U64): number => Math.floor(page / PART);
+const low = ({ page }: U64): number => page - Math.floor(page / PART) * PART;
+
+/** a < b, each in its three parts. */
+function below(aHigh: number, aLow: number, aByte: number, bHigh: number, bLow: number, bByte: number): boolean {
+  if (aHigh !== bHigh) return aHigh < bHigh;
+  return aLow !== bLow ? aLow < bLow : aByte < bByte;
+}
+
+/** Whether the subtree ends before `at`. */
+const endsBefore = <T>(tree: Node<T>, at: Key): boolean =>
+  below(tree.reachHigh, tree.reachLow, tree.reachByte, at.high, at.low, at.byte);
+const startsAfter = <T>(node: Node<T>, at: Key): boolean =>
+  below(at.high, at.low, at.byte, node.startHigh, node.startLow, node.startByte);
+const liesBefore = <T>(node: Node<T>, at: Key): boolean =>
+  below(node.lastHigh, node.lastLow, node.lastByte, at.high, at.low, at.byte);
+
+/** A 64-bit value in the parts that nodes compare. */
+interface Key {
+  readonly high: number;
+  readonly low: number;
+  readonly byte: number;
+}
+
+const key = (at: U64): Key => ({ high: high(at), low: low(at), byte: at.byte });
 
 export class IntervalTree<T> {
   #root: Node<T> | undefined;
@@ -57,13 +109,13 @@ export class IntervalTree<T> {
 
   /** The lowest interval that shares a byte with [start, last]. */
   first(start: U64, last: U64): T | undefined {
-    return lowest(this.#root, start, last)?.owner;
+    return this.#root && lowest(this.#root, key(start), key(last))?.owner;
   }
 
   /** All intervals that share a byte with [start, last], ascending. */
   overlapping(start: U64, last: U64): T[] {
     const found: T[] = [];
-    collect(this.#root, start, last, found);
+    if (this.#root !== undefined) collect(this.#root, key(start), key(last), found);
     return found;
   }
 
@@ -84,20 +136,21 @@ export class IntervalTree<T> {
    * answers. Gaps that are surely shorter than `pages` whole pages are passed over. The intervals must not overlap.
    */
   lowestGap<R>(from: U64, to: U64, pages: number, place: (start: U64, last: U64) => R | undefined): R | undefined {
+    const wanted = Math.min(pages, LONGEST_GAP);
     let free: U64 | undefined = from;
     let answer: R | undefined;
     const visit = (tree: Node<T> | undefined): boolean => {
-      if (tree === undefined || free === undefined || less(tree.subtreeLast, free)) return false;
-      const before = tree.subtreeStart.page - free.page;
-      if (before < pages && tree.gapPages < pages) {
-        free = next(tree.subtreeLast);
+      if (tree === undefined || free === undefined || endsBefore(tree, key(free))) return false;
+      const before = tree.firstHigh * PART + tree.firstLow - free.page;
+      if (before < wanted && tree.gapPages < wanted) {
+        free = next(reachOf(tree));
         return false;
       }
       if (visit(tree.left)) return true;
       if (free === undefined || less(to, free)) return true;
       if (less(free, tree.start)) answer = place(free, min(to, previous(tree.start)));
       if (answer !== undefined) return true;
-      if (atMost(free, tree.last)) free = next(tree.last);
+      if (!less(tree.last, free)) free = next(tree.last);
       return visit(tree.right);
     };
     if (visit(this.#root) || free === undefined || less(to, free)) return answer;
@@ -107,7 +160,7 @@ export class IntervalTree<T> {
 
 function insertInto<T>(tree: Node<T> | undefined, node: Node<T>): Node<T> {
   if (tree === undefined) return node;
-  if (less(node.start, tree.start)) tree.left = insertInto(tree.left, node);
+  if (startsBefore(node, tree)) tree.left = insertInto(tree.left, node);
   else tree.right = insertInto(tree.right, node);
   return balance(tree);
 }
@@ -127,8 +180,11 @@ function removeFrom<T>(tree: Node<T>, node: Node<T>): Node<T> | undefined {
   return balance(tree);
 }
 
+const startsBefore = <T>(a: Node<T>, b: Node<T>): boolean =>
+  below(a.startHigh, a.startLow, a.startByte, b.startHigh, b.startLow, b.startByte);
+
 const precedes = <T>(a: Node<T>, b: Node<T>): boolean =>
-  less(a.start, b.start) || (!less(b.start, a.start) && a.serial < b.serial);
+  startsBefore(a, b) || (!startsBefore(b, a) && a.serial < b.serial);
 
 function leftmost<T>(tree: Node<T>): Node<T> {
   let at = tree;
@@ -138,27 +194,47 @@ function leftmost<T>(tree: Node<T>): Node<T> {
 
 const heightOf = <T>(tree: Node<T> | undefined): number => (tree === undefined ? 0 : tree.height);
 
-/** The page of the byte after `last`. */
-const pageAfter = (last: U64): number => (last.byte === PAGE_SIZE - 1 ? last.page + 1 : last.page);
+/** The highest last of a subtree. */
+const reachOf = <T>(tree: Node<T>): U64 => u64(tree.reachHigh * PART + tree.reachLow, tree.reachByte);
+
+/** Pages between the byte after a last byte and a start that follows; 0 when it does not follow. */
+function gapBetween(lastHigh: number, lastLow: number, lastByte: number, high: number, low: number): number {
+  const pages = (high - lastHigh) * PART + low - lastLow - (lastByte === PAGE_SIZE - 1 ? 1 : 0);
+  return pages < 0 ? 0 : Math.min(pages, LONGEST_GAP);
+}
 
 function update<T>(tree: Node<T>): void {
   const { left, right } = tree;
   tree.height = 1 + Math.max(heightOf(left), heightOf(right));
-  let start = tree.start;
-  let last = tree.last;
+  tree.firstHigh = tree.startHigh;
+  tree.firstLow = tree.startLow;
+  tree.reachHigh = tree.lastHigh;
+  tree.reachLow = tree.lastLow;
+  tree.reachByte = tree.lastByte;
   let gap = 0;
   if (left !== undefined) {
-    start = left.subtreeStart;
-    gap = Math.max(left.gapPages, tree.start.page - pageAfter(left.subtreeLast));
-    if (less(last, left.subtreeLast)) last = left.subtreeLast;
+    tree.firstHigh = left.firstHigh;
+    tree.firstLow = left.firstLow;
+    const { reachHigh, reachLow, reachByte } = left;
+    gap = Math.max(left.gapPages, gapBetween(reachHigh, reachLow, reachByte, tree.startHigh, tree.startLow));
+    extend(tree, left);
   }
   if (right !== undefined) {
-    gap = Math.max(gap, right.gapPages, right.subtreeStart.page - pageAfter(tree.last));
-    if (less(last, right.subtreeLast)) last = right.subtreeLast;
+    const { lastHigh, lastLow, lastByte } = tree;
+    const between = gapBetween(lastHigh, lastLow, lastByte, right.firstHigh, right.firstLow);
+    gap = Math.max(gap, right.gapPages, between);
+    extend(tree, right);
   }
-  tree.subtreeStart = start;
-  tree.subtreeLast = last;
   tree.gapPages = gap;
+}
+
+/** The subtree reaches as far as its child does. */
+function extend<T>(tree: Node<T>, child: Node<T>): void {
+  const { reachHigh, reachLow, reachByte } = child;
+  if (!below(tree.reachHigh, tree.reachLow, tree.reachByte, reachHigh, reachLow, reachByte)) return;
+  tree.reachHigh = reachHigh;
+  tree.reachLow = reachLow;
+  tree.reachByte = reachByte;
 }
 
 function balance<T>(tree: Node<T>): Node<T> {
@@ -195,28 +271,23 @@ function rotateRight<T>(tree: Node<T>): Node<T> {
   return top;
 }
 
-function lowest<T>(tree: Node<T> | undefined, start: U64, last: U64): Node<T> | undefined {
-  let at = tree;
-  while (at !== undefined && !less(at.subtreeLast, start)) {
-    if (at.left !== undefined && !less(at.left.subtreeLast, start)) {
-      at = at.left;
-    } else if (atMost(at.start, last) && atMost(start, at.last)) {
-      return at;
-    } else if (atMost(at.start, last)) {
-      at = at.right;
-    } else {
-      return undefined;
-    }
+function lowest<T>(tree: Node<T>, start: Key, last: Key): Node<T> | undefined {
+  let at: Node<T> | undefined = tree;
+  while (at !== undefined && !endsBefore(at, start)) {
+    if (at.left !== undefined && !endsBefore(at.left, start)) at = at.left;
+    else if (startsAfter(at, last)) return undefined;
+    else if (!liesBefore(at, start)) return at;
+    else at = at.right;
   }
   return undefined;
 }
 
-function collect<T>(tree: Node<T> | undefined, start: U64, last: U64, found: T[]): void {
-  if (tree === undefined || less(tree.subtreeLast, start)) return;
-  collect(tree.left, start, last, found);
-  if (!atMost(tree.start, last)) return;
-  if (atMost(start, tree.last)) found.push(tree.owner);
-  collect(tree.right, start, last, found);
+function collect<T>(tree: Node<T>, start: Key, last: Key, found: T[]): void {
+  if (endsBefore(tree, start)) return;
+  if (tree.left !== undefined) collect(tree.left, start, last, found);
+  if (startsAfter(tree, last)) return;
+  if (!liesBefore(tree, start)) found.push(tree.owner);
+  if (tree.right !== undefined) collect(tree.right, start, last, found);
 }
 
 function visitAll<T>(tree: Node<T> | undefined, visit: (owner: T) => void): void {
