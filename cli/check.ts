@@ -10,8 +10,8 @@ import { UsageError } from './usage.ts';
 
 const DEFAULT_RUNS = 2000;
 /** Sequences between two looks at the clock and at Ctrl-C. */
-const BATCH = 100;
-const LONGEST = 60;
+const BATCH = 50;
+const LONGEST = 200;
 
 interface Result {
   readonly seed: number;

@@ -9,8 +9,8 @@ import { checkSequences } from '../../properties/sequential.ts';
 import { readTraces } from '../../trace/parse.ts';
 
 const SEED = seedIn(process.env['SHOOTDOWN_SEED'] ?? '20261120');
-const RUNS = 6000;
-const LONGEST = 100;
+const RUNS = 4000;
+const LONGEST = 200;
 
 function seedIn(text: string): number {
   const seed = Number(text);
