@@ -68,6 +68,7 @@ export function* detachHwpt(idev: IommufdDevice): Thread<Hwpt | undefined> {
 /** Undo attachHwpt() to a table that has never been filled; its caller destroys the table. */
 export function* unattachHwpt(idev: IommufdDevice): Thread {
   const hwpt = yield* detachHwpt(idev);
+  // Never undefined here: this follows an attach that succeeded, under the same ioas.mutex.
   if (hwpt !== undefined) hwpt.ctx.put(hwpt);
 }
 

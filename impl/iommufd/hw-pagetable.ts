@@ -42,6 +42,7 @@ export class Hwpt extends IommufdObject {
 
   /** iommufd_hwpt_paging_destroy(). Locks: takes ioas.mutex, then those of removeDomain() */
   *destroy(): Thread {
+    // Always so when a user destroys it: a table that could not join has never been known to one.
     if (this.#inTable) {
       yield this.ioas.mutex;
       this.ioas.hwpts.splice(this.ioas.hwpts.indexOf(this), 1);

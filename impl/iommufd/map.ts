@@ -120,6 +120,7 @@ function insertArea(iopt: IoPagetable, piece: Piece, iova: Iova, prot: number): 
   if ((prot & IOMMU_WRITE) !== 0 && !piece.pages.writable) return 'EPERM';
   if (!isAligned(piece.start, iopt.alignment)) return 'EINVAL';
   const last = lastOf(iova, piece.length);
+  // Never so here, because the whole range was checked before; the kernel asks for each piece all the same.
   if (last === undefined) return 'EOVERFLOW';
   const area = new Area(iopt, iova, last, prot, piece.start);
   warnOn(area.lastIndex >= piece.pages.npages, 'an area reaches beyond its pages');
