@@ -20,13 +20,10 @@ const malformed = ({ flags = 0n, prot }: Making, ...values: readonly (Bytes | un
   first([(flags & ~SPOKEN) !== 0n, 'EOPNOTSUPP'], [values.includes(MAX), 'EOVERFLOW'], [prot === '', 'EINVAL']);
 
 /** Why a domain cannot be filled with an area: its memory is not there, or it is not made of the domain's pages. */
-export const unfillable = ({ machine }: State, { source, offset, iova, length, live }: Area): Refusal | undefined =>
-  first([
-    source.is === 'memory' && (offset < 0n || offset + length > ceil(source.length, machine.pageSize)),
-    'EFAULT',
-  ]) ??
+export const unfillable = ({ machine: m }: State, { source, offset, iova, length, live }: Area): Refusal | undefined =>
+  first([source.is === 'memory' && (offset < 0n || offset + length > ceil(source.length, m.pageSize)), 'EFAULT']) ??
   first([source.is === 'memfd' && offset + length > source.length, 'EINVAL']) ??
-  first([live && (iova | length) % machine.grain !== 0n, 'EINVAL']);
+  first([live && (iova | length) % m.grain !== 0n, 'EINVAL']);
 
 const UNCHOSEN = { refused: 'no IOVA was chosen, though there is room' } as const;
 /** Lays areas back to back at a fixed IOVA, or where the kernel chose: all of them, or none. */
@@ -51,8 +48,7 @@ export const map = (s: State, c: Do<'ioas_map' | 'ioas_map_file'>, choice?: Iova
   const { length, prot } = c;
   const user = c.do === 'ioas_map';
   const [ioas, source] = [ioasNamed(s, c.ioas), sourceNamed(s, user ? c.mem : c.fd, user)];
-  const from = user ? (USER + c.offset) % END : c.start;
-  const start = user ? from - USER : from;
+  const [from, start] = user ? [(USER + c.offset) % END, ((USER + c.offset) % END) - USER] : [c.start, c.start];
   const dmabuf = source.is === 'dmabuf';
   const whole = { source, offset: source.base + start, length, prot, writable: prot.includes('w'), live: true };
   return (
