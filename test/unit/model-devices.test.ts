@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { reaches } from '../../model/observe.ts';
-import { initial, type State, step } from '../../model/spec.ts';
+import { initial, type State } from '../../model/spec.ts';
 import type { Command, Handle, Slice } from '../../trace/command.ts';
 import type { DeviceConfig, MachineConfig } from '../../trace/machine-config.ts';
+import { answer, play } from './model-rig.ts';
 
 const device = (group: number, more: Partial<DeviceConfig> = {}): DeviceConfig => {
   return { bars: new Map([[2, 0x100_0000n]]), group, bus: group, resets: ['bus'], ...more };
@@ -20,16 +21,6 @@ const machine: MachineConfig = {
     ['dev5', device(4, { resets: [] })],
     ['dev6', device(6, { bus: 2 })],
   ]),
-};
-
-const play = (s: State, ...commands: readonly Command[]): State =>
-  commands.reduce((state, command) => {
-    const outcome = step(state, command);
-    return ('state' in outcome && outcome.state) || state;
-  }, s);
-const answer = (s: State, command: Command): unknown => {
-  const outcome = step(s, command);
-  return 'ok' in outcome ? outcome.ok : 'err' in outcome ? outcome.err : outcome.refused;
 };
 
 const open = (dev: Handle): Command => ({ do: 'vfio_open', dev });

@@ -1,15 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { reaches } from '../../model/observe.ts';
-import { initial, type State, step } from '../../model/spec.ts';
+import { initial, type State } from '../../model/spec.ts';
 import type { Command, Handle } from '../../trace/command.ts';
-import type { DeviceConfig, MachineConfig } from '../../trace/machine-config.ts';
+import type { MachineConfig } from '../../trace/machine-config.ts';
+import { answer, device, play } from './model-rig.ts';
 
-const device = (group: number): DeviceConfig => ({
-  bars: new Map([[2, 0x10_0000n]]),
-  group,
-  bus: group,
-  resets: ['bus'],
-});
 const machine: MachineConfig = {
   pageSize: 0x1000n,
   pageSizes: [0x1000n, 0x20_0000n],
@@ -22,16 +17,6 @@ const machine: MachineConfig = {
   ]),
 };
 const MAX = 2n ** 64n - 1n;
-
-const play = (s: State, ...commands: readonly Command[]): State =>
-  commands.reduce((state, command) => {
-    const outcome = step(state, command);
-    return ('state' in outcome && outcome.state) || state;
-  }, s);
-const answer = (s: State, command: Command): unknown => {
-  const outcome = step(s, command);
-  return 'ok' in outcome ? outcome.ok : 'err' in outcome ? outcome.err : outcome.refused;
-};
 
 const open = (dev: Handle): Command => ({ do: 'vfio_open', dev });
 const bind = (dev: Handle, ctx: Handle = 'ctx'): Command => ({ do: 'vfio_bind', dev, ctx });

@@ -1,97 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { reaches } from '../../model/observe.ts';
-import { initial, type State, step } from '../../model/spec.ts';
 import type { Command, Handle } from '../../trace/command.ts';
-import type { DeviceConfig, MachineConfig } from '../../trace/machine-config.ts';
+import { answer, play } from './model-rig.ts';
+import { attach, BASE, copy, machine, mapFile, mapUser, memory, small, start } from './model-scene.ts';
 
-const device = (group: number): DeviceConfig => ({
-  bars: new Map([[2, 0x40_0000n]]),
-  group,
-  bus: group,
-  resets: ['bus'],
-});
-const machine: MachineConfig = {
-  pageSize: 0x1000n,
-  pageSizes: [0x1000n, 0x20_0000n],
-  aperture: [0n, 0xffff_ffff_ffffn],
-  reserved: [[0xfee0_0000n, 0xfeef_ffffn]],
-  devices: new Map([
-    ['dev0', device(0)],
-    ['dev1', device(1)],
-  ]),
-};
 const MAX = 2n ** 64n - 1n;
-const BASE = 0x100_0000n;
 
-/** The machine after these commands, whatever they answered. */
-const play = (s: State, ...commands: readonly Command[]): State =>
-  commands.reduce((state, command) => {
-    const outcome = step(state, command, 0x7000_0000n);
-    return ('state' in outcome && outcome.state) || state;
-  }, s);
-/** What a command answers: an errno, what it returned, or why its choice is refused. */
-const answer = (s: State, command: Command, choice?: bigint): unknown => {
-  const outcome = step(s, command, choice);
-  return 'ok' in outcome ? outcome.ok : 'err' in outcome ? outcome.err : outcome.refused;
-};
-
-const mapFile = (more: Partial<Extract<Command, { do: 'ioas_map_file' }>> = {}): Command => ({
-  do: 'ioas_map_file',
-  ioas: 'a',
-  fd: 'b0',
-  start: 0n,
-  length: 0x4000n,
-  prot: 'rw',
-  iova: BASE,
-  ...more,
-});
 const mapAuto = (start: bigint, length: bigint, fd: Handle = 'b0'): Command => {
   return { do: 'ioas_map_file', ioas: 'a', fd, start, length, prot: 'rw' };
 };
-const mapUser = (more: Partial<Extract<Command, { do: 'ioas_map' }>> = {}): Command => {
-  return { do: 'ioas_map', ioas: 'a', mem: 'm0', offset: 0n, length: 0x2000n, prot: 'rw', iova: BASE, ...more };
-};
-const copy = (more: Partial<Extract<Command, { do: 'ioas_copy' }>> = {}): Command => ({
-  do: 'ioas_copy',
-  dst: 'a',
-  src: 'a',
-  src_iova: BASE,
-  length: 0x1000n,
-  prot: 'rw',
-  dst_iova: 0x200_0000n,
-  ...more,
-});
 const unmap = (iova: bigint, length: bigint, ioas: Handle = 'a'): Command => ({ do: 'ioas_unmap', ioas, iova, length });
-const attach = (pt: Handle = 'a', dev: Handle = 'dev1'): Command => ({ do: 'vfio_attach', dev, pt });
-const memory = (enable: boolean): Command => ({ do: 'vfio_memory', dev: 'dev0', enable });
-
-/** Two devices, two IOASes, a buffer of the first 16 KiB of a BAR and one of two ranges, 32 KiB of memory, a memfd. */
-const start = (config: MachineConfig = machine): State =>
-  play(
-    initial(config),
-    { do: 'iommufd_open', as: 'ctx' },
-    { do: 'vfio_open', dev: 'dev0' },
-    { do: 'vfio_open', dev: 'dev1' },
-    { do: 'vfio_bind', dev: 'dev0', ctx: 'ctx' },
-    { do: 'vfio_bind', dev: 'dev1', ctx: 'ctx' },
-    { do: 'ioas_alloc', ctx: 'ctx', as: 'a' },
-    { do: 'ioas_alloc', ctx: 'ctx', as: 'b' },
-    { do: 'vfio_export', dev: 'dev0', region: 2, ranges: [[0x1_0000n, 0x4000n]], as: 'b0' },
-    {
-      do: 'vfio_export',
-      dev: 'dev0',
-      region: 2,
-      ranges: [
-        [0n, 0x1000n],
-        [0n, 0x1000n],
-      ],
-      as: 'b2',
-    },
-    { do: 'mem_alloc', as: 'm0', length: 0x8000n },
-    { do: 'memfd_create', as: 'f0', length: 0x8000n },
-  );
-/** Domains of 2 KiB pages, as in the worked examples of sub-page offsets. */
-const small: MachineConfig = { ...machine, pageSizes: [0x800n], aperture: [0x100_0000n, 0x7fff_ffffn], reserved: [] };
 
 describe('automatic IOVA', () => {
   test.each([

@@ -1,14 +1,12 @@
 import { expect, test } from 'vitest';
 import { invariants } from '../../model/invariants.ts';
 import { observe } from '../../model/observe.ts';
-import { initial, type State, step } from '../../model/spec.ts';
+import { initial, type State } from '../../model/spec.ts';
 import { witnesses } from '../../model/witnesses.ts';
 import type { Command } from '../../trace/command.ts';
-import type { DeviceConfig, MachineConfig } from '../../trace/machine-config.ts';
+import type { MachineConfig } from '../../trace/machine-config.ts';
+import { device, play } from './model-rig.ts';
 
-const device = (group: number): DeviceConfig => {
-  return { bars: new Map([[2, 0x40_0000n]]), group, bus: group, resets: ['bus'] };
-};
 const machine: MachineConfig = {
   pageSize: 0x1000n,
   pageSizes: [0x800n],
@@ -20,11 +18,6 @@ const machine: MachineConfig = {
   ]),
 };
 const IOVA = 0x100_0000n;
-const play = (s: State, ...commands: readonly Command[]): State =>
-  commands.reduce((state, command) => {
-    const outcome = step(state, command);
-    return ('state' in outcome && outcome.state) || state;
-  }, s);
 const map = (length: bigint, iova = IOVA): Command => {
   return { do: 'ioas_map_file', ioas: 'a', fd: 'b0', start: 0n, length, prot: 'rw', iova };
 };

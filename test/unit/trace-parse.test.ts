@@ -1,40 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { TraceError } from '../../trace/error.ts';
 import { parseTrace } from '../../trace/parse.ts';
+import { before, call, dup, map, refusal, trace, without } from './trace-rig.ts';
 
-const device = { bars: { 2: '0x4000' }, group: 0, bus: 0, resets: [] };
-const machine = {
-  page_size: '0x1000',
-  iommu: { page_sizes: ['0x1000'], aperture: ['0x0', '0xffff'] },
-  reserved: [],
-  devices: { dev0: device },
-};
-const trace = { format: 'dmabuf-trace', version: 2, name: 't', machine };
-const before = [
-  { do: 'iommufd_open', as: 'ctx', ok: {} },
-  { do: 'ioas_alloc', ctx: 'ctx', as: 'a', ok: {} },
-  { do: 'vfio_export', dev: 'dev0', region: 2, ranges: [['0x0', '0x4000']], as: 'b', ok: {} },
-];
-const map = { do: 'ioas_map_file', ioas: 'a', fd: 'b', start: '0x0', length: '0x1000', prot: 'rw' };
 const read = { do: 'dma_read', dev: 'dev0', iova: '0x0' };
-const dup = { do: 'fd_dup', fd: 'b', as: 'q' };
-const call = ['map', '0x0', 'dev0:2+0x0', '0x1000'];
 
-const without = (value: object, key: string) => ({ ...value, [key]: undefined });
 const parse = (value: unknown) => parseTrace(JSON.stringify(value), 't.json');
 const thirdStep = (step: unknown) => parse({ ...trace, steps: [...before, step] });
-
-/** What a malformed trace is answered with; anything but one line of a TraceError fails the test. */
-function refusal(parsing: () => unknown): string {
-  try {
-    parsing();
-  } catch (error) {
-    if (!(error instanceof TraceError)) throw error;
-    expect(error.message).not.toMatch(/\n/);
-    return error.message;
-  }
-  return 'parsed';
-}
 
 describe('a malformed step is refused by one line that names file, step, command and key', () => {
   test.each<[step: unknown, line: string]>([

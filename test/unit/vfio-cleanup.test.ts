@@ -8,20 +8,10 @@ import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
 import { unlist, type VfioPciDmaBuf } from '../../impl/vfio/pci-dmabuf.ts';
 import { vfioPciDmaBufMove } from '../../impl/vfio/pci-dmabuf-revoke.ts';
 import { vfioDeviceBind, vfioDeviceOpen } from '../../impl/vfio/vfio-device.ts';
-import { Rig } from './vfio-rig.ts';
+import type { Rig } from './vfio-rig.ts';
+import { setup } from './vfio-scene.ts';
 
 vi.mock('../../impl/iommufd/device.ts', () => import('./vfio-fake-iommufd.ts'));
-
-/** A device with one buffer and one importer. */
-function setup() {
-  const rig = new Rig();
-  const device = rig.opened();
-  const buffer = rig.exported(device);
-  const importer = rig.attach(buffer);
-  const off = () => rig.call(vfioConfigMemory(device, false));
-  const on = () => rig.call(vfioConfigMemory(device, true));
-  return { rig, device, buffer, importer, off, on, ...buffer };
-}
 
 function* unlistLocked(device: VfioPciDevice, priv: VfioPciDmaBuf): Thread {
   yield device.memoryLock.write;

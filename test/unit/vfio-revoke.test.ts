@@ -5,20 +5,10 @@ import type { SgTable } from '../../impl/dmabuf/sg-table.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
 import { vfioConfigMemory } from '../../impl/vfio/ioctl.ts';
-import { type Importer, Rig } from './vfio-rig.ts';
+import type { Importer } from './vfio-rig.ts';
+import { setup } from './vfio-scene.ts';
 
 vi.mock('../../impl/iommufd/device.ts', () => import('./vfio-fake-iommufd.ts'));
-
-/** A device with one buffer and one importer. */
-function setup() {
-  const rig = new Rig();
-  const device = rig.opened();
-  const buffer = rig.exported(device);
-  const importer = rig.attach(buffer);
-  const off = () => rig.call(vfioConfigMemory(device, false));
-  const on = () => rig.call(vfioConfigMemory(device, true));
-  return { rig, device, buffer, importer, off, on, ...buffer };
-}
 
 /** Map under the lock, as a thread. */
 function* map({ attachment }: Importer): Thread<SgTable | Errno> {

@@ -13,6 +13,17 @@ import type { VfioPciConfig, VfioPciDevice } from '../../impl/vfio/pci-device.ts
 import { wake } from '../../impl/vfio/power.ts';
 import { type Exported, type Importer, Rig } from './vfio-rig.ts';
 
+/** A device with one buffer and one importer, and its memory bit. */
+export function setup() {
+  const rig = new Rig();
+  const device = rig.opened();
+  const buffer = rig.exported(device);
+  const importer = rig.attach(buffer);
+  const off = () => rig.call(vfioConfigMemory(device, false));
+  const on = () => rig.call(vfioConfigMemory(device, true));
+  return { rig, device, buffer, importer, off, on, ...buffer };
+}
+
 /** One device, one buffer, one importer, and the user's calls by the names of the documented sequences. */
 export class Scene {
   readonly rig = new Rig();
