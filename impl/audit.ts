@@ -1,7 +1,6 @@
 /**
  * The lifetime rules: who holds which reference. At rest every count can be said exactly, so a reference, an
- * attachment,
- * a tracker entry, a pin or a lock too many is seen as soon as it is there.
+ * attachment, a tracker entry, a pin or a lock too many is seen as soon as it is there.
  *
  * Source: iommufd I-16, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18
  */
@@ -125,8 +124,7 @@ function auditPages(it: Audit, pages: Pages): void {
 
 /**
  * I-26 and I-77: pages are pinned as often as the pages objects say. I-70: so are the attachments of all buffers
- * together
- * as many as the pages objects on buffers, each of which was found among its buffer's.
+ * together as many as the pages objects on buffers, each of which was found among its buffer's.
  */
 function auditMemory(it: Audit, machine: Machine): void {
   let pins = 0;

@@ -1,7 +1,6 @@
 /**
  * From a command of a trace to the system call that it stands for: handles become descriptors and numbers, 64-bit
- * values
- * become ours, and the answer becomes a result again. One file for each kind of descriptor stands beside.
+ * values become ours, and the answer becomes a result again. One file for each kind of descriptor stands beside.
  */
 import type { Result } from '../trace/answer.ts';
 import type {

@@ -1,7 +1,6 @@
 /**
  * One machine: RAM, an IOMMU, PCI devices under vfio-pci, and the one process that makes the system calls. The file
- * that
- * wires everything; what a command does stands in `execute.ts`.
+ * that wires everything; what a command does stands in `execute.ts`.
  */
 import type { Result } from '../trace/answer.ts';
 import type { Command, Handle } from '../trace/command.ts';

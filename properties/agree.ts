@@ -1,7 +1,6 @@
 /**
  * Whether both worlds are the same after a step: what devices reach, the calls that the domains got, the invariants,
- * and
- * the lifetime rules. The usual comparison looks at what the step changed: everything that the model changed, and
+ * and the lifetime rules. The usual comparison looks at what the step changed: everything that the model changed, and
  * everything that a call to a domain touched. The whole one looks at everything.
  */
 import type { DomainCall } from '../impl/iommu/domain.ts';

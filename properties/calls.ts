@@ -1,8 +1,7 @@
 /**
  * Whether the calls that reached the domains are those that the step must make. How an implementation batches
  * neighbouring calls is its own affair; what counts is, for every byte of every domain, how often it was mapped, to
- * what,
- * and how often it was unmapped. A refused step may map and unmap again what it could not complete.
+ * what, and how often it was unmapped. A refused step may map and unmap again what it could not complete.
  */
 import type { Observation } from '../model/invariants.ts';
 import { CallTally } from './call-tally.ts';

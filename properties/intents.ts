@@ -1,8 +1,7 @@
 /**
  * Intents: what fast-check draws and shrinks. An intent is a small record of numbers that says "unmap the third area",
  * not which address that is; `resolve` turns it into a command against the current state, so that nearly every one
- * means
- * something, and goes on meaning something while others are taken away. 0 is the simplest value of every field.
+ * means something, and goes on meaning something while others are taken away. 0 is the simplest value of every field.
  */
 import * as fc from 'fast-check';
 import type { Command } from '../trace/command.ts';

@@ -1,7 +1,7 @@
 /**
  * What the implementation shows: its page tables as the hardware walks them, and the calls that reached its domains.
- * The
- * one place where its numbers become the exact bytes that the model speaks of, and addresses become names of memory.
+ * The one place where its numbers become the exact bytes that the model speaks of, and addresses become names of
+ * memory.
  */
 import type { Domain, DomainCall, Stretch } from '../impl/iommu/domain.ts';
 import { IOMMU_CACHE, IOMMU_MMIO, IOMMU_READ, IOMMU_WRITE } from '../impl/iommu/prot.ts';

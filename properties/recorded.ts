@@ -1,7 +1,6 @@
 /**
  * A trace replayed on both worlds: they must agree with each other as in any sequence, and with what the trace says
- * that
- * a kernel answered, made its devices reach, and called its IOMMU driver for.
+ * that a kernel answered, made its devices reach, and called its IOMMU driver for.
  */
 import { DEFAULT_KERNEL } from '../impl/kernel/features.ts';
 import { reaches } from '../model/observe.ts';

@@ -1,7 +1,6 @@
 /**
  * A failure as a trace that can be kept: commands and machine, not answers, because it must agree with the model as
- * that
- * is when it is replayed. Its name says what is broken, and its content; so the same failure twice makes one file.
+ * that is when it is replayed. Its name says what is broken, and its content; so the same failure twice makes one file.
  */
 import { createHash } from 'node:crypto';
 import { showCommand, showResult } from '../trace/show.ts';

@@ -1,9 +1,7 @@
 /**
  * A multi-level page table: 512 entries a table, leaves at every level whose page size the hardware knows. Addresses
- * are
- * counted in granules (the smallest page), as plain numbers: this is the hot path. Nothing shadows it; what a device
- * can
- * reach is what a walk of these tables finds.
+ * are counted in granules (the smallest page), as plain numbers: this is the hot path. Nothing shadows it; what a
+ * device can reach is what a walk of these tables finds.
  *
  * An entry is 0 when empty, else `granule * 64 + protection`. `x & 511` of a whole number below 2^53 is exact, because
  * the conversion to 32 bits keeps the low bits; nothing else here is masked.

@@ -2,8 +2,7 @@
  * Filling areas into domains, and taking them out again.
  *
  * Locks: domains_rwsem for reading at least (one area in all domains) or for writing (one domain); each takes the
- * area's
- * pages->mutex itself or says that the caller holds it.
+ * area's pages->mutex itself or says that the caller holds it.
  * Source: drivers/iommu/iommufd/pages.c
  */
 import type { Domain } from '../iommu/domain.ts';

@@ -3,8 +3,7 @@
  * another share one.
  *
  * Locks: `mutex` protects `domainsItree`, every area's `storage`, `npinned`, the dma-buf's `phys` and tracker, and
- * every
- * map and unmap of a dma-buf's area.
+ * every map and unmap of a dma-buf's area.
  * Source: drivers/iommu/iommufd/pages.c, struct iopt_pages
  */
 import type { Attachment } from '../dmabuf/attachment.ts';

@@ -1,8 +1,7 @@
 /**
  * Kernel threads. An operation that may wait is a generator; it yields what it wants and resumes having it. `drain`
- * runs
- * one to its end with nobody else on the machine; `explore/` runs several and chooses who goes next. A task is a thread
- * with what the kernel knows of it: the locks it holds and the work it owes before it returns to user space.
+ * runs one to its end with nobody else on the machine; `explore/` runs several and chooses who goes next. A task is a
+ * thread with what the kernel knows of it: the locks it holds and the work it owes before it returns to user space.
  */
 import { FaultPoints } from './fail-nth.ts';
 import type { Live } from './live.ts';
