@@ -1,7 +1,7 @@
 /** System calls that any descriptor knows, memory, and what a device does of its own accord. */
 import type { Result } from '../trace/answer.ts';
 import type { DmaRead, Handle, MemAlloc, MemfdCreate } from '../trace/command.ts';
-import { answerOf, DONE, fdOf, fileOf, openedDevice } from './handles.ts';
+import { answerOf, DONE, fdOf, fileOf, installAs, openedDevice } from './handles.ts';
 import { IOMMU_READ } from './iommu/prot.ts';
 import { isErrno } from './kernel/errno.ts';
 import { File } from './kernel/file.ts';
@@ -22,7 +22,7 @@ export function duplicate(machine: Machine, handle: Handle, as: Handle): Result 
   const file = fileOf(machine, handle, 'file');
   if (file === undefined) return { err: 'EBADF' };
   file.get();
-  return installAs(machine, file, as);
+  return installAs(machine, file, as, 'file');
 }
 
 /** mmap(2) of anonymous private memory, which is touched only when it is pinned. */
@@ -38,17 +38,7 @@ export function createMemfd(machine: Machine, { as, length }: MemfdCreate): Resu
   const size = fromBigint(length);
   const backing = machine.ram.allocate(as, size);
   if (isErrno(backing)) return { err: backing };
-  return installAs(machine, new File(as, new Memfd(backing, size), nothing), as);
-}
-
-function installAs(machine: Machine, file: File, as: Handle): Result {
-  const fd = machine.fds.install(file);
-  if (isErrno(fd)) {
-    file.put();
-    return { err: fd };
-  }
-  machine.names.set(as, { kind: 'file', fd });
-  return DONE;
+  return installAs(machine, new File(as, new Memfd(backing, size), nothing), as, 'file');
 }
 
 /** The pages of a memfd stay where they are; nothing waits for them. */

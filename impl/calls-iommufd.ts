@@ -10,7 +10,7 @@ import type {
   IoasUnmap,
   Prot,
 } from '../trace/command.ts';
-import { answerOf, ctxOfHandle, DONE, enter, fdOf, leave, objectOf } from './handles.ts';
+import { answerOf, ctxOfHandle, DONE, enter, fdOf, installAs, leave, objectOf } from './handles.ts';
 import { IommufdCtx } from './iommufd/context.ts';
 import { hwptAlloc } from './iommufd/hw-pagetable.ts';
 import {
@@ -33,14 +33,9 @@ import type { Machine, NamedFd } from './machine.ts';
 /** open(2) of /dev/iommu */
 export function openIommufd(machine: Machine, as: Handle): Result {
   const ctx = new IommufdCtx(as, machine.iommu, machine.features);
-  const fd = machine.fds.install(ctx.file);
-  if (isErrno(fd)) {
-    ctx.file.put();
-    return { err: fd };
-  }
-  machine.names.set(as, { kind: 'iommufd', fd });
-  machine.contexts.add(ctx);
-  return DONE;
+  const result = installAs(machine, ctx.file, as, 'iommufd');
+  if ('ok' in result) machine.contexts.add(ctx);
+  return result;
 }
 
 export function allocIoas(machine: Machine, { ctx: ctxHandle, as }: IoasAlloc): Result {

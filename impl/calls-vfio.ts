@@ -1,7 +1,7 @@
 /** System calls on the descriptor of a VFIO device. */
 import type { Result } from '../trace/answer.ts';
 import type { Command, Handle, VfioExport } from '../trace/command.ts';
-import { answerOf, DONE, fileOf, objectIdIn, openedDevice } from './handles.ts';
+import { answerOf, DONE, fileOf, installAs, objectIdIn, openedDevice } from './handles.ts';
 import { type Errno, isErrno } from './kernel/errno.ts';
 import { unreachable } from './kernel/splat.ts';
 import type { Thread } from './kernel/thread.ts';
@@ -25,13 +25,7 @@ export function* openDevice(machine: Machine, handle: Handle): Thread<Result> {
   if (fileOf(machine, handle, 'device') !== undefined) return { err: 'EBUSY' };
   const file = yield* vfioDeviceOpen(device);
   if (isErrno(file)) return { err: file };
-  const fd = machine.fds.install(file);
-  if (isErrno(fd)) {
-    file.put();
-    return { err: fd };
-  }
-  machine.names.set(handle, { kind: 'device', fd });
-  return DONE;
+  return installAs(machine, file, handle, 'device');
 }
 
 export function* exportBuffer(machine: Machine, { dev, region, ranges, as, flags }: VfioExport): Thread<Result> {

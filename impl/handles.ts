@@ -3,7 +3,7 @@ import type { Result } from '../trace/answer.ts';
 import type { Handle } from '../trace/command.ts';
 import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
 import { ctxOf } from './iommufd/device.ts';
-import type { Errno } from './kernel/errno.ts';
+import { type Errno, isErrno } from './kernel/errno.ts';
 import type { File } from './kernel/file.ts';
 import type { FdKind, Machine } from './machine.ts';
 import type { VfioPciDevice } from './vfio/pci-device.ts';
@@ -21,6 +21,17 @@ export function fdOf(machine: Machine, handle: Handle, kind: FdKind): number {
 
 export const fileOf = (machine: Machine, handle: Handle, kind: FdKind): File | undefined =>
   machine.fds.lookup(fdOf(machine, handle, kind));
+
+/** A new file gets a descriptor, and the handle names it; a file that gets none is closed. Fails: EMFILE */
+export function installAs(machine: Machine, file: File, as: Handle, kind: FdKind): Result {
+  const fd = machine.fds.install(file);
+  if (isErrno(fd)) {
+    file.put();
+    return { err: fd };
+  }
+  machine.names.set(as, { kind, fd });
+  return DONE;
+}
 
 /** A context by its descriptor. */
 export function ctxOfHandle(machine: Machine, handle: Handle): IommufdCtx | Errno {

@@ -112,9 +112,7 @@ export function* ioasMap(
   mm: Mm,
   ram: Ram,
 ): Thread<Iova | Errno> {
-  const refused = checkMapArgs(args);
-  if (refused !== undefined) return refused;
-  const ioas = getIoas(ctx, ioasId);
+  const ioas = checkMapArgs(args) ?? getIoas(ctx, ioasId);
   if (isErrno(ioas)) return ioas;
   try {
     if (addChecked(address, args.length) === undefined) return 'EOVERFLOW';
@@ -141,9 +139,7 @@ export function* ioasMapFile(
   fds: FdTable,
   ram: Ram,
 ): Thread<Iova | Errno> {
-  const refused = checkMapArgs(args);
-  if (refused !== undefined) return refused;
-  const ioas = getIoas(ctx, ioasId);
+  const ioas = checkMapArgs(args) ?? getIoas(ctx, ioasId);
   if (isErrno(ioas)) return ioas;
   try {
     if (isZero(args.length)) return 'EINVAL';
