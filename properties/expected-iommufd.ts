@@ -13,6 +13,13 @@ import {
   writeBack,
 } from './expected-shared.ts';
 
+/** The documents name the two that give memory only: lengths answer as those of mmap(2), and RAM has an end. */
+const newMemory: readonly Entry[] = [
+  occurs('EINVAL', 'traces Steps', 'length 0'),
+  occurs('ENOMEM', 'traces Steps', 'more than the machine has'),
+  occurs('ok', 'traces Steps', 'anything between'),
+];
+
 export const iommufd = {
   iommufd_open: [occurs('ok', 'iommufd 1.1 ctx', 'always')],
   iommufd_close: [
@@ -144,17 +151,8 @@ export const iommufd = {
     occurs('ok', 'iommufd 2.13 #8', 'whole areas and gaps; everything, be it nothing'),
     occurs('ok', 'iommufd 3.7 UNMAP', 'a revoked area, in full length'),
   ],
-  // The documents name these two only: lengths answer as those of mmap(2), and RAM has an end.
-  mem_alloc: [
-    occurs('EINVAL', 'traces Steps', 'length 0'),
-    occurs('ENOMEM', 'traces Steps', 'more than the machine has'),
-    occurs('ok', 'traces Steps', 'anything between'),
-  ],
-  memfd_create: [
-    occurs('EINVAL', 'traces Steps', 'length 0'),
-    occurs('ENOMEM', 'traces Steps', 'more than the machine has'),
-    occurs('ok', 'traces Steps', 'anything between'),
-  ],
+  mem_alloc: newMemory,
+  memfd_create: newMemory,
   fd_dup: [
     occurs('EBADF', 'traces Values', 'closed, or no step gave it'),
     occurs('ok', 'traces Steps', 'a memfd or a dma-buf'),
