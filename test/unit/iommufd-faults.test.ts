@@ -186,6 +186,13 @@ const CASES: readonly Case[] = [
   { name: 'IOAS_ALLOC', command: other, sites: ['iommufd_object_alloc'] },
   { name: 'open of /dev/iommu', command: { do: 'iommufd_open', as: 'more' }, sites: ['get_unused_fd'] },
   { name: 'memfd_create', command: memfd, sites: ['get_unused_fd'] },
+  { name: 'dup of a buffer', command: { do: 'fd_dup', fd: 'buf', as: 'twin' }, sites: ['get_unused_fd'] },
+  {
+    name: 'open of a device',
+    command: { do: 'vfio_open', dev: 'dev1' },
+    before: [{ do: 'vfio_close', dev: 'dev1' }],
+    sites: ['get_unused_fd'],
+  },
   {
     name: 'bind',
     command: { do: 'vfio_bind', dev: 'dev1', ctx: 'ctx' },
