@@ -1,12 +1,14 @@
 /**
  * The lifetime rules: who holds which reference. At rest every count can be said exactly, so a reference, an
- * attachment, a tracker entry, a pin or a lock too many is seen as soon as it is there.
+ * attachment, a tracker entry, a pin or a lock too many is seen as soon as it is there. The rules of each I/O address
+ * space come with them.
  *
  * Source: iommufd I-16, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18
  */
 import { dmaBufOf } from './dmabuf/dma-buf.ts';
 import type { Domain } from './iommu/domain.ts';
 import type { Area } from './iommufd/area.ts';
+import { auditSpace } from './iommufd/audit.ts';
 import type { IommufdCtx } from './iommufd/context.ts';
 import { IommufdDevice } from './iommufd/device.ts';
 import { Hwpt } from './iommufd/hw-pagetable.ts';
@@ -75,6 +77,7 @@ function auditIoas(it: Audit, ioas: Ioas): void {
   if (iopt.domainsRwsem.locked || iopt.iovaRwsem.locked || ioas.mutex.locked) {
     it.breaches.push(`${ioas.name} is left locked`);
   }
+  auditSpace(ioas.name, iopt, it.breaches);
   iopt.areas.forEach((area) => {
     auditArea(it, area);
   });

@@ -1,11 +1,14 @@
 /** The audit, by negative controls: each thing that is put wrong in a machine at rest is said, in a line of its own. */
 import { expect, test } from 'vitest';
 import { DmaBuf } from '../../impl/dmabuf/dma-buf.ts';
-import type { Area } from '../../impl/iommufd/area.ts';
+import { Area } from '../../impl/iommufd/area.ts';
 import { Hwpt } from '../../impl/iommufd/hw-pagetable.ts';
+import { Reserved } from '../../impl/iommufd/io-pagetable.ts';
 import { Ioas } from '../../impl/iommufd/ioas.ts';
 import type { DmabufSource, Pages } from '../../impl/iommufd/pages.ts';
+import { IntervalNode } from '../../impl/kernel/interval-tree.ts';
 import { switchTo, Task } from '../../impl/kernel/thread.ts';
+import { fromBigint } from '../../impl/kernel/units.ts';
 import { Machine } from '../../impl/machine.ts';
 import { leftovers } from '../../properties/leftovers.ts';
 import { MACHINES } from '../../properties/machines.ts';
@@ -58,6 +61,13 @@ class Scene {
     return this.machine.devices.get('dev0') as NonNullable<ReturnType<Machine['devices']['get']>>;
   }
 
+  /** One more area of the IOAS, on the pages of the first. */
+  addArea(first: bigint, last: bigint, offset = 0n): void {
+    const { iopt } = this.ioas;
+    const area = new Area(iopt, fromBigint(first), fromBigint(last), 1, fromBigint(offset));
+    iopt.areas.insert(Object.assign(area, { pages: this.pages }).node);
+  }
+
   /** Do something as a system call that never ends. */
   inTask(act: (task: Task) => void): void {
     const task = new Task('stray', this.machine.kernel);
@@ -90,6 +100,32 @@ test.each<[what: string, spoil: (scene: Scene) => unknown, line: RegExp]>([
     'an area stored nowhere',
     ({ areas }) => Object.assign(areas[1] as Area, { storage: undefined }),
     /stored in no domain/,
+  ],
+  ['an area across another', (it) => it.addArea(0x100_0000n, 0x100_1fffn), /a0 has two areas in one place/],
+  [
+    'an area in a place that is reserved',
+    (it) => it.ioas.iopt.reserved.insert(new Reserved(fromBigint(0x100_0fffn), fromBigint(0x180_0000n), it).node),
+    /a0 has an area where nobody may map/,
+  ],
+  [
+    'an allowed range that is reserved',
+    ({ ioas }) => {
+      const [first, last] = [fromBigint(0xfeef_ffffn), fromBigint(0xff00_0000n)];
+      ioas.iopt.allowed.insert(new IntervalNode(first, last, new IntervalNode<unknown>(first, last, undefined)));
+    },
+    /a0 allows what is reserved/,
+  ],
+  ['an IOVA off the alignment', (it) => it.addArea(0x180_0800n, 0x180_17ffn), /an area that is not aligned to 4096/],
+  ['an offset off it', (it) => it.addArea(0x180_0000n, 0x180_0fffn, 0x800n), /an area that is not aligned to 4096/],
+  [
+    'an alignment above that of the domains',
+    ({ ioas }) => Object.assign(ioas.iopt, { alignment: 8192 }),
+    /an alignment of 8192, /,
+  ],
+  [
+    'an alignment below it',
+    ({ ioas }) => Object.assign(ioas.iopt, { alignment: 1 }),
+    /an alignment of 1, which nobody asks for/,
   ],
   ['a domain that is not tracked', ({ areas }) => void areas[0]?.tracked.pop(), /tracked for other domains/],
   ['a domain tracked twice', (it) => void it.areas[0]?.tracked.push(it.hwpt.domain), /tracked for other domains/],

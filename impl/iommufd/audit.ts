@@ -1,0 +1,29 @@
+/**
+ * The rules of an I/O address space at rest: what lies where, and how it is aligned.
+ *
+ * Source: iommufd I-40, I-41, I-43, I-44
+ */
+import { atMost, isAligned, PAGE_SIZE } from '../kernel/units.ts';
+import type { Area } from './area.ts';
+import type { IoPagetable } from './io-pagetable.ts';
+
+/** Append a line for each breach; `name` is that of the IOAS. */
+export function auditSpace(name: string, iopt: IoPagetable, breaches: string[]): void {
+  const { alignment } = iopt;
+  if (alignment > PAGE_SIZE || alignment !== iopt.alignmentWith(iopt.domains)) {
+    breaches.push(`${name} has an alignment of ${alignment}, which nobody asks for`);
+  }
+  for (const { node } of iopt.reserved.all()) {
+    const { start, last } = node;
+    if (iopt.areas.first(start, last) !== undefined) breaches.push(`${name} has an area where nobody may map`);
+    if (iopt.allowed.first(start, last) !== undefined) breaches.push(`${name} allows what is reserved`);
+  }
+  let below: Area | undefined;
+  iopt.areas.forEach((area) => {
+    if (below !== undefined && atMost(area.iova, below.last)) breaches.push(`${name} has two areas in one place`);
+    if (!isAligned(area.iova, alignment) || area.pageOffset % alignment !== 0) {
+      breaches.push(`${name} has an area that is not aligned to ${alignment}`);
+    }
+    below = area;
+  });
+}
