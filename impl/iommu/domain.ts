@@ -86,10 +86,11 @@ export class Domain {
 
   /**
    * iommu_unmap(): when it returns, no device translates [iova, iova + length) any more. It cannot fail; clearing
-   * another length than asked is the caller's bug.
+   * another length than asked is the caller's bug, and so is asking for what is no multiple of the smallest page.
    */
   unmap(iova: Iova, length: number): void {
-    const cleared = this.#table.unmap(this.#granules(iova), length / this.granule) * this.granule;
+    const whole = ((iova.byte | length) & (this.granule - 1)) === 0;
+    const cleared = whole ? this.#table.unmap(this.#granules(iova), length / this.granule) * this.granule : 0;
     this.iommu.calls.push({ op: 'unmap', domain: this, iova, length: cleared, asked: length });
     if (cleared !== length) {
       const where = `domain ${this.name}, [${hex(iova)}, length ${hex(length)})`;

@@ -74,6 +74,16 @@ test.each<[what: string, length: number, cleared: string]>([
   expect(d.iommu.calls.at(-1)).toMatchObject({ op: 'unmap', length: length, asked: 0x3000 });
 });
 
+test.each<[what: string, iova: bigint, length: number]>([
+  ['IOVA', 0x2800n, 0x1000],
+  ['length', 0x2000n, 0x1800],
+])('unmap splats and clears nothing, when the %s is no multiple of the smallest page', (_, iova, length) => {
+  const d = domain();
+  map(d, 0x2000n, 0x8000, 0x3000);
+  expect(splatOf(() => unmap(d, iova, length))).toMatch(/^double unmap: .*: only 0x0 bytes/);
+  expect(stretches(d)).toEqual([[0x2000n, 0x8000, 0x3000, RW]]);
+});
+
 test('destroy splats with mappings left, and does not when they are gone', () => {
   const d = domain();
   map(d, 0x2000n, 0x8000, 0x1000);
