@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { FIXED_IOVA, ioasMapFile, READABLE } from '../../impl/iommufd/ioas.ts';
 import { fromBigint, ZERO } from '../../impl/kernel/units.ts';
 import type { Command } from '../../trace/command.ts';
-import { A, at, attached, CONFIG, mapFileOf, OK, Rig, removed, U64_MAX } from './iommufd-rig.ts';
+import { A, at, attached, CONFIG, MOCK, mapFileOf, OK, Rig, removed, U64_MAX } from './iommufd-rig.ts';
 
 const memory: readonly Command[] = [
   { do: 'mem_alloc', as: 'm', length: 0x10000n },
@@ -69,6 +69,16 @@ test.each<[what: string, from: bigint, length: bigint, left: number]>([
   expect(rig.pinned()).toEqual({ m: left });
   rig.unmap(COPY_AT, length);
   expect(rig.pinned()).toEqual({});
+});
+
+test('memory that is mapped from and to the middle of pages is unmapped to the byte, its pages are unpinned', () => {
+  const rig = attached(memory, '7.3', MOCK);
+  expect(rig.map('m', 0x2000n, { offset: 0x800n, iova: A + 0x800n })).toEqual(at(A + 0x800n));
+  rig.map('m', 0x800n, { iova: A + 0x2800n }); // Right behind it.
+  expect([rig.calls().length, rig.pinned()]).toEqual([2, { m: 4 }]);
+  expect(rig.unmap(A + 0x800n, 0x2000n)).toEqual(removed(0x2000n));
+  expect(rig.calls()).toEqual(['unmap ioas 0x1000800 0x2000']);
+  expect([rig.pinned(), rig.reach('dev0')]).toEqual([{ m: 1 }, ['0x1002800 -> m+0x0 0x800 RW+CACHE']]);
 });
 
 test('pages are known to their kernel while an area shows them, and counted for each', () => {
