@@ -101,7 +101,7 @@ test.each<[what: string, spoil: (scene: Scene) => unknown, line: RegExp]>([
     ({ areas }) => Object.assign(areas[1] as Area, { storage: undefined }),
     /stored in no domain/,
   ],
-  ['an area across another', (it) => it.addArea(0x100_0000n, 0x100_1fffn), /a0 has two areas in one place/],
+  ['an area across another', (it) => it.addArea(0x200_1000n, 0x200_1fffn), /a0 has two areas in one place/],
   [
     'an area in a place that is reserved',
     (it) => it.ioas.iopt.reserved.insert(new Reserved(fromBigint(0x100_0fffn), fromBigint(0x180_0000n), it).node),
