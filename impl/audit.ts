@@ -3,6 +3,10 @@
  * attachment, a tracker entry, a pin or a lock too many is seen as soon as it is there. The rules of each I/O address
  * space come with them.
  *
+ * All references are counted at every audit. What else a pages object must keep to is about what its mutex, its
+ * buffer's reservation lock, or a reference to it protects: unless one of them was taken since it was found right, it
+ * is so still. An audit of the `whole` asks again.
+ *
  * Source: iommufd I-16, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18
  */
 import { dmaBufOf } from './dmabuf/dma-buf.ts';
@@ -13,7 +17,7 @@ import type { IommufdCtx } from './iommufd/context.ts';
 import { IommufdDevice } from './iommufd/device.ts';
 import { Hwpt } from './iommufd/hw-pagetable.ts';
 import { Ioas } from './iommufd/ioas.ts';
-import type { Pages } from './iommufd/pages.ts';
+import type { DmabufSource, Pages } from './iommufd/pages.ts';
 import type { File } from './kernel/file.ts';
 import type { Live } from './kernel/live.ts';
 import type { Machine } from './machine.ts';
@@ -22,14 +26,15 @@ import { auditDevices } from './vfio/audit.ts';
 /** One audit: its number tells what it has counted from what an earlier one did. */
 interface Audit {
   readonly number: number;
+  readonly whole: boolean;
   readonly breaches: string[];
 }
 
 let audits = 0;
 
 /** All breaches on a machine at rest, a line each. */
-export function audit(machine: Machine): string[] {
-  const it: Audit = { number: ++audits, breaches: [] };
+export function audit(machine: Machine, whole: boolean): string[] {
+  const it: Audit = { number: ++audits, whole, breaches: [] };
   for (const file of machine.fds.files) file.count(it.number);
   for (const ctx of machine.contexts) {
     if (ctx.file.refs.count === 0) machine.contexts.delete(ctx);
@@ -77,10 +82,8 @@ function auditIoas(it: Audit, ioas: Ioas): void {
   if (iopt.domainsRwsem.locked || iopt.iovaRwsem.locked || ioas.mutex.locked) {
     it.breaches.push(`${ioas.name} is left locked`);
   }
-  auditSpace(ioas.name, iopt, it.breaches);
-  iopt.areas.forEach((area) => {
-    auditArea(it, area);
-  });
+  auditSpace(ioas.name, iopt, it.whole, it.breaches);
+  for (const area of iopt.areas.all()) auditArea(it, area);
 }
 
 /** I-16: the tracker has every domain of the area's IOAS; I-64: its storage is one of them. */
@@ -108,15 +111,21 @@ function sameDomains(tracked: readonly Domain[], domains: readonly Domain[]): bo
 
 /** I-70 to I-73: what a pages object holds of a buffer or a file. */
 function auditPages(it: Audit, pages: Pages): void {
-  const { source } = pages;
-  if (pages.mutex.locked) it.breaches.push(`${pages.label} are left locked`);
-  if (source.kind === 'user') return;
-  if (source.kind === 'file') {
-    source.file.count(it.number);
-    return;
+  const { source, mutex, kref } = pages;
+  let touches = mutex.taken + kref.changes;
+  if (source.kind === 'file') source.file.count(it.number);
+  if (source.kind === 'dmabuf') {
+    source.dmabuf.file.count(it.number);
+    touches += source.dmabuf.resv.taken;
   }
-  const { dmabuf, attachment, tracker } = source;
-  dmabuf.file.count(it.number);
+  if (!it.whole && pages.touches === touches) return;
+  const found = it.breaches.length;
+  if (mutex.locked) it.breaches.push(`${pages.label} are left locked`);
+  if (source.kind === 'dmabuf') auditImport(it, pages, source);
+  if (it.breaches.length === found) pages.touches = touches;
+}
+
+function auditImport(it: Audit, pages: Pages, { dmabuf, attachment, tracker }: DmabufSource): void {
   if (!dmabuf.isAttached(attachment)) it.breaches.push(`pages on ${dmabuf.name} have lost their attachment`);
   for (const area of tracker) {
     if (area.pages !== pages || area.tracked.length === 0)

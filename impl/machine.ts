@@ -109,9 +109,12 @@ export class Machine {
     return bar && { memory: bar.name, offset: phys - bar.phys };
   }
 
-  /** The lifetime rules (I-70 to I-79, V-13, V-18): each breach in a line; none when all is well. At rest only. */
-  audit(): string[] {
-    return audit(this);
+  /**
+   * The lifetime rules (I-70 to I-79, V-13, V-18): each breach in a line; none when all is well. At rest only. Unless
+   * it is of the `whole`, what nobody has touched since the last one is taken to be as it was.
+   */
+  audit(whole = true): string[] {
+    return audit(this, whole);
   }
 
   #addDevices(config: MachineConfig): void {

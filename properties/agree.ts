@@ -47,7 +47,7 @@ export function agree(world: World, before: State, made: readonly DomainCall[], 
   for (const place of looked) must('reach', firstDifference(place));
   const spaces = it.whole ? wholeSpaces(world) : changedSpaces(before, state);
   for (const space of spaces) must('areas', wrongAreas(world, space));
-  must('audit', machine.audit());
+  must('audit', machine.audit(it.whole));
   return observation;
 }
 

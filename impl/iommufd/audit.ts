@@ -7,8 +7,11 @@ import { atMost, isAligned, PAGE_SIZE } from '../kernel/units.ts';
 import type { Area } from './area.ts';
 import type { IoPagetable } from './io-pagetable.ts';
 
-/** Append a line for each breach; `name` is that of the IOAS. */
-export function auditSpace(name: string, iopt: IoPagetable, breaches: string[]): void {
+/**
+ * Append a line for each breach; `name` is that of the IOAS. Areas that were found right are right until one comes or
+ * goes, or the alignment changes: an area never moves. An audit of the `whole` asks again.
+ */
+export function auditSpace(name: string, iopt: IoPagetable, whole: boolean, breaches: string[]): void {
   const { alignment } = iopt;
   if (alignment > PAGE_SIZE || alignment !== iopt.alignmentWith(iopt.domains)) {
     breaches.push(`${name} has an alignment of ${alignment}, which nobody asks for`);
@@ -18,12 +21,20 @@ export function auditSpace(name: string, iopt: IoPagetable, breaches: string[]):
     if (iopt.areas.first(start, last) !== undefined) breaches.push(`${name} has an area where nobody may map`);
     if (iopt.allowed.first(start, last) !== undefined) breaches.push(`${name} allows what is reserved`);
   }
+  const areas = iopt.areas.all();
+  if (!whole && iopt.foundRight.areas === areas && iopt.foundRight.alignment === alignment) return;
+  const found = breaches.length;
+  auditAreas(name, areas, alignment, breaches);
+  if (breaches.length === found) iopt.foundRight = { areas, alignment };
+}
+
+function auditAreas(name: string, areas: readonly Area[], alignment: number, breaches: string[]): void {
   let below: Area | undefined;
-  iopt.areas.forEach((area) => {
+  for (const area of areas) {
     if (below !== undefined && atMost(area.iova, below.last)) breaches.push(`${name} has two areas in one place`);
     if (!isAligned(area.iova, alignment) || area.pageOffset % alignment !== 0) {
       breaches.push(`${name} has an area that is not aligned to ${alignment}`);
     }
     below = area;
-  });
+  }
 }

@@ -38,6 +38,8 @@ export class IoPagetable {
   alignment = 1;
   /** Map page by page. */
   disableLargePages = false;
+  /** Ghost: the areas, and the alignment, that an audit last found right. */
+  foundRight: { readonly areas: readonly Area[]; readonly alignment: number } = { areas: [], alignment: 1 };
 
   /** iopt_reserve_iova(). Locks: iova_rwsem W. Fails: EADDRINUSE over an area or an allowed range, ENOMEM */
   reserve(start: Iova, last: Iova, owner: object): Errno | undefined {

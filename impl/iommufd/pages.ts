@@ -61,6 +61,8 @@ export class Pages extends Live {
   readonly domainsItree = new IntervalTree<Area>();
   /** Pages pinned now. */
   npinned = 0;
+  /** Ghost: what could have changed it, counted, when an audit last found it right. */
+  touches = -1;
   /** Where its pinned pages lie. */
   readonly ram: Ram;
 

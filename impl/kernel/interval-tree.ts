@@ -87,6 +87,7 @@ export class IntervalTree<T> {
   #root: Node<T> | undefined;
   #serial = 0;
   #size = 0;
+  #all: readonly T[] | undefined;
 
   get size(): number {
     return this.#size;
@@ -99,12 +100,14 @@ export class IntervalTree<T> {
     update(node);
     this.#root = insertInto(this.#root, node);
     this.#size++;
+    this.#all = undefined;
   }
 
   /** Take out a node that is in this tree. */
   remove(node: Node<T>): void {
     this.#root = removeFrom(this.#root as Node<T>, node);
     this.#size--;
+    this.#all = undefined;
   }
 
   /** The lowest interval that shares a byte with [start, last]. */
@@ -119,15 +122,12 @@ export class IntervalTree<T> {
     return found;
   }
 
-  /** Visit all intervals, ascending. */
-  forEach(visit: (owner: T) => void): void {
-    visitAll(this.#root, visit);
-  }
-
-  /** All intervals, ascending. */
-  all(): T[] {
+  /** All intervals, ascending; the same list for as long as they are the same. */
+  all(): readonly T[] {
+    if (this.#all !== undefined) return this.#all;
     const found: T[] = [];
-    visitAll(this.#root, (owner) => found.push(owner));
+    if (this.#root !== undefined) appendAll(this.#root, found);
+    this.#all = found;
     return found;
   }
 
@@ -290,9 +290,8 @@ function collect<T>(tree: Node<T>, start: Key, last: Key, found: T[]): void {
   if (tree.right !== undefined) collect(tree.right, start, last, found);
 }
 
-function visitAll<T>(tree: Node<T> | undefined, visit: (owner: T) => void): void {
-  if (tree === undefined) return;
-  visitAll(tree.left, visit);
-  visit(tree.owner);
-  visitAll(tree.right, visit);
+function appendAll<T>({ left, owner, right }: Node<T>, found: T[]): void {
+  if (left !== undefined) appendAll(left, found);
+  found.push(owner);
+  if (right !== undefined) appendAll(right, found);
 }

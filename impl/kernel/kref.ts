@@ -3,6 +3,8 @@ import { Splat } from './splat.ts';
 /** A reference count. Getting from zero and putting below zero are splats; at zero the object is dead. */
 export class Kref {
   readonly name: string;
+  /** Ghost: how often it was taken or dropped. */
+  changes = 0;
   #count = 1;
 
   constructor(name: string) {
@@ -16,12 +18,14 @@ export class Kref {
   get(): void {
     if (this.#count <= 0) throw new Splat('refcount', `${this.name}: get of a dead object`);
     this.#count++;
+    this.changes++;
   }
 
   /** kref_get_unless_zero(): false when it is too late. */
   getActive(): boolean {
     if (this.#count === 0) return false;
     this.#count++;
+    this.changes++;
     return true;
   }
 
@@ -29,6 +33,7 @@ export class Kref {
   put(): boolean {
     if (this.#count <= 0) throw new Splat('refcount', `${this.name}: put below zero`);
     this.#count--;
+    this.changes++;
     return this.#count === 0;
   }
 

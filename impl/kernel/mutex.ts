@@ -6,6 +6,8 @@ import { current, type Task, type WaitPoint } from './thread.ts';
 export class Mutex implements WaitPoint, HeldLock {
   readonly name: string;
   readonly classId: number;
+  /** Ghost: how often it was taken. While that stays the same, so does what it protects. */
+  taken = 0;
   #owner: Task | undefined;
   #destroyed = false;
 
@@ -23,6 +25,7 @@ export class Mutex implements WaitPoint, HeldLock {
     task.kernel.lockdep.acquire(task.held, this);
     task.held.push(this);
     this.#owner = task;
+    this.taken++;
   }
 
   release(): void {

@@ -1,8 +1,11 @@
 /** Bugs planted in a running implementation, each of which something must see. `plant` gives the way to take it out. */
+import type { Attachment } from '../../impl/dmabuf/attachment.ts';
 import { DmaBuf } from '../../impl/dmabuf/dma-buf.ts';
 import { Domain } from '../../impl/iommu/domain.ts';
 import { IOMMU_CACHE, IOMMU_MMIO } from '../../impl/iommu/prot.ts';
 import { File } from '../../impl/kernel/file.ts';
+import { Kref } from '../../impl/kernel/kref.ts';
+import { Backing } from '../../impl/kernel/mm.ts';
 import { running } from '../../impl/kernel/thread.ts';
 import { add, bytes } from '../../impl/kernel/units.ts';
 import { Machine } from '../../impl/machine.ts';
@@ -123,6 +126,45 @@ export const PLANTED: readonly Planted[] = [
     bug: 'an importer that leaves stays on the list',
     breaches: ['audit', 'splat'],
     plant: () => replace(DmaBuf.prototype, 'unlink', () => () => true),
+  },
+  {
+    bug: 'an importer that leaves takes the newest one off the list',
+    breaches: ['audit', 'splat'],
+    plant: () =>
+      replace(
+        DmaBuf.prototype,
+        'unlink',
+        (right) =>
+          function (this: DmaBuf) {
+            return right.call(this, this.attachments[0] as Attachment);
+          },
+      ),
+  },
+  {
+    bug: 'a copy takes no reference to its pages',
+    breaches: ['audit', 'splat'],
+    plant: () =>
+      replace(
+        Kref.prototype,
+        'get',
+        (right) =>
+          function (this: Kref) {
+            if (this.name !== 'iopt_pages') right.call(this);
+          },
+      ),
+  },
+  {
+    bug: 'the last of several pages stays pinned',
+    breaches: ['audit'],
+    plant: () =>
+      replace(
+        Backing.prototype,
+        'unpin',
+        (right) =>
+          function (this: Backing, index, count) {
+            right.call(this, index, Math.max(1, count - 1));
+          },
+      ),
   },
   {
     bug: 'the third reference to a buffer is not counted',

@@ -38,7 +38,7 @@ class Scene {
   readonly machine = new Machine(CONFIG, '7.3');
   readonly ioas: Ioas;
   readonly hwpt: Hwpt;
-  readonly areas: Area[];
+  readonly areas: readonly Area[];
 
   constructor() {
     for (const command of SCENE) expect(this.machine.execute(command)).toHaveProperty('ok');
