@@ -17,7 +17,7 @@
  *   command asks for them.
  */
 
-import { match } from 'ts-pattern';
+import { match, P } from 'ts-pattern';
 import type { Answer, Errno } from '../trace/answer.ts';
 import type { Command, Handle, Prot } from '../trace/command.ts';
 import type { DeviceConfig, MachineConfig } from '../trace/machine-config.ts';
@@ -123,6 +123,9 @@ export const step = (s: State, c: Command, choice?: Iova): Outcome =>
     .with('vfio_close', (is) => domains.close(s, its(is, c)))
     .with('iommufd_open', (is) => domains.openContext(s, its(is, c)))
     .with('iommufd_close', (is) => domains.closeContext(s, its(is, c)))
+    .with(P.string, (is) => {
+      throw new Error(`the model does not know ${is}`);
+    })
     .exhaustive();
 
 /** The command, as the one that its name says it is. */

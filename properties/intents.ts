@@ -4,7 +4,7 @@
  * means something, and goes on meaning something while others are taken away. 0 is the simplest value of every field.
  */
 import * as fc from 'fast-check';
-import type { Command } from '../trace/command.ts';
+import type { Drawn } from './undrawn.ts';
 
 export interface Intent {
   /** Which command: an index of MIX. */
@@ -30,7 +30,7 @@ export const FIELD = 1 << 10;
 export const WRONG_BELOW = FIELD / 6;
 
 /** How often each command is meant, of 1000. What cannot be done as yet becomes what must be done before. */
-export const MIX: readonly (readonly [Command['do'], number])[] = [
+export const MIX: readonly (readonly [Drawn, number])[] = [
   ['ioas_map_file', 300],
   ['ioas_copy', 140],
   ['ioas_unmap', 90],
@@ -60,15 +60,15 @@ export const MIX: readonly (readonly [Command['do'], number])[] = [
 ];
 
 /** From a number below 1000 to the command; the most frequent are the lowest, and so the simplest. */
-const WEIGHTED: readonly Command['do'][] = MIX.flatMap(([what, weight]) => Array<Command['do']>(weight).fill(what));
+const WEIGHTED: readonly Drawn[] = MIX.flatMap(([what, weight]) => Array<Drawn>(weight).fill(what));
 
 /** The lowest number of each command. */
 const FIRST: readonly number[] = MIX.map(([what]) => WEIGHTED.indexOf(what));
 
-export const meant = ({ what }: Intent): Command['do'] => WEIGHTED[what] as Command['do'];
+export const meant = ({ what }: Intent): Drawn => WEIGHTED[what] as Drawn;
 
 /** The simplest intent for a command. */
-export const intentFor = (what: Command['do'], fields: Partial<Intent> = {}): Intent => ({
+export const intentFor = (what: Drawn, fields: Partial<Intent> = {}): Intent => ({
   what: WEIGHTED.indexOf(what),
   pick: 0,
   from: 0,

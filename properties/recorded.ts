@@ -5,7 +5,7 @@
 import { DEFAULT_KERNEL } from '../impl/kernel/features.ts';
 import { reaches } from '../model/observe.ts';
 import type { IommuCall, Reach } from '../trace/answer.ts';
-import type { Command, FutureCommand, Handle } from '../trace/command.ts';
+import type { Handle } from '../trace/command.ts';
 import { showReach } from '../trace/show.ts';
 import { kernelOf, type Step, type Trace } from '../trace/trace.ts';
 import { splitTarget } from '../trace/values.ts';
@@ -13,24 +13,11 @@ import { ALL, CallTally } from './call-tally.ts';
 import { Divergence, showValue } from './divergence.ts';
 import { reachOf, tracedCalls } from './observe.ts';
 import { perform, sameResult } from './perform.ts';
+import { UNDRAWN } from './undrawn.ts';
 import { finish } from './walk.ts';
 import { newWorld, type World } from './world.ts';
 
-/** Steps of the format that nothing carries out yet. */
-const UNSUPPORTED: ReadonlySet<string> = new Set<FutureCommand['do']>([
-  'ioas_allow_iovas',
-  'ioas_option_huge_pages',
-  'bar_mmap',
-  'fd_mmap',
-  'peek',
-  'munmap',
-  'mock_domain',
-  'mock_domain_destroy',
-  'mock_dmabuf',
-  'mock_revoke',
-]);
-
-const isSupported = (command: Command | FutureCommand): command is Command => !UNSUPPORTED.has(command.do);
+const UNSUPPORTED: ReadonlySet<string> = new Set(UNDRAWN);
 
 /** What became of a trace. */
 export type Verdict =
@@ -60,7 +47,7 @@ export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT
 function firstUnsupported({ steps, threads }: Trace): string | undefined {
   if (threads !== undefined) return 'threads';
   for (const { command, fault, blocked } of steps) {
-    if (!isSupported(command)) return command.do;
+    if (UNSUPPORTED.has(command.do)) return command.do;
     if (fault !== undefined) return 'fault';
     if (blocked !== undefined) return 'blocked';
   }
@@ -69,7 +56,7 @@ function firstUnsupported({ steps, threads }: Trace): string | undefined {
 
 /** One step; what differs from the recording, a line each. Fails with a Divergence when the worlds differ. */
 function replayStep(world: World, step: Step, known: Map<Handle, readonly Reach[]>): string[] {
-  const { result, calls } = perform(world, step.command as Command);
+  const { result, calls } = perform(world, step.command);
   if (step.result === undefined) return [];
   if (!sameResult(step.result, result)) {
     return [`expected ${showValue(step.result)}`, `got ${showValue(result)}`];

@@ -7,6 +7,7 @@ import type { Command } from '../trace/command.ts';
 import { type Intent, meant, WRONG_BELOW } from './intents.ts';
 import { copyOf, iovaOf, mapFileOf, mapOf, unmapOf } from './resolve-areas.ts';
 import { twist } from './twist.ts';
+import type { Drawn } from './undrawn.ts';
 import { boundDevices, freeName, manualDomains, openContexts, pick, sources, usableIoases } from './view.ts';
 
 /** The command of an intent. Always legal; nearly always meaningful. */
@@ -36,7 +37,7 @@ function plain(intent: Intent, state: State): Command {
 }
 
 type Other = Exclude<
-  Command['do'],
+  Drawn,
   'ioas_map_file' | 'ioas_unmap' | 'ioas_copy' | 'ioas_map' | 'ioas_iova_ranges' | 'dma_read'
 >;
 

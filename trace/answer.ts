@@ -14,7 +14,7 @@ export interface Answer {
   readonly target?: string;
   /** `dma_read`: no translation, or nothing answered. */
   readonly fault?: true;
-  /** `peek` (future). */
+  /** `peek`: what was read, or what the process got instead. */
   readonly value?: string;
   readonly signal?: 'SIGBUS';
 }

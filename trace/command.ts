@@ -232,20 +232,17 @@ export type Command =
   | HwptAlloc
   | Destroy
   | IoasIovaRanges
+  | IoasAllowIovas
   | IoasMap
   | IoasMapFile
   | IoasCopy
   | IoasUnmap
+  | IoasOptionHugePages
   | MemAlloc
   | MemfdCreate
   | FdDup
   | FdClose
-  | DmaRead;
-
-/** Steps of the format that nothing carries out yet: a trace that has one is counted as skipped. */
-export type FutureCommand =
-  | IoasAllowIovas
-  | IoasOptionHugePages
+  | DmaRead
   | BarMmap
   | FdMmap
   | Peek

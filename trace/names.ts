@@ -2,9 +2,8 @@
  * The names of a trace: which step gave each, and whether it may be given again. A name counts as given even by a
  * step that failed, since using it then is legal; it is live only while its object surely exists.
  */
-import type { Handle } from './command.ts';
+import type { Command, Handle } from './command.ts';
 import type { MachineConfig } from './machine-config.ts';
-import type { AnyCommand } from './steps.ts';
 import type { Step } from './trace.ts';
 
 /** Who gave a name: the step, counted from 1, and the name whose object this one ends with. */
@@ -20,13 +19,13 @@ export type Named = readonly [key: string, name: Handle];
 const USES: ReadonlySet<string> = new Set(['ctx', 'dev', 'pt', 'ioas', 'obj', 'fd', 'mem', 'map', 'dst', 'src']);
 
 /** The names that a command gives; a mock_domain names a HWPT and a device. */
-export const gives = (command: AnyCommand): Named[] => [
+export const gives = (command: Command): Named[] => [
   ...('as' in command ? [['as', command.as] as const] : []),
   ...(command.do === 'mock_domain' ? [['dev', command.dev] as const] : []),
 ];
 
 /** The names that a command uses. */
-export const uses = (command: AnyCommand): Named[] =>
+export const uses = (command: Command): Named[] =>
   Object.entries(command).filter(
     (entry): entry is [string, Handle] => USES.has(entry[0]) && !(command.do === 'mock_domain' && entry[0] === 'dev'),
   );
@@ -84,7 +83,7 @@ export class Names {
 }
 
 /** The name whose object a command ends. A device that is closed keeps its name: the machine gave it. */
-function ends(command: AnyCommand): Handle | undefined {
+function ends(command: Command): Handle | undefined {
   switch (command.do) {
     case 'iommufd_close':
       return command.ctx;
@@ -102,7 +101,7 @@ function ends(command: AnyCommand): Handle | undefined {
 }
 
 /** What a new object lives in: closing an iommufd ends every IOAS and HWPT in it. */
-function owner(command: AnyCommand): Handle | undefined {
+function owner(command: Command): Handle | undefined {
   switch (command.do) {
     case 'ioas_alloc':
       return command.ctx;

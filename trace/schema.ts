@@ -6,16 +6,16 @@
 import * as z from 'zod';
 import type { Answer, Errno, Reach } from './answer.ts';
 import { calls } from './call.ts';
-import type { Handle } from './command.ts';
+import type { Command, Handle } from './command.ts';
 import { machine } from './machine.ts';
-import { type AnyCommand, STEPS } from './steps.ts';
+import { STEPS } from './steps.ts';
 import type { Fault, Recorded, Step, Threads, Trace, TracedCall, Version } from './trace.ts';
 import { brief, count, errno, handle, hex, is, list, mapOf, object, prot, target, words } from './values.ts';
 
 export const FORMAT = 'dmabuf-trace';
 
 /** A step as it stands in the file: the command's arguments and what came of it, side by side. */
-type FlatStep = AnyCommand & {
+type FlatStep = Command & {
   readonly ok?: Answer;
   readonly err?: Errno;
   readonly blocked?: string;

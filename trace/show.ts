@@ -1,7 +1,6 @@
 /** Commands and answers in the short notation that people are shown. Nothing parses it. */
 import type { Reach, Result } from './answer.ts';
-import type { Interval, Prot } from './command.ts';
-import type { AnyCommand } from './steps.ts';
+import type { Command, Interval, Prot } from './command.ts';
 import type { TracedCall } from './trace.ts';
 
 export const showHex = (n: bigint): string => `0x${n.toString(16)}`;
@@ -18,7 +17,7 @@ const bits = (flags: bigint | undefined): string => (flags === undefined ? '' : 
 const listed = (parts: readonly string[]): string => (parts.length === 0 ? 'nothing' : parts.join(', '));
 
 /** How each command reads; the table is complete, or it does not compile. */
-const PHRASES: { readonly [C in AnyCommand as C['do']]: (command: C) => string } = {
+const PHRASES: { readonly [C in Command as C['do']]: (command: C) => string } = {
   iommufd_open: ({ as }) => `open iommufd ${as}`,
   iommufd_close: ({ ctx }) => `close iommufd ${ctx}`,
   vfio_open: ({ dev }) => `open ${dev}`,
@@ -66,7 +65,7 @@ const PHRASES: { readonly [C in AnyCommand as C['do']]: (command: C) => string }
 };
 
 /** One command, such as `map b0+0x800 length 0x1000 at 0x100000 in a`. */
-export const showCommand = <C extends AnyCommand>(command: C): string =>
+export const showCommand = <C extends Command>(command: C): string =>
   (PHRASES[command.do] as (command: C) => string)(command);
 
 /** What a command answered: `EINVAL`, `ok at 0x100000`. */

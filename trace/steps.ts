@@ -4,19 +4,18 @@
  */
 import * as z from 'zod';
 import type { Answer } from './answer.ts';
-import type { Command, FutureCommand } from './command.ts';
+import type { Command } from './command.ts';
 import { count, handle, hex, interval, is, list, object, prot, slice, target } from './values.ts';
 
-export type AnyCommand = Command | FutureCommand;
-export type Do = AnyCommand['do'];
+export type Do = Command['do'];
 
 /** One row: `args` has every argument of the command, optional ones as `exactOptional`. */
-interface Row<C extends AnyCommand> {
+interface Row<C extends Command> {
   readonly about: string;
   readonly args: { readonly [K in Exclude<keyof C, 'do'>]-?: z.ZodType<C[K]> };
   readonly ok: z.ZodType<Answer>;
 }
-type Table = { readonly [C in AnyCommand as C['do']]: Row<C> };
+type Table = { readonly [C in Command as C['do']]: Row<C> };
 
 const nothing = object({}).meta({ id: 'nothing', description: 'The call returned nothing besides success.' });
 const mapped = object({ iova: hex }).meta({ id: 'mapped', description: 'Where it was mapped.' });

@@ -3,7 +3,7 @@
  * a device could then reach. `parse.ts` makes these values, `write.ts` turns them into text again.
  */
 import type { IommuCall, Reach, Result } from './answer.ts';
-import type { Command, FutureCommand, Handle } from './command.ts';
+import type { Command, Handle } from './command.ts';
 import type { MachineConfig } from './machine-config.ts';
 
 /** Version 1 is what a kernel recorded; version 2 is a superset, written by this project. */
@@ -25,7 +25,7 @@ export interface Fault {
 }
 
 export interface Step {
-  readonly command: Command | FutureCommand;
+  readonly command: Command;
   /** Absent only in version 2: not returned, or not known. */
   readonly result?: Result;
   /** Why the command has not returned. */

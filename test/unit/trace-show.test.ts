@@ -1,14 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import type { Command } from '../../trace/command.ts';
 import { parseTrace, readTraces } from '../../trace/parse.ts';
 import { showCall, showCommand, showReach, showResult } from '../../trace/show.ts';
 import { showTrace } from '../../trace/show-trace.ts';
-import { type AnyCommand, STEPS } from '../../trace/steps.ts';
+import { STEPS } from '../../trace/steps.ts';
 
 const traces = fileURLToPath(new URL('../traces', import.meta.url));
 const ALL = 2n ** 64n - 1n;
 
-const shown: readonly (readonly [command: AnyCommand, text: string])[] = [
+const shown: readonly (readonly [command: Command, text: string])[] = [
   [{ do: 'iommufd_open', as: 'ctx' }, 'open iommufd ctx'],
   [{ do: 'iommufd_close', ctx: 'ctx' }, 'close iommufd ctx'],
   [{ do: 'vfio_open', dev: 'dev0' }, 'open dev0'],
