@@ -1,9 +1,11 @@
 /** The dma-buf core: a file that stands for memory of an exporter, and the importers that are attached to it. */
+import { AddressSpace } from '../kernel/address-space.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { type FdTable, File } from '../kernel/file.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
+import type { Mappable } from '../kernel/vma.ts';
 import type { Attachment } from './attachment.ts';
 import { Resv } from './resv.ts';
 import type { SgTable } from './sg-table.ts';
@@ -23,12 +25,15 @@ export interface DmaBufOps {
 }
 
 /** `dma_buf`. All but the attachments is constant. */
-export class DmaBuf {
+export class DmaBuf implements Mappable {
   readonly name: string;
   /** In bytes, a multiple of the page size. */
   readonly size: number;
   readonly file: File;
   readonly resv: Resv;
+  readonly mapping: AddressSpace;
+  /** Its inode has no type, and so no limit but that of offsets. */
+  readonly endPage = 2 ** 52;
   readonly ops: DmaBufOps;
   /** The exporter's own object. */
   readonly priv: unknown;
@@ -41,7 +46,13 @@ export class DmaBuf {
     this.ops = ops;
     this.priv = priv;
     this.resv = new Resv(`${name}.resv`);
+    this.mapping = new AddressSpace(name);
     this.file = new File(name, this, () => dmaBufRelease(this));
+  }
+
+  /** `dma_buf_mmap_internal()`: no exporter lets the CPU map its buffers. */
+  mmap(): Errno {
+    return 'EINVAL';
   }
 
   /** Newest first, as the exporter meets them. */

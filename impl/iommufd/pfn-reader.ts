@@ -124,10 +124,14 @@ export class PfnReader {
     while (this.#end <= last) {
       const page = startPage + this.#end;
       const vma = mm.find(page);
-      if (vma === undefined || shouldFail('pin_user_pages')) return 'EFAULT';
-      const first = page - vma.startPage;
-      const count = Math.min(vma.backing.pages - first, last - this.#end + 1);
-      if (!this.#pin(vma.backing, first, count)) return undefined;
+      const backing = vma?.backing;
+      // A PFN map, such as one of a BAR, has no pages that could be pinned.
+      if (vma === undefined || backing === undefined || shouldFail('pin_user_pages')) return 'EFAULT';
+      const first = vma.indexOf(page);
+      // A mapping may end before its memory does, and go on behind it.
+      const there = Math.min(backing.pages - first, vma.lastPage - page + 1);
+      if (there <= 0) return 'EFAULT';
+      if (!this.#pin(backing, first, Math.min(there, last - this.#end + 1))) return undefined;
     }
     return undefined;
   }

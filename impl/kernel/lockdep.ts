@@ -21,6 +21,7 @@ export const LOCK_CLASSES = [
   'mmap_lock',
   'memory_lock',
   'dma_resv',
+  'i_mmap_rwsem',
 ] as const;
 
 export type LockClass = (typeof LOCK_CLASSES)[number];
@@ -44,6 +45,8 @@ const DOCUMENTED_ORDER: readonly (readonly [outer: LockClass, inner: LockClass])
   ['memory_lock', 'dma_resv'],
   ['domains_rwsem', 'dma_resv'],
   ['dma_resv', 'pages.mutex/dmabuf'],
+  ['dma_resv', 'i_mmap_rwsem'],
+  ['memory_lock', 'i_mmap_rwsem'],
 ];
 
 /** Nestings that no circle would show, and that are forbidden all the same. */

@@ -2,10 +2,13 @@
  * Memory that is not a device's: physical pages, the mappings of a process, and memfds. Everything here is pinned page
  * by page and counted, so that a pin that nobody drops is seen.
  */
-import type { Errno } from './errno.ts';
+import { AddressSpace } from './address-space.ts';
+import { CpuPageTable } from './cpu-page-table.ts';
+import { type Errno, isErrno } from './errno.ts';
 import { Rwsem } from './rwsem.ts';
 import { Splat } from './splat.ts';
 import { PAGE_SIZE, type Pfn, type PhysAddr, type U64, type UserAddr, u64 } from './units.ts';
+import { type Mappable, Vma } from './vma.ts';
 
 /** Physically contiguous pages of RAM behind one mapping or one memfd. */
 export class Backing {
@@ -41,12 +44,6 @@ export class Backing {
   }
 }
 
-/** A mapping of a process. */
-export interface Vma {
-  readonly startPage: number;
-  readonly backing: Backing;
-}
-
 /** User mappings begin at multiples of this, and lie in the lower half of the address space. */
 const ALIGN_PAGES = (64 * 1024 * 1024) / PAGE_SIZE;
 const FIRST_USER_PAGE = 0x7000_0000_0000 / PAGE_SIZE;
@@ -55,8 +52,9 @@ const USER_PAGES = 2 ** 47 / PAGE_SIZE;
 /** The address space of the process that makes the system calls. */
 export class Mm {
   readonly mmapLock = new Rwsem('mmap_lock', 'mmap_lock');
+  readonly pageTable = new CpuPageTable();
   readonly #ram: Ram;
-  /** Ascending, for binary search; mappings are only ever added above. */
+  /** Ascending, for binary search; mappings are only ever added above. Protected by mmap_lock. */
   readonly #vmas: Vma[] = [];
   #nextPage = FIRST_USER_PAGE;
 
@@ -68,13 +66,32 @@ export class Mm {
   mapAnonymous(name: string, length: U64): UserAddr | Errno {
     const backing = this.#ram.allocate(name, length);
     if (!(backing instanceof Backing)) return backing;
-    const startPage = this.#nextPage;
-    // Nothing is mapped next to it: leave a hole.
-    const end = startPage + backing.pages + 1;
-    if (end > USER_PAGES) return 'ENOMEM';
-    this.#nextPage = Math.ceil(end / ALIGN_PAGES) * ALIGN_PAGES;
-    this.#vmas.push({ startPage, backing });
+    const startPage = this.unmappedArea(backing.pages);
+    if (isErrno(startPage)) return startPage;
+    const vma = new Vma(this, startPage, backing.pages);
+    vma.backing = backing;
+    this.insert(vma);
     return u64(startPage, 0);
+  }
+
+  /** get_unmapped_area(): where there is room. ENOMEM. */
+  unmappedArea(npages: number): number | Errno {
+    // Nothing is mapped next to it: leave a hole.
+    return this.#nextPage + npages + 1 > USER_PAGES ? 'ENOMEM' : this.#nextPage;
+  }
+
+  /** Enter a mapping at the unmapped area. No address is ever given again. */
+  insert(vma: Vma): void {
+    this.#nextPage = Math.ceil((vma.lastPage + 2) / ALIGN_PAGES) * ALIGN_PAGES;
+    this.#vmas.push(vma);
+  }
+
+  remove(vma: Vma): void {
+    this.#vmas.splice(this.#vmas.indexOf(vma), 1);
+  }
+
+  get vmas(): readonly Vma[] {
+    return this.#vmas;
   }
 
   /** find_vma(): the mapping that covers a page of the process. */
@@ -87,7 +104,7 @@ export class Mm {
       else high = middle;
     }
     const vma = this.#vmas[low - 1];
-    return vma !== undefined && page < vma.startPage + vma.backing.pages ? vma : undefined;
+    return vma !== undefined && page <= vma.lastPage ? vma : undefined;
   }
 }
 
@@ -140,14 +157,23 @@ export class Ram {
   }
 }
 
-/** A memfd: pages, and the exact size that a mapping of it must keep within. */
-export class Memfd {
+/** A memfd: pages, and the exact size that MAP_FILE must keep within. A mapping of it may be longer. */
+export class Memfd implements Mappable {
   readonly backing: Backing;
   readonly size: U64;
+  readonly mapping: AddressSpace;
+  /** Files end at 2^63 - 1 bytes. */
+  readonly endPage = 2 ** 51;
 
   constructor(backing: Backing, size: U64) {
     this.backing = backing;
     this.size = size;
+    this.mapping = new AddressSpace(backing.name);
+  }
+
+  /** shmem_mmap() */
+  mmap(vma: Vma): undefined {
+    vma.backing = this.backing;
   }
 }
 

@@ -8,9 +8,10 @@ import { mapPages } from '../../impl/iommufd/map.ts';
 import { Pages } from '../../impl/iommufd/pages.ts';
 import { PfnBatch } from '../../impl/iommufd/pfn-batch.ts';
 import { unmapRange } from '../../impl/iommufd/unmap.ts';
-import { type Backing, Mm, Ram, type Vma } from '../../impl/kernel/mm.ts';
+import { type Backing, Mm, Ram } from '../../impl/kernel/mm.ts';
 import { drain, Kernel, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { bytes, fromBigint, hex, u64, ZERO } from '../../impl/kernel/units.ts';
+import { Vma } from '../../impl/kernel/vma.ts';
 import { protection } from './iommufd-rig.ts';
 import { inTask } from './kernel-rig.ts';
 
@@ -164,7 +165,7 @@ class Scattered extends Mm {
 
   override find(page: number): Vma | undefined {
     const backing = this.#pages[page];
-    return backing && { startPage: page, backing };
+    return backing && Object.assign(new Vma(this, page, 1), { backing });
   }
 }
 

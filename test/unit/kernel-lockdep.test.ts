@@ -22,6 +22,9 @@ describe('is allowed', () => {
     [['domains_rwsem', 'dma_resv']],
     [['ioas_creation_lock', 'iova_rwsem']],
     [['mmap_lock', 'memory_lock', 'dma_resv']],
+    // And of vfio-dmabuf 7.1: a zap, and what reclaim may take under dma_resv.
+    [['mmap_lock', 'memory_lock', 'i_mmap_rwsem']],
+    [['mmap_lock', 'dma_resv', 'i_mmap_rwsem']],
   ])('%j', ([...chain]) => {
     const lockdep = new Lockdep();
     expect(() => nest(lockdep, ...chain)).not.toThrow();
@@ -44,6 +47,9 @@ describe('is forbidden, in any run and whoever waits', () => {
     ['pages.mutex/dmabuf', 'mmap_lock'],
     ['iova_rwsem', 'domains_rwsem'],
     ['dma_resv', 'memory_lock'],
+    ['memory_lock', 'mmap_lock'],
+    ['i_mmap_rwsem', 'memory_lock'],
+    ['i_mmap_rwsem', 'mmap_lock'],
     ['dma_resv', 'domains_rwsem'],
     ['igroup.lock', 'ioas.mutex'],
     ['memory_lock', 'dev_set.lock'],

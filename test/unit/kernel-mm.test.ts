@@ -69,7 +69,7 @@ describe('a process', () => {
     const mm = new Mm(ram());
     const at = ['a', 'b', 'c'].map((name) => mm.mapAnonymous(name, fromBigint(0x3000n)) as U64);
     expect(at.map(toBigint)).toEqual([0x7000_0000_0000n, 0x7000_0400_0000n, 0x7000_0800_0000n]);
-    const nameAt = (address: bigint): string | undefined => mm.find(Number(address / 0x1000n))?.backing.name;
+    const nameAt = (address: bigint): string | undefined => mm.find(Number(address / 0x1000n))?.backing?.name;
     expect(at.flatMap((start) => [0n, 0x2fffn, 0x3000n].map((x) => nameAt(toBigint(start) + x)))).toEqual(
       ['a', 'b', 'c'].flatMap((name) => [name, name, undefined]),
     );

@@ -1,0 +1,60 @@
+/**
+ * `address_space`, as far as mappings go: which mappings show a file, so that its owner can take pages from all of them
+ * without knowing the processes.
+ */
+import { IntervalNode, IntervalTree } from './interval-tree.ts';
+import { assertHeldWrite, Rwsem } from './rwsem.ts';
+import type { Thread } from './thread.ts';
+import { u64 } from './units.ts';
+import type { Vma } from './vma.ts';
+
+export class AddressSpace {
+  /** Protects who is in it. */
+  readonly iMmapRwsem: Rwsem;
+  /** `i_mmap`, by the pages of the file. */
+  readonly #iMmap = new IntervalTree<Vma>();
+
+  constructor(name: string) {
+    this.iMmapRwsem = new Rwsem(`${name}.i_mmap_rwsem`, 'i_mmap_rwsem');
+  }
+
+  /** vma_link_file(). Locks: caller holds i_mmap_rwsem for writing */
+  link(vma: Vma): void {
+    assertHeldWrite(this.iMmapRwsem);
+    vma.node = new IntervalNode(u64(vma.pgoff, 0), u64(vma.indexOf(vma.lastPage), 0), vma);
+    this.#iMmap.insert(vma.node);
+  }
+
+  /** unlink_file_vma(). Locks: caller holds i_mmap_rwsem for writing */
+  unlink(vma: Vma): void {
+    assertHeldWrite(this.iMmapRwsem);
+    this.#iMmap.remove(vma.node as IntervalNode<Vma>);
+    vma.node = undefined;
+  }
+
+  /** The mappings that show a page of [first, last] of the file. */
+  showing(first: number, last: number): Vma[] {
+    return this.#iMmap.overlapping(u64(first, 0), u64(last, 0));
+  }
+
+  get vmas(): Vma[] {
+    return this.#iMmap.all();
+  }
+}
+
+/**
+ * `unmap_mapping_range()`: no process has an entry any more for the pages [first, last] of the file; the next touch
+ * faults. It takes no mmap_lock, so a fault must be kept out by a lock of the file's owner.
+ * Locks: takes i_mmap_rwsem for reading
+ */
+export function* unmapMappingRange(mapping: AddressSpace, first: number, last: number): Thread {
+  yield mapping.iMmapRwsem.read;
+  try {
+    for (const { mm, startPage, pgoff, lastPage } of mapping.showing(first, last)) {
+      const from = startPage + Math.max(first - pgoff, 0);
+      mm.pageTable.zap(from, Math.min(startPage + last - pgoff, lastPage));
+    }
+  } finally {
+    mapping.iMmapRwsem.releaseRead();
+  }
+}

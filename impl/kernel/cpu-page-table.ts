@@ -1,0 +1,126 @@
+/**
+ * The page table of a process, as the CPU walks it: three levels of tables, with leaves of 1 GiB, 2 MiB or one page. A
+ * table stays, even empty, until the mapping that it was made for goes.
+ */
+import { warnOn } from './splat.ts';
+import { shouldFail } from './thread.ts';
+import type { Pfn } from './units.ts';
+
+/** Sizes of a leaf as powers of two of pages: PUD, PMD, PTE. */
+export const ORDERS = [18, 9, 0] as const;
+export type Order = (typeof ORDERS)[number];
+
+/** A number of a page of a process: address / 4096. */
+export type UserPage = number;
+
+/** One leaf: `2 ** order` pages from `page` on show those from `pfn` on. */
+export interface Leaf {
+  readonly page: UserPage;
+  readonly pfn: Pfn;
+  readonly order: Order;
+}
+
+/** By the number of a slot: a page / 2 ** order of the level. */
+class Table {
+  readonly slots = new Map<number, Table | Leaf>();
+}
+
+export const firstOfOrder = (page: UserPage, order: Order): UserPage => page - (page % 2 ** order);
+
+export class CpuPageTable {
+  readonly #root = new Table();
+
+  /** What an access to the page reaches; undefined faults. */
+  translate(page: UserPage): Pfn | undefined {
+    const slot = this.#slot(page, 0);
+    return slot === undefined || slot instanceof Table ? undefined : slot.pfn + page - slot.page;
+  }
+
+  /** pud_none(), pmd_none(): only then may a leaf of the order come here. */
+  isNone(page: UserPage, order: Order): boolean {
+    return this.#slot(page, order) === undefined;
+  }
+
+  /** What stands in the page's slot of an order, or the larger leaf above it. */
+  #slot(page: UserPage, lowest: Order): Table | Leaf | undefined {
+    let table = this.#root;
+    for (const order of ORDERS) {
+      const slot = table.slots.get(Math.floor(page / 2 ** order));
+      if (order === lowest || !(slot instanceof Table)) return slot;
+      table = slot;
+    }
+    return undefined;
+  }
+
+  /**
+   * vmf_insert_pfn() and its kin: enter a leaf, with the tables above it. What another has entered meanwhile stays.
+   * False when a table cannot be had.
+   */
+  insert(leaf: Leaf): boolean {
+    let table = this.#root;
+    for (const order of ORDERS) {
+      const at = Math.floor(leaf.page / 2 ** order);
+      const slot = table.slots.get(at);
+      if (order === leaf.order || (slot !== undefined && !(slot instanceof Table))) {
+        const shown = this.translate(leaf.page) ?? leaf.pfn;
+        warnOn(shown !== leaf.pfn, 'a page shows something else already');
+        if (slot === undefined) table.slots.set(at, leaf);
+        return true;
+      }
+      if (slot === undefined && shouldFail('pte_alloc')) return false;
+      const below = slot ?? new Table();
+      table.slots.set(at, below);
+      table = below;
+    }
+    return true;
+  }
+
+  /** zap_page_range(): no leaf is left that shows a page of [first, last]. */
+  zap(first: UserPage, last: UserPage): void {
+    for (const { table, at } of leavesOf(this.#root, 0, first, last)) table.slots.delete(at);
+  }
+
+  /** free_pgtables(): the tables that only [first, last] needed go. Every leaf in it is zapped. */
+  freeTables(first: UserPage, last: UserPage): void {
+    prune(this.#root, 0, first, last);
+  }
+
+  /** The leaves that show a page of [first, last], or all, in no order. */
+  leaves(first: UserPage = 0, last: UserPage = Number.MAX_SAFE_INTEGER): Leaf[] {
+    return leavesOf(this.#root, 0, first, last).map(({ leaf }) => leaf);
+  }
+
+  /** How many tables there are besides the root. */
+  get tables(): number {
+    return tablesBelow(this.#root);
+  }
+}
+
+/** The leaves below a table of a level, with where they stand. */
+function leavesOf(
+  table: Table,
+  level: number,
+  first: UserPage,
+  last: UserPage,
+): { table: Table; at: number; leaf: Leaf }[] {
+  const size = 2 ** (ORDERS[level] as Order);
+  return [...table.slots].flatMap(([at, slot]) => {
+    if ((at + 1) * size <= first || last < at * size) return [];
+    return slot instanceof Table ? leavesOf(slot, level + 1, first, last) : [{ table, at, leaf: slot }];
+  });
+}
+
+function prune(table: Table, level: number, first: UserPage, last: UserPage): void {
+  const size = 2 ** (ORDERS[level] as Order);
+  for (const [at, slot] of table.slots) {
+    if (!(slot instanceof Table) || (at + 1) * size <= first || last < at * size) continue;
+    prune(slot, level + 1, first, last);
+    if (slot.slots.size === 0) table.slots.delete(at);
+  }
+}
+
+function tablesBelow(table: Table): number {
+  let tables = 0;
+  for (const slot of table.slots.values()) if (slot instanceof Table) tables += 1 + tablesBelow(slot);
+  return tables;
+}

@@ -1,0 +1,102 @@
+/** `vm_area_struct`: a mapping of a process, and what stands behind it: RAM, or whatever the mapped file says. */
+import type { AddressSpace } from './address-space.ts';
+import { firstOfOrder, type Order, type UserPage } from './cpu-page-table.ts';
+import type { Errno } from './errno.ts';
+import type { File } from './file.ts';
+import type { IntervalNode } from './interval-tree.ts';
+import type { Backing, Mm } from './mm.ts';
+import type { Thread } from './thread.ts';
+import type { Pfn } from './units.ts';
+
+/** `vm_fault_t`: an entry is there now; try a smaller order; no such page; no memory for a table. */
+export type VmFault = 'NOPAGE' | 'FALLBACK' | 'SIGBUS' | 'OOM';
+
+/** `vm_operations_struct` */
+export interface VmOperations {
+  /** What a page of the mapping shows, if it shows anything. */
+  pfnOf(vma: Vma, page: UserPage): Pfn | undefined;
+  /** `huge_fault`, and `fault` for order 0: enter what the page shows. Locks: caller holds mmap_lock for reading */
+  fault(vma: Vma, page: UserPage, order: Order): Thread<VmFault>;
+}
+
+/** What can be mapped of the objects behind files. */
+export interface Mappable {
+  /** `f_mapping`: all mappings of the file, whoever made them. */
+  readonly mapping: AddressSpace;
+  /** The first page number that no mapping may reach: EOVERFLOW. */
+  readonly endPage: number;
+  /** `f_op->mmap`: accept the mapping, and tell it what its pages are. Locks: caller holds mmap_lock for writing */
+  mmap(vma: Vma): Errno | undefined;
+}
+
+/** Which part of a file a mapping shows; nothing for anonymous memory. */
+export interface Shown {
+  readonly file: File;
+  readonly mapping: AddressSpace;
+  readonly pgoff: number;
+  readonly shared: boolean;
+}
+
+export class Vma {
+  readonly mm: Mm;
+  /** `vm_start`, and the length, in pages of the process. */
+  readonly startPage: UserPage;
+  readonly npages: number;
+  /** `vm_file`, of which it holds a reference, and where in its address space this is. */
+  readonly file: File | undefined;
+  readonly mapping: AddressSpace | undefined;
+  /** `vm_pgoff`: which page of the file the first page shows; its upper bits are the file's own affair. */
+  readonly pgoff: number;
+  readonly shared: boolean;
+  /** The pages behind it. Absent for a PFN map, which has none that could be pinned. */
+  backing: Backing | undefined;
+  ops: VmOperations = ramOps;
+  /** Its place in `mapping`. Protected by i_mmap_rwsem. */
+  node: IntervalNode<Vma> | undefined;
+
+  constructor(mm: Mm, startPage: UserPage, npages: number, shown?: Shown) {
+    this.mm = mm;
+    this.startPage = startPage;
+    this.npages = npages;
+    this.file = shown?.file;
+    this.mapping = shown?.mapping;
+    this.pgoff = shown?.pgoff ?? 0;
+    this.shared = shown?.shared ?? false;
+  }
+
+  get lastPage(): UserPage {
+    return this.startPage + this.npages - 1;
+  }
+
+  /** The number of a page from the start of the file, or of the anonymous memory. */
+  indexOf(page: UserPage): number {
+    return this.pgoff + page - this.startPage;
+  }
+
+  /** Whether a leaf of the order fits round a page: inside the mapping, and of memory that lies just so. */
+  holds(page: UserPage, order: Order): boolean {
+    const first = firstOfOrder(page, order);
+    if (first < this.startPage || first + 2 ** order - 1 > this.lastPage) return false;
+    return order === 0 || (this.ops.pfnOf(this, first) ?? 1) % 2 ** order === 0;
+  }
+
+  /** Enter a leaf of the order round a page, where one `holds` and shows something. */
+  insertPfn(page: UserPage, order: Order): VmFault {
+    const first = firstOfOrder(page, order);
+    const pfn = this.ops.pfnOf(this, first) as Pfn;
+    return this.mm.pageTable.insert({ page: first, pfn, order }) ? 'NOPAGE' : 'OOM';
+  }
+}
+
+/** Anonymous memory and memfds, page by page. A memfd ends where it ends, however long its mapping. */
+const ramOps: VmOperations = {
+  pfnOf(vma, page) {
+    const index = vma.indexOf(page);
+    return vma.backing !== undefined && index < vma.backing.pages ? vma.backing.firstPfn + index : undefined;
+  },
+
+  *fault(vma, page, order): Thread<VmFault> {
+    if (order !== 0) return 'FALLBACK';
+    return ramOps.pfnOf(vma, page) === undefined ? 'SIGBUS' : vma.insertPfn(page, order);
+  },
+};
