@@ -1,20 +1,76 @@
 /**
- * CPU mappings of BARs, as far as the device sees them: it removes their page table entries before memory goes away.
+ * CPU mappings of BARs through the device file: accepted whether or not the function answers, filled page by page as
+ * they are touched while it does, and emptied before it no longer does.
+ *
+ * Source: drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_mmap(), vfio_pci_mmap_huge_fault(), vfio_pci_zap_bars();
+ *         vfio-dmabuf 6.1, 6.2, 6.9
  */
+import { unmapMappingRange } from '../kernel/address-space.ts';
+import type { Order, UserPage } from '../kernel/cpu-page-table.ts';
+import type { Errno } from '../kernel/errno.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
-import type { VfioPciDevice } from './pci-device.ts';
+import type { Thread } from '../kernel/thread.ts';
+import { type Bytes, PAGE_SIZE, type Pfn, u64 } from '../kernel/units.ts';
+import type { Vma, VmFault } from '../kernel/vma.ts';
+import type { BarResource } from './p2pdma.ts';
+import { memoryEnabled, type VfioPciDevice } from './pci-device.ts';
 
-/** A mapping made through the device file. It holds a reference to that file, so it keeps the device open. */
-export interface BarMapping {
-  /** Remove its page table entries; the next touch faults. */
-  zap(): void;
+/** The number of a region stands in an offset from bit 40 on, in a page offset from bit 28 on. */
+const REGION_PAGES = 2 ** 28;
+/** After the BARs come the ROM, configuration space and VGA. */
+const VFIO_PCI_ROM_REGION_INDEX = 6;
+const VFIO_PCI_NUM_REGIONS = 9;
+
+/** VFIO_DEVICE_GET_REGION_INFO: where a region begins in the device file. Fails: EINVAL */
+export function* regionOffset(index: number): Thread<Bytes | Errno> {
+  return index < VFIO_PCI_NUM_REGIONS ? u64(index * REGION_PAGES, 0) : 'EINVAL';
+}
+
+/**
+ * `vfio_pci_core_mmap()`: whether the function would answer now is not asked.
+ * Locks: caller holds mmap_lock for writing
+ * Fails: EINVAL for what is no mappable BAR, for more than the BAR has, for a private mapping; then what became of the
+ *        claim of the BAR
+ */
+export function vfioPciCoreMmap(device: VfioPciDevice, vma: Vma): Errno | undefined {
+  const index = Math.floor(vma.pgoff / REGION_PAGES);
+  if (index >= VFIO_PCI_NUM_REGIONS || !vma.shared || index >= VFIO_PCI_ROM_REGION_INDEX) return 'EINVAL';
+  const bar = device.bars.get(index);
+  if (bar === undefined || !isMappable(bar)) return 'EINVAL';
+  if ((vma.pgoff % REGION_PAGES) + vma.npages > Math.ceil(bar.size / PAGE_SIZE)) return 'EINVAL';
+  if (device.barErr[index] !== undefined) return device.barErr[index];
+  const firstPfn = bar.phys / PAGE_SIZE;
+  const pfnOf = (_: Vma, page: UserPage): Pfn => firstPfn + (vma.indexOf(page) % REGION_PAGES);
+  vma.ops = { pfnOf, fault: (_, page, order) => fault(device, vma, page, order) };
+  return undefined;
+}
+
+/** `bar_mmap_supported`: a memory BAR that shares no page with anything else. */
+const isMappable = ({ size, phys, io = false }: BarResource): boolean =>
+  !io && size > 0 && (size >= PAGE_SIZE || phys % PAGE_SIZE === 0);
+
+/**
+ * `vfio_pci_mmap_huge_fault()`
+ * Locks: caller holds mmap_lock for reading; takes memory_lock for reading
+ * Fails: FALLBACK where a leaf of the order does not fit; SIGBUS while the function does not answer, or low power is
+ *        entered; OOM
+ */
+function* fault(device: VfioPciDevice, vma: Vma, page: UserPage, order: Order): Thread<VmFault> {
+  if (!vma.holds(page, order)) return 'FALLBACK';
+  yield device.memoryLock.read;
+  try {
+    if (device.engaged || !memoryEnabled(device)) return 'SIGBUS';
+    return vma.insertPfn(page, order);
+  } finally {
+    device.memoryLock.releaseRead();
+  }
 }
 
 /**
  * `vfio_pci_zap_bars()`: no CPU reaches the BARs through the device file any more, until it faults again.
- * Locks: caller holds memory_lock for writing
+ * Locks: caller holds memory_lock for writing; takes i_mmap_rwsem for reading
  */
-export function zapBars(device: VfioPciDevice): void {
+export function* zapBars(device: VfioPciDevice): Thread {
   assertHeldWrite(device.memoryLock);
-  for (const mapping of device.barMappings) mapping.zap();
+  yield* unmapMappingRange(device.mapping, 0, VFIO_PCI_ROM_REGION_INDEX * REGION_PAGES - 1);
 }

@@ -34,7 +34,7 @@ export function* basicConfigWrite(
   yield device.memoryLock.write;
   try {
     if (!memory) {
-      zapBars(device);
+      yield* zapBars(device);
       yield* vfioPciDmaBufMove(device, true);
     }
     if (shouldFail('pci_user_write_config_word')) return 'EIO';
@@ -61,7 +61,7 @@ export function* expConfigWrite(device: VfioPciDevice, devctl: number): Thread<E
   if ((devctl & PCI_EXP_DEVCTL_BCR_FLR) === 0 || !device.resets.includes('flr')) return undefined;
   yield device.memoryLock.write;
   try {
-    zapBars(device);
+    yield* zapBars(device);
     yield* vfioPciDmaBufMove(device, true);
     tryResetFunction(device);
     yield* restoreIfEnabled(device);

@@ -48,7 +48,7 @@ function* revokeAndReset(device: VfioPciDevice, members: readonly VfioPciDevice[
     if (failed !== undefined) break;
     locked++;
     yield* vfioPciDmaBufMove(member, true);
-    zapBars(member);
+    yield* zapBars(member);
   }
   failed ??= resetBus(device, members);
   while (locked > 0) yield* unlockMember(members[--locked] as VfioPciDevice);

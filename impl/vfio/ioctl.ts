@@ -2,8 +2,9 @@
 import type { Errno } from '../kernel/errno.ts';
 import type { FdTable } from '../kernel/file.ts';
 import type { Thread } from '../kernel/thread.ts';
-import type { U64 } from '../kernel/units.ts';
+import type { Bytes, U64 } from '../kernel/units.ts';
 import { withAccess } from './access.ts';
+import { regionOffset } from './bar-mapping.ts';
 import {
   basicConfigWrite,
   expConfigWrite,
@@ -33,6 +34,11 @@ export function vfioExport(
   fds: FdTable,
 ): Thread<number | Errno> {
   return withAccess(device, exportDmaBuf(device, region, ranges, flags, fds));
+}
+
+/** VFIO_DEVICE_GET_REGION_INFO: where to mmap a region in the device file. */
+export function vfioRegionOffset(device: VfioPciDevice, region: number): Thread<Bytes | Errno> {
+  return withAccess(device, regionOffset(region));
 }
 
 /** Write the 16 bits of PCI_COMMAND, with the memory bit set or clear. */

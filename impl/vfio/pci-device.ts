@@ -6,12 +6,12 @@
 
 import type { DmaDevice, IommuGroup, ReservedRegion } from '../iommu/group.ts';
 import type { IommufdDevice } from '../iommufd/device.ts';
+import { AddressSpace } from '../kernel/address-space.ts';
 import { Completion } from '../kernel/completion.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { Kref } from '../kernel/kref.ts';
 import { assertHeldAny, Rwsem } from '../kernel/rwsem.ts';
 import { Splat } from '../kernel/splat.ts';
-import type { BarMapping } from './bar-mapping.ts';
 import type { DevSet } from './dev-set.ts';
 import { type BarResource, type P2pdmaProvider, pcimP2pdmaInit } from './p2pdma.ts';
 import type { VfioPciDmaBuf } from './pci-dmabuf.ts';
@@ -89,8 +89,8 @@ export class VfioPciDevice implements DmaDevice {
   readonly dmabufs: VfioPciDmaBuf[] = [];
   /** How many buffers were ever exported, to name them. */
   exports = 0;
-  /** Through the device file. */
-  readonly barMappings: BarMapping[] = [];
+  /** The CPU's mappings of BARs, through whichever file of the device. */
+  readonly mapping: AddressSpace;
 
   /** `barmap`: why a BAR cannot be used, by number; constant while open. */
   readonly barErr: (Errno | undefined)[] = [];
@@ -109,6 +109,7 @@ export class VfioPciDevice implements DmaDevice {
     this.registration = new Kref(`registration of ${this.name}`);
     this.unregistered = new Completion(`unregistration of ${this.name}`);
     this.memoryLock = new Rwsem(`${this.name}.memory_lock`, 'memory_lock');
+    this.mapping = new AddressSpace(this.name);
     this.devSet.devices.push(this);
   }
 }

@@ -26,7 +26,7 @@ export function* lockAndSetPowerState(device: VfioPciDevice, state: PowerState):
   yield device.memoryLock.write;
   try {
     if (state >= PCI_D3HOT) {
-      zapBars(device);
+      yield* zapBars(device);
       yield* vfioPciDmaBufMove(device, true);
     }
     setPowerState(device, state);
@@ -45,7 +45,7 @@ export function* lockAndSetPowerState(device: VfioPciDevice, state: PowerState):
 export function* lowPowerEntry(device: VfioPciDevice, wakeup: boolean): Thread<Errno | undefined> {
   yield device.memoryLock.write;
   try {
-    zapBars(device);
+    yield* zapBars(device);
     yield* vfioPciDmaBufMove(device, true);
     if (device.engaged) return 'EINVAL';
     device.engaged = true;

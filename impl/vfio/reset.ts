@@ -26,7 +26,7 @@ export function* resetFunction(device: VfioPciDevice): Thread<Errno | undefined>
   if (!device.resetWorks) return 'EINVAL';
   yield device.memoryLock.write;
   try {
-    zapBars(device);
+    yield* zapBars(device);
     setPowerState(device, PCI_D0);
     yield* vfioPciDmaBufMove(device, true);
     const failed = tryResetFunction(device);

@@ -4,27 +4,42 @@
  * open.
  */
 import { ctxOf } from '../iommufd/device.ts';
+import type { AddressSpace } from '../kernel/address-space.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { File } from '../kernel/file.ts';
 import { preempt, shouldFail, type Thread } from '../kernel/thread.ts';
+import type { Mappable, Vma } from '../kernel/vma.ts';
 import { withAccess } from './access.ts';
+import { vfioPciCoreMmap } from './bar-mapping.ts';
 import { physicalAttachIoas, physicalBind, physicalDetachIoas, physicalUnbind } from './iommufd.ts';
 import type { VfioPciDevice } from './pci-device.ts';
 import { coreCloseDevice, coreEnable } from './pci-enable.ts';
 import { putRegistration, tryGetRegistration } from './registration.ts';
 
 /** `vfio_device_file`: what an open file of a device is. */
-export class VfioDeviceFile {
+export class VfioDeviceFile implements Mappable {
   readonly device: VfioPciDevice;
   readonly file: File;
   /** The file is bound to an iommufd; until then, nearly everything is EINVAL. Never false again. */
   accessGranted = false;
   /** The iommufd, of which a bound file holds a reference. Protected by dev_set->lock. */
   iommufd: File | undefined;
+  /** A character device has no size of its own. */
+  readonly endPage = 2 ** 52;
 
   constructor(device: VfioPciDevice) {
     this.device = device;
     this.file = new File(device.name, this, () => vfioDeviceFopsRelease(this));
+  }
+
+  /** One for all files of the device, because a zap must find the mappings of every one. */
+  get mapping(): AddressSpace {
+    return this.device.mapping;
+  }
+
+  /** `vfio_device_fops_mmap()`: EINVAL before the file is bound. */
+  mmap(vma: Vma): Errno | undefined {
+    return this.accessGranted ? vfioPciCoreMmap(this.device, vma) : 'EINVAL';
   }
 }
 

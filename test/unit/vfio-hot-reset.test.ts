@@ -4,6 +4,7 @@ import { vfioConfigMemory, vfioHotReset, vfioLowPowerEntry } from '../../impl/vf
 import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
 import { vfioDeviceBind, vfioDeviceOpen } from '../../impl/vfio/vfio-device.ts';
 import { fakeIommufd } from './vfio-fake-iommufd.ts';
+import { Mapping } from './vfio-mapping.ts';
 import { holdUntil, Rig } from './vfio-rig.ts';
 
 vi.mock('../../impl/iommufd/device.ts', () => import('./vfio-fake-iommufd.ts'));
@@ -32,7 +33,7 @@ describe('hot reset', () => {
     const log: string[] = [];
     for (const device of devices) {
       rig.attach(rig.exported(device)).onInvalidate = () => log.push(`callback ${device.name}`);
-      device.barMappings.push({ zap: () => log.push(`zap ${device.name}`) });
+      new Mapping(rig, device).onZap(() => log.push(`zap ${device.name}`));
     }
     expect(rig.call(vfioHotReset(devices[1]))).toBeUndefined();
     expect(log).toEqual(['callback dev0', 'zap dev0', 'callback dev1', 'zap dev1', 'callback dev1', 'callback dev0']);

@@ -105,7 +105,7 @@ describe('low power', () => {
   test('ends when the device is closed', () => {
     const scene = new Scene();
     scene.lpEnter();
-    scene.rig.close(scene.device);
+    scene.close();
     expect([scene.device.engaged, scene.device.pmUsage]).toEqual([false, 0]);
   });
 });

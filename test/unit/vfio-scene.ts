@@ -11,6 +11,7 @@ import {
 } from '../../impl/vfio/ioctl.ts';
 import type { VfioPciConfig, VfioPciDevice } from '../../impl/vfio/pci-device.ts';
 import { wake } from '../../impl/vfio/power.ts';
+import { Mapping } from './vfio-mapping.ts';
 import { type Exported, type Importer, Rig } from './vfio-rig.ts';
 
 /** A device with one buffer and one importer, and its memory bit. */
@@ -24,12 +25,13 @@ export function setup() {
   return { rig, device, buffer, importer, off, on, ...buffer };
 }
 
-/** One device, one buffer, one importer, and the user's calls by the names of the documented sequences. */
+/** A device, a buffer, an importer, a CPU mapping; and the user's calls by the names of the documented sequences. */
 export class Scene {
   readonly rig = new Rig();
   readonly device: VfioPciDevice;
   readonly buffer: Exported;
   readonly importer: Importer;
+  readonly mapping: Mapping;
   /** What happened, in order: callbacks and zaps. */
   readonly log: string[] = [];
 
@@ -38,7 +40,8 @@ export class Scene {
     this.buffer = this.rig.exported(this.device);
     this.importer = this.rig.attach(this.buffer);
     this.importer.onInvalidate = () => this.log.push(this.state('callback'));
-    this.device.barMappings.push({ zap: () => this.log.push(this.state('zap')) });
+    this.mapping = new Mapping(this.rig, this.device);
+    this.mapping.onZap(() => this.log.push(this.state('zap')));
   }
 
   state(what: string): string {
@@ -55,6 +58,12 @@ export class Scene {
   lpEnter = (wakeup = false) => this.rig.call(vfioLowPowerEntry(this.device, wakeup));
   lpExit = () => this.rig.call(vfioLowPowerExit(this.device));
   wake = () => this.rig.call(wake(this.device));
+
+  /** Close the device for good: nothing of it stays mapped. */
+  close(): void {
+    this.mapping.munmap();
+    this.rig.close(this.device);
+  }
 
   get revoked(): boolean {
     return this.buffer.priv.revoked;

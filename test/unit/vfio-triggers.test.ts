@@ -211,8 +211,8 @@ describe('whether memory is enabled', () => {
   });
 
   test('cannot be asked of a device that is not open', () => {
-    const { rig, device } = new Scene();
-    rig.close(device);
-    expect(() => rig.call(restoreLocked(device))).toThrow('dev0 is not open: no vconfig');
+    const scene = new Scene();
+    scene.close();
+    expect(() => scene.rig.call(restoreLocked(scene.device))).toThrow('dev0 is not open: no vconfig');
   });
 });
