@@ -7,8 +7,9 @@
  * buffer's reservation lock, or a reference to it protects: unless one of them was taken since it was found right, it
  * is so still. An audit of the `whole` asks again.
  *
- * Source: iommufd I-16, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18
+ * Source: iommufd I-16, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18, V-47
  */
+import { auditMm } from './audit-mm.ts';
 import { dmaBufOf } from './dmabuf/dma-buf.ts';
 import type { Domain } from './iommu/domain.ts';
 import type { Area } from './iommufd/area.ts';
@@ -40,7 +41,8 @@ export function audit(machine: Machine, whole: boolean): string[] {
     if (ctx.file.refs.count === 0) machine.contexts.delete(ctx);
     else auditContext(it, ctx);
   }
-  auditDevices(machine.devices.values(), it.number, it.breaches);
+  auditDevices(machine.devices.values(), machine.kernel.live.files, it.number, it.breaches);
+  auditMm(machine.mm, it.number, it.breaches);
   auditMemory(it, machine);
   for (const file of machine.kernel.live.files) auditReferences(it, file);
   return it.breaches;

@@ -49,7 +49,7 @@ export function dmaRead(machine: Machine, { dev, iova: address }: DmaRead): Resu
   const device = openedDevice(machine, dev);
   if (isErrno(device)) return { err: device };
   // A test drives the device through its descriptor, which gives no access before it is bound.
-  if (device.iommufdDevice === undefined) return { err: 'EINVAL' };
+  if (device.file?.accessGranted !== true) return { err: 'EINVAL' };
   const domain = machine.domainOf(dev);
   const iova = fromBigint(address);
   const phys = domain?.inAperture(iova) ? domain.translate(iova) : undefined;

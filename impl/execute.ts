@@ -4,14 +4,18 @@
  */
 import type { Result } from '../trace/answer.ts';
 import type {
+  BarMmap,
   Command,
   Destroy,
+  FdMmap,
   HwptAlloc,
   IoasCopy,
   IoasIovaRanges,
   IoasMap,
   IoasMapFile,
   IoasUnmap,
+  Munmap,
+  Peek,
   VfioExport,
   VfioOpen,
 } from '../trace/command.ts';
@@ -27,6 +31,7 @@ import {
   openIommufd,
   unmap,
 } from './calls-iommufd.ts';
+import { mapBar, mapFd, peek, unmapMemory } from './calls-mm.ts';
 import { type DeviceCommand, exportBuffer, onDevice, openDevice } from './calls-vfio.ts';
 import type { Thread } from './kernel/thread.ts';
 import type { Machine } from './machine.ts';
@@ -41,7 +46,11 @@ type Waits =
   | HwptAlloc
   | Destroy
   | VfioOpen
-  | VfioExport;
+  | VfioExport
+  | BarMmap
+  | FdMmap
+  | Peek
+  | Munmap;
 
 /** The thread of one command. A handle that nothing carries is a closed descriptor. */
 export function operation(machine: Machine, command: Command): Thread<Result> {
@@ -73,6 +82,14 @@ export function operation(machine: Machine, command: Command): Thread<Result> {
     case 'vfio_hot_reset':
     case 'vfio_power':
       return onDevice(machine, command);
+    case 'bar_mmap':
+      return mapBar(machine, command);
+    case 'fd_mmap':
+      return mapFd(machine, command);
+    case 'peek':
+      return peek(machine, command);
+    case 'munmap':
+      return unmapMemory(machine, command.map);
     default:
       return atOnce(machine, command);
   }

@@ -12,7 +12,7 @@ import { IommuGroup } from './iommu/group.ts';
 import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
 import { type Features, featuresOf } from './kernel/features.ts';
 import { FdTable } from './kernel/file.ts';
-import { Mm, Ram } from './kernel/mm.ts';
+import { Mm, physOf, Ram } from './kernel/mm.ts';
 import { drain, Kernel, syscall, Task, type Thread } from './kernel/thread.ts';
 import { fromBigint, PAGE_SIZE, type PhysAddr, type UserAddr } from './kernel/units.ts';
 import { DevSet } from './vfio/dev-set.ts';
@@ -43,6 +43,12 @@ interface BarMemory {
 export interface Place {
   readonly memory: string;
   readonly offset: number;
+}
+
+/** A stretch of memory that the CPU reaches without a fault; `address` and `length` in bytes. */
+export interface CpuMapping extends Place {
+  readonly address: number;
+  readonly length: number;
 }
 
 const FIRST_BAR = 2 ** 38;
@@ -107,6 +113,21 @@ export class Machine {
     }
     const bar = this.#bars.find((b) => b.phys <= phys && phys < b.phys + b.size);
     return bar && { memory: bar.name, offset: phys - bar.phys };
+  }
+
+  /** The leaves of the process's page table that reach device memory: what every revoke must find and remove. */
+  cpuMappings(): CpuMapping[] {
+    return this.mm.pageTable.leaves().flatMap(({ page, pfn, order }) => {
+      const place = this.placeOf(physOf(pfn, 0));
+      if (place === undefined || pfn < FIRST_BAR / PAGE_SIZE) return [];
+      return [{ ...place, address: page * PAGE_SIZE, length: 2 ** order * PAGE_SIZE }];
+    });
+  }
+
+  /** The byte of memory at a physical address as traces write it: `?` where there is none that has a name. */
+  targetOf(phys: PhysAddr): string {
+    const place = this.placeOf(phys);
+    return place === undefined ? '?' : `${place.memory}+0x${place.offset.toString(16)}`;
   }
 
   /**

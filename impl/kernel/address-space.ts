@@ -37,7 +37,7 @@ export class AddressSpace {
     return this.#iMmap.overlapping(u64(first, 0), u64(last, 0));
   }
 
-  get vmas(): Vma[] {
+  get vmas(): readonly Vma[] {
     return this.#iMmap.all();
   }
 }

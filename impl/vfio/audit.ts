@@ -1,30 +1,69 @@
 /**
  * What a device at rest holds.
  *
- * Source: vfio-dmabuf V-13, V-18
+ * Source: vfio-dmabuf V-13, V-18, V-47
  */
-import type { VfioPciDevice } from './pci-device.ts';
+import type { Live } from '../kernel/live.ts';
+import { PCI_COMMAND_MEMORY, PCI_D3HOT, type VfioPciDevice } from './pci-device.ts';
+import { VfioDeviceFile } from './vfio-device.ts';
 
-/** Append a line for each breach; count the references that open devices hold, for audit number `audit`. */
-export function auditDevices(devices: Iterable<VfioPciDevice>, audit: number, breaches: string[]): void {
+/**
+ * Append a line for each breach; count the references that open devices hold, for audit number `audit`. `files` are all
+ * that live: besides its newest a device may have older ones, which CPU mappings keep.
+ */
+export function auditDevices(
+  devices: Iterable<VfioPciDevice>,
+  files: ReadonlySet<Live>,
+  audit: number,
+  breaches: string[],
+): void {
   for (const device of devices) {
-    const { name, file, dmabufs } = device;
-    // The driver's own, one for the open file, and one for each buffer that has not lost its device.
-    const registrations = 1 + (file === undefined ? 0 : 1) + dmabufs.length;
+    const { name, dmabufs } = device;
+    let opened = 0;
+    let bound = 0;
+    for (const file of files) {
+      const df = 'what' in file ? file.what : undefined;
+      if (!(df instanceof VfioDeviceFile) || df.device !== device) continue;
+      opened++;
+      if (df.iommufd === undefined) continue;
+      bound++;
+      df.iommufd.count(audit);
+    }
+    // The driver's own, one for each open file, and one for each buffer that has not lost its device.
+    const registrations = 1 + opened + dmabufs.length;
     if (device.registration.count !== registrations) {
       breaches.push(`${name} counts ${device.registration.count} registrations, and ${registrations} are found`);
     }
-    if (device.openCount !== (file?.iommufd === undefined ? 0 : 1)) {
-      breaches.push(`${name} is open ${device.openCount} times`);
-    }
-    file?.iommufd?.count(audit);
-    for (const priv of dmabufs) {
-      if (priv.vdev !== device) breaches.push(`${priv.dmabuf.name} is on the list of ${name}, which it has lost`);
-      if (priv.kref.count !== 1) breaches.push(`${priv.dmabuf.name} has a drain token of ${priv.kref.count} at rest`);
-      if (priv.dmabuf.resv.locked) breaches.push(`${priv.dmabuf.name} is left locked`);
-    }
+    if (device.openCount !== bound || bound > 1) breaches.push(`${name} is open ${device.openCount} times`);
+    auditBuffers(device, breaches);
+    auditMappings(device, breaches);
     if (device.memoryLock.locked || device.devSet.lock.locked || device.group.mutex.locked) {
       breaches.push(`${name} is left locked`);
     }
   }
 }
+
+function auditBuffers(device: VfioPciDevice, breaches: string[]): void {
+  for (const priv of device.dmabufs) {
+    if (priv.vdev !== device) breaches.push(`${priv.dmabuf.name} is on the list of ${device.name}, which it has lost`);
+    if (priv.kref.count !== 1) breaches.push(`${priv.dmabuf.name} has a drain token of ${priv.kref.count} at rest`);
+    if (priv.dmabuf.resv.locked) breaches.push(`${priv.dmabuf.name} is left locked`);
+  }
+}
+
+/** V-47: the CPU has no entry for a BAR that does not answer; every mapping keeps the device open. */
+function auditMappings(device: VfioPciDevice, breaches: string[]): void {
+  const reachable = answers(device);
+  for (const { mm, startPage, lastPage } of device.mapping.vmas) {
+    if (device.vconfig === undefined) breaches.push(`${device.name} is mapped, but not open`);
+    if (reachable || mm.pageTable.leaves(startPage, lastPage).length === 0) continue;
+    breaches.push(`${device.name} does not answer, and the CPU reaches it all the same`);
+  }
+}
+
+/** Whether the CPU may have entries: `memoryEnabled` of a device at rest, and no low power. */
+const answers = ({ vconfig, power, noCommandMemory, engaged }: VfioPciDevice): boolean =>
+  vconfig !== undefined &&
+  power < PCI_D3HOT &&
+  (noCommandMemory || (vconfig.command & PCI_COMMAND_MEMORY) !== 0) &&
+  !engaged;

@@ -9,7 +9,7 @@ import { unmapMappingRange } from '../kernel/address-space.ts';
 import type { Order, UserPage } from '../kernel/cpu-page-table.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
-import type { Thread } from '../kernel/thread.ts';
+import { preempt, type Thread } from '../kernel/thread.ts';
 import { type Bytes, PAGE_SIZE, type Pfn, u64 } from '../kernel/units.ts';
 import type { Vma, VmFault } from '../kernel/vma.ts';
 import type { BarResource } from './p2pdma.ts';
@@ -60,6 +60,7 @@ function* fault(device: VfioPciDevice, vma: Vma, page: UserPage, order: Order): 
   yield device.memoryLock.read;
   try {
     if (device.engaged || !memoryEnabled(device)) return 'SIGBUS';
+    yield preempt; // Memory for a table may have to be waited for, and a hot reset asks who has the lock meanwhile.
     return vma.insertPfn(page, order);
   } finally {
     device.memoryLock.releaseRead();

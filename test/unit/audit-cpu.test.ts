@@ -1,0 +1,99 @@
+/** The audit of CPU mappings, by negative controls: each thing that is put wrong is said, in a line of its own. */
+import { expect, test } from 'vitest';
+import type { AddressSpace } from '../../impl/kernel/address-space.ts';
+import { switchTo, Task } from '../../impl/kernel/thread.ts';
+import type { Vma } from '../../impl/kernel/vma.ts';
+import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
+import { Rig } from './iommufd-rig.ts';
+
+/** Two pages of a BAR are mapped, and one of them was touched. */
+class Scene {
+  readonly rig = new Rig();
+  readonly device: VfioPciDevice;
+  readonly vma: Vma;
+
+  constructor() {
+    this.rig.must(
+      { do: 'bar_mmap', dev: 'dev0', region: 2, offset: 0x1000n, length: 0x2000n, as: 'v' },
+      { do: 'peek', map: 'v', offset: 0n },
+    );
+    this.device = this.rig.machine.devices.get('dev0') as VfioPciDevice;
+    this.vma = this.rig.machine.mm.vmas[0] as Vma;
+  }
+
+  get mapping(): AddressSpace {
+    return this.device.mapping;
+  }
+
+  /** Do something as a system call that never ends. */
+  inTask(act: (task: Task) => void): void {
+    const task = new Task('stray', this.rig.machine.kernel);
+    const before = switchTo(task);
+    act(task);
+    switchTo(before);
+  }
+
+  insert(page: number, pfn: number, order: 0 | 9 = 0): void {
+    this.inTask(() => this.vma.mm.pageTable.insert({ page: this.vma.startPage + page, pfn, order }));
+  }
+}
+
+const NO_ANSWER = /dev0 does not answer, and the CPU reaches it all the same/;
+const PFN = 2 ** 38 / 0x1000;
+
+test('a mapping that was touched has nothing to say', () => {
+  expect(new Scene().rig.machine.audit()).toEqual([]);
+});
+
+test.each<[what: string, spoil: (scene: Scene) => unknown, line: RegExp]>([
+  ['a mapping without its file reference', ({ vma }) => vma.file?.refs.put(), /dev0 counts 1 references, and 2 are/],
+  ['a mapping that is gone and keeps its reference', ({ vma }) => vma.mm.remove(vma), /dev0 counts 2 ref.* and 1 are/],
+  [
+    'a mapping that the device does not know of',
+    (it) =>
+      it.inTask((task) => {
+        it.mapping.iMmapRwsem.write.enter(task);
+        it.mapping.unlink(it.vma);
+      }),
+    /file dev0 does not know of a mapping/,
+  ],
+  [
+    'a mapping that is gone and that the device still knows of',
+    (it) => {
+      it.rig.must({ do: 'bar_mmap', dev: 'dev0', region: 2, offset: 0n, length: 0x1000n, as: 'w' });
+      it.vma.mm.remove(it.vma);
+    },
+    /file dev0 knows of a mapping that is gone/,
+  ],
+  ['a page behind the mapping', (it) => it.insert(2, PFN + 3), /a page is mapped where nothing is/],
+  ['a page that shows its neighbour', (it) => it.insert(1, PFN + 3), /a page of a mapping shows something else/],
+  [
+    'a leaf larger than the mapping',
+    (it) => {
+      const { mm, startPage, lastPage } = it.vma;
+      mm.pageTable.zap(startPage, lastPage);
+      mm.pageTable.freeTables(startPage, lastPage);
+      it.insert(0, PFN + 1, 9);
+    },
+    /a page of a mapping shows something else/,
+  ],
+  ['an entry while memory is off', ({ device }) => Object.assign(device.vconfig ?? {}, { command: 1 }), NO_ANSWER],
+  ['an entry in D3hot', ({ device }) => Object.assign(device, { power: 3 }), NO_ANSWER],
+  ['an entry while low power is entered', ({ device }) => Object.assign(device, { engaged: true }), NO_ANSWER],
+  [
+    'a mapping of a closed device',
+    ({ device }) => Object.assign(device, { vconfig: undefined }),
+    /mapped, but not open/,
+  ],
+  ['mmap_lock that is left locked', (it) => it.inTask((task) => it.vma.mm.mmapLock.read.enter(task)), /^mmap_lock is/],
+  [
+    'i_mmap_rwsem that is left locked',
+    (it) => it.inTask((task) => it.mapping.iMmapRwsem.read.enter(task)),
+    /dev0.i_mmap_rwsem is left locked/,
+  ],
+  ['a device that is bound and not counted', ({ device }) => void device.openCount--, /dev0 is open 0 times/],
+])('%s is said', (_, spoil, line) => {
+  const scene = new Scene();
+  spoil(scene);
+  expect(scene.rig.machine.audit().filter((it) => line.test(it))).toHaveLength(1);
+});
