@@ -1,5 +1,5 @@
 /** `shootdown replay`: traces on both worlds, against each other and against what was recorded. */
-import { featuresOf } from '../impl/kernel/features.ts';
+import { FIRST_KERNEL, featuresOf } from '../impl/kernel/features.ts';
 import { replay } from '../properties/recorded.ts';
 import { TraceError } from '../trace/error.ts';
 import { parseTrace, traceTexts } from '../trace/parse.ts';
@@ -18,7 +18,7 @@ export function replayFiles(args: readonly string[]): number {
   const { values, positionals } = readArguments(args, { strict: { type: 'boolean' }, kernel: { type: 'string' } });
   if (positionals.length === 0) throw new UsageError('replay takes files or folders');
   if (values.kernel !== undefined && featuresOf(values.kernel) === undefined) {
-    throw new UsageError(`--kernel takes a version such as 7.2, not "${values.kernel}"`);
+    throw new UsageError(`--kernel takes a version from ${FIRST_KERNEL} on, such as 7.2, not "${values.kernel}"`);
   }
   const tally: Tally = { passed: 0, failed: 0, unreadable: 0, skipped: new Map() };
   for (const path of positionals) {

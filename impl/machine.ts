@@ -56,7 +56,7 @@ const RAM_START = 2 ** 32;
 const RAM_END = 2 ** 37;
 
 export class Machine {
-  readonly kernel = new Kernel();
+  readonly kernel: Kernel;
   readonly features: Features;
   readonly iommu: Iommu;
   readonly ram = new Ram(RAM_START, RAM_END);
@@ -74,6 +74,7 @@ export class Machine {
     const features = featuresOf(kernel);
     if (features === undefined) throw new Error(`"${kernel}" is no kernel version`);
     this.features = features;
+    this.kernel = new Kernel(features);
     const [first, last] = config.aperture;
     this.iommu = new Iommu(config.pageSizes.map(Number), fromBigint(first), fromBigint(last));
     this.#task = new Task('process', this.kernel);

@@ -2,7 +2,7 @@
  * A trace replayed on both worlds: they must agree with each other as in any sequence, and with what the trace says
  * that a kernel answered, made its devices reach, and called its IOMMU driver for.
  */
-import { DEFAULT_KERNEL } from '../impl/kernel/features.ts';
+import { DEFAULT_KERNEL, featuresOf } from '../impl/kernel/features.ts';
 import { reaches } from '../model/observe.ts';
 import type { IommuCall, Reach } from '../trace/answer.ts';
 import type { Handle } from '../trace/command.ts';
@@ -27,7 +27,7 @@ export type Verdict =
 
 /** Replay a trace from its first step to its last; `kernel` overrules what the trace says it ran on. */
 export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT_KERNEL): Verdict {
-  const unsupported = firstUnsupported(trace);
+  const unsupported = featuresOf(kernel) === undefined ? `kernel ${kernel}` : firstUnsupported(trace);
   if (unsupported !== undefined) return { verdict: 'skipped', because: unsupported };
   const world = newWorld(trace.machine, kernel);
   const known = new Map<Handle, readonly Reach[]>();

@@ -19,7 +19,7 @@ import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { Ram } from '../kernel/mm.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { warnOn } from '../kernel/splat.ts';
-import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { current, shouldFail, type Thread } from '../kernel/thread.ts';
 import { toNumber } from '../kernel/units.ts';
 import { vfioPciDmaBufIommufdMap } from '../vfio/pci-dmabuf.ts';
 import type { Area } from './area.ts';
@@ -58,6 +58,7 @@ export function* mapDmabuf(
   const source: Omit<DmabufSource, 'attachment'> & { attachment?: Attachment } = {
     kind: 'dmabuf',
     dmabuf,
+    pinned: false,
     phys: { paddr: 0, len: 0 },
     startPage,
     tracker: new Set(),
@@ -83,11 +84,14 @@ function* connect(attachment: Attachment, source: DmabufSource): Thread<Errno | 
   const { resv } = attachment.dmabuf;
   yield resv;
   try {
-    const refused = pin(attachment);
-    if (refused !== undefined) return refused;
+    if (current().kernel.features.importerPins) {
+      const refused = pin(attachment);
+      if (refused !== undefined) return refused;
+      source.pinned = true;
+    }
     const phys = vfioPciDmaBufIommufdMap(attachment);
     if (isErrno(phys)) {
-      unpin(attachment);
+      if (source.pinned) unpin(attachment);
       return phys;
     }
     source.phys.paddr = phys.paddr;
@@ -167,14 +171,24 @@ export function untrackAllDomains(pages: Pages, area: Area): void {
  * returned no callback runs or will run, so the caller may destroy the mutex that the callback takes.
  */
 export function* releaseDmabuf(source: DmabufSource): Thread {
-  const { dmabuf, attachment } = source;
-  yield dmabuf.resv;
-  try {
-    unpin(attachment);
-  } finally {
-    dmabuf.resv.release();
-  }
+  const { dmabuf, attachment, pinned } = source;
+  if (pinned) yield* unpinAtLast(attachment);
   yield* detach(attachment);
   dmabuf.file.put();
   warnOn(source.tracker.size > 0, 'dma-buf pages released with tracker entries');
+}
+
+/** Locks: takes dma_resv, in versions that know that unpinning needs it */
+function* unpinAtLast(attachment: Attachment): Thread {
+  if (!current().kernel.features.unpinHoldsResv) {
+    unpin(attachment);
+    return;
+  }
+  const { resv } = attachment.dmabuf;
+  yield resv;
+  try {
+    unpin(attachment);
+  } finally {
+    resv.release();
+  }
 }

@@ -39,6 +39,8 @@ export interface DmabufSource {
   readonly kind: 'dmabuf';
   readonly dmabuf: DmaBuf;
   attachment: Attachment;
+  /** Whether the exporter was asked, and agreed, not to move the buffer. */
+  pinned: boolean;
   /** What the exporter said. `len` 0 is revoked, for ever; `paddr` means nothing then. Protected by pages->mutex. */
   readonly phys: { paddr: PhysAddr; len: number };
   /** Where page 0 lies in the buffer, in pages. */

@@ -92,7 +92,7 @@ export class PfnReader {
     const { source } = pages;
     const holder = this.#holder();
     const inDomain = holder !== undefined && holder.index <= this.#end;
-    if (inDomain && !(source.kind === 'dmabuf' && this.#features.dmabufKeepsMmio)) {
+    if (inDomain && !this.#skipsDomains()) {
       this.#fromDomain(holder, Math.min(holder.lastIndex, this.#last));
       return undefined;
     }

@@ -4,7 +4,7 @@
  * Source: drivers/iommu/iommufd/pages.c, iopt_release_pages()
  */
 import { warnOn } from '../kernel/splat.ts';
-import type { Thread } from '../kernel/thread.ts';
+import { current, type Thread } from '../kernel/thread.ts';
 import { releaseDmabuf } from './dmabuf.ts';
 import type { Pages } from './pages.ts';
 
@@ -15,7 +15,9 @@ export function* putPages(pages: Pages): Thread {
   warnOn(pages.domainsItree.size > 0, 'pages released while a domain holds them');
   warnOn(pages.npinned !== 0, `pages released with ${pages.npinned} pages pinned`);
   const { source } = pages;
+  const { mutexOutlivesDetach } = current().kernel.features;
+  if (!mutexOutlivesDetach) pages.mutex.destroy();
   if (source.kind === 'dmabuf') yield* releaseDmabuf(source);
   if (source.kind === 'file') source.file.put();
-  pages.mutex.destroy();
+  if (mutexOutlivesDetach) pages.mutex.destroy();
 }

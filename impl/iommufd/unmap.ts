@@ -6,7 +6,7 @@
 import type { Errno } from '../kernel/errno.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
-import type { Thread } from '../kernel/thread.ts';
+import { current, type Thread } from '../kernel/thread.ts';
 import { add, atMost, type Bytes, type Iova, less, next, ZERO } from '../kernel/units.ts';
 import type { Area } from './area.ts';
 import { unfillDomains } from './fill.ts';
@@ -39,12 +39,17 @@ export function* unmapRange(iopt: IoPagetable, start: Iova, last: Iova): Thread<
       if (taken === undefined) break;
       yield* removeArea(iopt, taken);
       bytes = add(bytes, taken.area.length);
-      from = next(taken.area.last);
+      from = behind(taken.area, start);
     }
     return { bytes };
   } finally {
     iopt.domainsRwsem.releaseRead();
   }
+}
+
+/** Where to look for the next area. An older kernel looks at all of the range again. */
+function behind(removed: Area, start: Iova): Iova | undefined {
+  return current().kernel.features.unmapMovesUp ? next(removed.last) : start;
 }
 
 interface Taken {

@@ -4,6 +4,7 @@
  * thread with what the kernel knows of it: the locks it holds and the work it owes before it returns to user space.
  */
 import { FaultPoints } from './fail-nth.ts';
+import { DEFAULT_FEATURES, type Features } from './features.ts';
 import type { Live } from './live.ts';
 import { type HeldLock, Lockdep } from './lockdep.ts';
 import { Splat } from './splat.ts';
@@ -21,10 +22,15 @@ export type Thread<T = void> = Generator<WaitPoint, T, void>;
 
 /** What all threads of one machine share. */
 export class Kernel {
+  readonly features: Features;
   readonly lockdep = new Lockdep();
   readonly faults = new FaultPoints();
   /** Ghost: what lives, by kind; see live.ts. */
   readonly live: { readonly files: Set<Live>; readonly pages: Set<Live> } = { files: new Set(), pages: new Set() };
+
+  constructor(features: Features = DEFAULT_FEATURES) {
+    this.features = features;
+  }
 }
 
 /** A thread of control in the kernel: one system call of one caller. */

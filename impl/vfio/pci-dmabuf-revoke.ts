@@ -2,7 +2,7 @@
 import { invalidateMappings } from '../dmabuf/attachment.ts';
 import { USAGE } from '../dmabuf/resv.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
-import type { Thread } from '../kernel/thread.ts';
+import { current, type Thread } from '../kernel/thread.ts';
 import { memoryEnabled, type VfioPciDevice } from './pci-device.ts';
 import { putToken, unlist, type VfioPciDmaBuf } from './pci-dmabuf.ts';
 import { putRegistration } from './registration.ts';
@@ -46,6 +46,7 @@ function* revoke(priv: VfioPciDmaBuf): Thread {
   } finally {
     dmabuf.resv.release();
   }
+  if (!waits()) return;
   // Importers need dma_resv to unmap, so this wait must not hold it.
   putToken(priv);
   yield comp;
@@ -54,14 +55,19 @@ function* revoke(priv: VfioPciDmaBuf): Thread {
   comp.reset();
 }
 
+/** Whether this kernel waits for importers at all; one that does not has nothing to say to them in the end, either. */
+const waits = (): boolean => current().kernel.features.revokeDrains;
+
 /** The memory is back. The importers are called once more, although none of them can have a map. */
 function* restore(priv: VfioPciDmaBuf): Thread {
   const { resv } = priv.dmabuf;
-  yield resv;
-  try {
-    yield* invalidateAndWait(priv);
-  } finally {
-    resv.release();
+  if (waits()) {
+    yield resv;
+    try {
+      yield* invalidateAndWait(priv);
+    } finally {
+      resv.release();
+    }
   }
   yield resv;
   try {
@@ -75,7 +81,7 @@ function* restore(priv: VfioPciDmaBuf): Thread {
 function* invalidateAndWait({ dmabuf }: VfioPciDmaBuf): Thread {
   if (dmabuf.attached > 0) yield* invalidateMappings(dmabuf);
   // Every usage: an importer's own work may be BOOKKEEP. With the lock held no fence is added, so none needs no wait.
-  if (!dmabuf.resv.testSignaled(USAGE.BOOKKEEP)) yield dmabuf.resv.fencesSignaled(USAGE.BOOKKEEP);
+  if (waits() && !dmabuf.resv.testSignaled(USAGE.BOOKKEEP)) yield dmabuf.resv.fencesSignaled(USAGE.BOOKKEEP);
 }
 
 /**

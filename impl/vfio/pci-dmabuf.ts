@@ -12,7 +12,7 @@ import { Kref } from '../kernel/kref.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
-import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { current, shouldFail, type Thread } from '../kernel/thread.ts';
 import { isZero, type U64 } from '../kernel/units.ts';
 import { type P2pdmaProvider, pcimP2pdmaProvider } from './p2pdma.ts';
 import { memoryEnabled, type VfioPciDevice } from './pci-device.ts';
@@ -58,7 +58,7 @@ export const vfioPciDmaBufOps: DmaBufOps = {
     if (!attachment.peer2peer) return 'EOPNOTSUPP';
     if (privOf(dmabuf).revoked) return 'ENODEV';
     // A revoke waits for every unmap, so it must be able to ask for it.
-    return isRevocable(attachment) ? undefined : 'EOPNOTSUPP';
+    return isRevocable(attachment) || !current().kernel.features.attachNeedsRevocable ? undefined : 'EOPNOTSUPP';
   },
 
   /** `vfio_pci_dma_buf_map()`: the token is taken last, so a failed map has nothing to give back. */

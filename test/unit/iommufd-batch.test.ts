@@ -1,4 +1,5 @@
 /** Batches, and the reader that fills them: where a batch ends, and what is undone when a later one fails. */
+
 import { describe, expect, test } from 'vitest';
 import { Domain, Iommu } from '../../impl/iommu/domain.ts';
 import { IOMMU_READ } from '../../impl/iommu/prot.ts';
@@ -9,6 +10,7 @@ import { Pages } from '../../impl/iommufd/pages.ts';
 import { PfnBatch } from '../../impl/iommufd/pfn-batch.ts';
 import { unmapRange } from '../../impl/iommufd/unmap.ts';
 import { type Backing, Mm, Ram } from '../../impl/kernel/mm.ts';
+import { DEFAULT_FEATURES } from '../../impl/kernel/features.ts';
 import { drain, Kernel, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { bytes, fromBigint, hex, u64, ZERO } from '../../impl/kernel/units.ts';
 import { Vma } from '../../impl/kernel/vma.ts';
@@ -17,7 +19,6 @@ import { inTask } from './kernel-rig.ts';
 
 /** What the default memory limit gives, as runs of pages that are not neighbours. */
 const CAPACITY = 5461;
-const FEATURES = { dmabufKeepsMmio: false };
 const IOVA = fromBigint(0x100_0000n);
 
 function domain(name: string): Domain {
@@ -185,7 +186,7 @@ class Scatter {
   map(): unknown {
     const pages = new Pages({ kind: 'user', mm: this.mm, startPage: 0 }, this.npages, true, this.ram);
     const piece = { pages, start: ZERO, length: bytes(this.npages * 0x1000) };
-    return this.run(mapPages(this.iopt, [piece], piece.length, { iova: IOVA, prot: IOMMU_READ }, FEATURES));
+    return this.run(mapPages(this.iopt, [piece], piece.length, { iova: IOVA, prot: IOMMU_READ }, DEFAULT_FEATURES));
   }
 
   run<T>(thread: Thread<T>): T {

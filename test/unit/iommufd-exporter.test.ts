@@ -37,8 +37,8 @@ class Exporter implements DmaBufOps {
 }
 
 /** Export 16 KiB, and MAP_FILE them at A, where something is already. */
-function mapForeign(exporter: Exporter): { answer: unknown; dmabuf: DmaBuf; rig: Rig } {
-  const rig = attached([{ do: 'mem_alloc', as: 'm', length: 0x1000n }]);
+function mapForeign(exporter: Exporter, kernel?: string): { answer: unknown; dmabuf: DmaBuf; rig: Rig } {
+  const rig = attached([{ do: 'mem_alloc', as: 'm', length: 0x1000n }], kernel);
   rig.map('m', 0x1000n, { iova: A });
   const { machine } = rig;
   const ioas = rig.ioas();
@@ -66,6 +66,15 @@ describe('MAP_FILE of a buffer that another driver exports', () => {
     expect([mapped.answer, exporter.log]).toEqual([answer, log]);
     expect([mapped.dmabuf.attachments, mapped.dmabuf.file.refs.count]).toEqual([[], 1]);
     mapped.rig.expectAtRest();
+  });
+
+  test.each<[kernel: string, log: string[]]>([
+    ['6.19', ['attach', 'detach false']],
+    ['7.0', ['attach', 'detach false']],
+    ['7.1', ['attach', 'pin true', 'unpin true', 'detach false']],
+  ])('V3: is asked on %s for %j, and refused', (kernel, log) => {
+    const exporter = new Exporter();
+    expect([mapForeign(exporter, kernel).answer, exporter.log]).toEqual(['EOPNOTSUPP', log]);
   });
 });
 

@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'vitest';
 import { isErrno } from '../../impl/kernel/errno.ts';
 import { FaultPoints } from '../../impl/kernel/fail-nth.ts';
-import { DEFAULT_KERNEL, featuresOf } from '../../impl/kernel/features.ts';
 import { FdTable, File } from '../../impl/kernel/file.ts';
 import { Kref } from '../../impl/kernel/kref.ts';
 import { unreachable, warnOn } from '../../impl/kernel/splat.ts';
@@ -160,21 +159,6 @@ describe('fault points', () => {
     faults.arm(9);
     expect([faults.fired, faults.passed]).toEqual([false, []]);
   });
-});
-
-test.each<[version: string, keeps: boolean | undefined]>([
-  ['6.19', false],
-  ['7.2', false],
-  ['7.2.13', false],
-  ['7.3', true],
-  ['7.3.4', true],
-  ['7.12', true],
-  ['8.0', true],
-  [DEFAULT_KERNEL, false],
-  ['seven', undefined],
-  ['7', undefined],
-])('features of kernel %s: a buffer keeps MMIO in its second domain: %s', (version, keeps) => {
-  expect(featuresOf(version)?.dmabufKeepsMmio).toBe(keeps);
 });
 
 test('a warning is a splat when its condition holds, and nothing else', () => {

@@ -1,8 +1,9 @@
 import { describe, expect, test, vi } from 'vitest';
-import { detach, mapAttachment } from '../../impl/dmabuf/attachment.ts';
+import { detach, dynamicAttach, mapAttachment } from '../../impl/dmabuf/attachment.ts';
 import { USAGE, type Usage } from '../../impl/dmabuf/resv.ts';
 import type { SgTable } from '../../impl/dmabuf/sg-table.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
+import { featuresOf } from '../../impl/kernel/features.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
 import { vfioConfigMemory } from '../../impl/vfio/ioctl.ts';
 import type { Importer } from './vfio-rig.ts';
@@ -177,5 +178,39 @@ describe('callbacks', () => {
     fence.signal();
     expect(on.run()).toBe(true);
     expect(priv.revoked).toBe(false);
+  });
+});
+
+/** A device's buffer on a kernel of that version, with a fence and a live map in the way of a revoke. */
+function busy(kernel: string): ReturnType<typeof setup> {
+  const scene = setup(featuresOf(kernel));
+  scene.rig.fence(scene.buffer, USAGE.BOOKKEEP);
+  expect(isErrno(scene.rig.map(scene.importer))).toBe(false);
+  return scene;
+}
+
+describe('V11: kernel', () => {
+  test('6.19 revokes without waiting for fences or maps, and restores without telling the importers', () => {
+    const { rig, device, buffer, importer } = busy('6.19');
+    const off = rig.actor('off', vfioConfigMemory(device, false));
+    expect([off.run(), buffer.priv.revoked, importer.calls]).toEqual([true, true, 1]);
+    const on = rig.actor('on', vfioConfigMemory(device, true));
+    expect([on.run(), buffer.priv.revoked, importer.calls]).toEqual([true, false, 1]);
+  });
+
+  test('7.1 waits for both', () => {
+    const { rig, device, buffer, importer } = busy('7.1');
+    const off = rig.actor('off', vfioConfigMemory(device, false));
+    expect([off.run(), buffer.priv.revoked, importer.calls]).toEqual([false, true, 1]);
+  });
+
+  test.each<[kernel: string, answer: string]>([
+    ['6.19', 'attached'],
+    ['7.0.1', 'attached'],
+    ['7.1', 'EOPNOTSUPP'],
+  ])('%s answers an importer that cannot be told of a revoke: %s', (kernel, answer) => {
+    const { rig, dmabuf } = setup(featuresOf(kernel));
+    const attached = rig.call(dynamicAttach(dmabuf, { name: 'nic' }, { allowPeer2peer: true }, undefined));
+    expect(isErrno(attached) ? attached : 'attached').toBe(answer);
   });
 });

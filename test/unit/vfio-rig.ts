@@ -5,6 +5,7 @@ import { Fence, type Usage } from '../../impl/dmabuf/resv.ts';
 import type { SgTable } from '../../impl/dmabuf/sg-table.ts';
 import { IommuGroup } from '../../impl/iommu/group.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
+import { DEFAULT_FEATURES, type Features } from '../../impl/kernel/features.ts';
 import { FdTable, type File } from '../../impl/kernel/file.ts';
 import type { Mutex } from '../../impl/kernel/mutex.ts';
 import { drain, Kernel, switchTo, syscall, Task, type Thread, type WaitPoint } from '../../impl/kernel/thread.ts';
@@ -70,11 +71,15 @@ export class Actor<T> {
 
 /** A machine: everything that a test needs to open devices, to export, and to import. */
 export class Rig {
-  readonly kernel = new Kernel();
+  readonly kernel: Kernel;
   readonly fds = new FdTable();
   readonly devSet = new DevSet('bus1');
   readonly group = new IommuGroup(1);
   readonly ctx: File = fakeIommufd('ctx');
+
+  constructor(features: Features = DEFAULT_FEATURES) {
+    this.kernel = new Kernel(features);
+  }
 
   device(config: Partial<VfioPciConfig> = {}): VfioPciDevice {
     return new VfioPciDevice({

@@ -1,4 +1,5 @@
 import { isErrno } from '../../impl/kernel/errno.ts';
+import type { Features } from '../../impl/kernel/features.ts';
 import {
   vfioConfigFlr,
   vfioConfigMemory,
@@ -15,8 +16,8 @@ import { Mapping } from './vfio-mapping.ts';
 import { type Exported, type Importer, Rig } from './vfio-rig.ts';
 
 /** A device with one buffer and one importer, and its memory bit. */
-export function setup() {
-  const rig = new Rig();
+export function setup(features?: Features) {
+  const rig = new Rig(features);
   const device = rig.opened();
   const buffer = rig.exported(device);
   const importer = rig.attach(buffer);
