@@ -33,6 +33,9 @@ export class Iommu {
   }
 }
 
+/** No format has longer physical addresses. */
+const PHYS_END: PhysAddr = 2 ** 52;
+
 /** A stretch that a domain translates, its neighbours merged. Lengths in bytes. */
 export interface Stretch {
   iova: Iova;
@@ -47,14 +50,17 @@ export class Domain {
   readonly name: string;
   readonly granule: number;
   readonly #table: PageTable;
+  /** The table has room for granules below this. */
+  readonly #end: number;
 
   constructor(iommu: Iommu, name: string) {
     this.iommu = iommu;
     this.name = name;
     iommu.domains.add(this);
     this.granule = iommu.pageSizes[0] as number;
+    this.#end = this.#granules(iommu.apertureLast) + 1;
     this.#table = new PageTable(
-      this.#granules(iommu.apertureLast) + 1,
+      this.#end,
       iommu.pageSizes.map((size) => size / this.granule),
     );
   }
@@ -73,13 +79,16 @@ export class Domain {
   /**
    * iommu_map(): make [iova, iova + length) reach `phys` on. A failed call leaves nothing of itself behind.
    * Units: length in bytes
-   * Fails: EINVAL when an argument is no multiple of the smallest page or nothing is permitted, ENOMEM
+   * Fails: EINVAL when an argument is no multiple of the smallest page, ERANGE beyond what the format can hold, ENOMEM;
+   * a Splat when nothing is permitted
    */
   map(iova: Iova, phys: PhysAddr, length: number, prot: number): Errno | undefined {
     if (((iova.byte | phys | length) & (this.granule - 1)) !== 0) return 'EINVAL';
     if ((prot & (IOMMU_READ | IOMMU_WRITE)) === 0) throw new Splat('WARN', 'a mapping that permits nothing');
+    const [at, granules] = [this.#granules(iova), length / this.granule];
+    if (at + granules > this.#end || phys + length > PHYS_END) return 'ERANGE';
     if (shouldFail('iommu_map')) return 'ENOMEM';
-    const failed = this.#table.map(this.#granules(iova), phys / this.granule, length / this.granule, prot);
+    const failed = this.#table.map(at, phys / this.granule, granules, prot);
     if (failed === undefined) this.iommu.calls.push({ op: 'map', domain: this, iova, phys, length, prot });
     return failed;
   }

@@ -1,16 +1,23 @@
 /**
- * A multi-level page table: 512 entries a table, leaves at every level whose page size the hardware knows. Addresses
- * are counted in granules (the smallest page), as plain numbers: this is the hot path. Nothing shadows it; what a
- * device can reach is what a walk of these tables finds.
+ * A multi-level page table: 512 entries a table, leaves at every level whose page size the hardware knows. A page size
+ * between those of two levels is a leaf of several entries, 2^order of them. Addresses are counted in granules (the
+ * smallest page), as plain numbers: this is the hot path. Nothing shadows it; what a device can reach is what a walk of
+ * these tables finds.
  *
- * An entry is 0 when empty, else `granule * 64 + protection`. `x & 511` of a whole number below 2^53 is exact, because
- * the conversion to 32 bits keeps the low bits; nothing else here is masked.
+ * An entry is 0 when empty, else `granule * 1024 + order * 64 + protection`. Masking the low bits of a whole number
+ * below 2^53 is exact, because the conversion to 32 bits keeps them; nothing else here is masked.
  */
 import { Splat } from '../kernel/splat.ts';
 import { shouldFail } from '../kernel/thread.ts';
 
 const ENTRIES = 512;
+const ENTRY_BITS = 1024;
 const PROT_BITS = 64;
+
+const targetOf = (entry: number): number => Math.floor(entry / ENTRY_BITS);
+const protOf = (entry: number): number => entry & (PROT_BITS - 1);
+/** How many entries the leaf has. */
+const entriesOf = (entry: number): number => 1 << ((entry & (ENTRY_BITS - 1)) >> 6);
 
 class Table {
   readonly entries = new Float64Array(ENTRIES);
@@ -26,13 +33,21 @@ class Table {
 /** Free tables, all entries zero: by whether they have children. */
 const freeTables: [leaf: Table[], inner: Table[]] = [[], []];
 
+/** One page size: `granules`, held in 2^order entries of a table of that level. */
+interface LeafSize {
+  readonly granules: number;
+  readonly level: number;
+  readonly order: number;
+}
+
 /** What one leaf says: granule and protection of the byte asked for, and where the leaf ends. */
 export type Visit = (granule: number, target: number, granules: number, prot: number) => void;
 
 export class PageTable {
   /** Granules that one entry of each level covers. */
   readonly #span: readonly number[];
-  readonly #leafLevels: readonly number[];
+  /** Largest first. */
+  readonly #leafSizes: readonly LeafSize[];
   readonly #root: Table;
   readonly #top: number;
 
@@ -42,7 +57,7 @@ export class PageTable {
     while ((span.at(-1) as number) * ENTRIES < granules) span.push((span.at(-1) as number) * ENTRIES);
     this.#span = span;
     this.#top = span.length - 1;
-    this.#leafLevels = span.flatMap((size, level) => (leafGranules.includes(size) ? [level] : [])).reverse();
+    this.#leafSizes = leafGranules.map((size) => leafSizeOf(span, size)).reverse();
     this.#root = freeTables[this.#top === 0 ? 0 : 1].pop() ?? new Table(this.#top);
   }
 
@@ -65,29 +80,32 @@ export class PageTable {
 
   /** Fill one table from `granule` on with leaves of the largest size that fits; how many granules, 0 for ENOMEM. */
   #mapRun(granule: number, target: number, count: number, prot: number): number {
-    const level = this.#leafLevel(granule, target, count);
+    const fits = this.#largestFit(granule, target, count);
+    const { granules, level, order } = this.#leafSizes[fits] as LeafSize;
     const table = this.#descend(granule, level);
     if (table === undefined) return 0;
     const size = this.#span[level] as number;
     const first = this.#index(granule, level);
-    const leaves = Math.min(Math.floor(count / size), ENTRIES - first);
-    for (let i = 0; i < leaves; i++) {
+    const until = untilLarger(granule, target, this.#leafSizes[fits - 1]?.granules);
+    const leaves = Math.floor(Math.min(count, (ENTRIES - first) * size, until) / granules);
+    const entries = leaves << order;
+    for (let i = 0; i < entries; i++) {
       const at = first + i;
       if (table.entries[at] !== 0 || table.children?.[at] !== undefined) {
         throw new Splat('map over a mapping', `granule 0x${(granule + i * size).toString(16)} is mapped already`);
       }
-      table.entries[at] = (target + i * size) * PROT_BITS + prot;
+      table.entries[at] = (target + i * size) * ENTRY_BITS + order * PROT_BITS + prot;
     }
-    table.used += leaves;
-    return leaves * size;
+    table.used += entries;
+    return leaves * granules;
   }
 
-  #leafLevel(granule: number, target: number, count: number): number {
-    for (const level of this.#leafLevels) {
-      const size = this.#span[level] as number;
-      if (size <= count && isMultiple(granule, size) && isMultiple(target, size)) return level;
+  /** The place of the largest page size that the addresses and the length allow. */
+  #largestFit(granule: number, target: number, count: number): number {
+    for (let at = 0; ; at++) {
+      const { granules } = this.#leafSizes[at] as LeafSize;
+      if (granules <= count && isMultiple(granule, granules) && isMultiple(target, granules)) return at;
     }
-    return 0;
   }
 
   #descend(granule: number, level: number): Table | undefined {
@@ -132,11 +150,13 @@ export class PageTable {
         if (child.used === 0) this.#free(table, index, child, level);
         if (cleared < Math.min(count - done, inside)) return done + cleared;
       } else {
-        if (table.entries[index] === 0 || count === 0) return done;
-        if (count - done < size || !isMultiple(granule + done, size)) return done; // cuts a large page
-        table.entries[index] = 0;
-        table.used--;
-        cleared = size;
+        const entry = table.entries[index] as number;
+        if (entry === 0 || count === 0) return done;
+        const entries = entriesOf(entry);
+        cleared = entries * size;
+        if (count - done < cleared || !isMultiple(granule + done, cleared)) return done; // cuts a large page
+        for (let at = index; at < index + entries; at++) table.entries[at] = 0;
+        table.used -= entries;
       }
       done += cleared;
     } while (done < count && this.#index(granule + done, level) !== 0);
@@ -157,7 +177,7 @@ export class PageTable {
       const entry = table.entries[index] as number;
       if (entry !== 0) {
         const size = this.#span[level] as number;
-        return entry + (granule - Math.floor(granule / size) * size) * PROT_BITS;
+        return (targetOf(entry) + (granule - Math.floor(granule / size) * size)) * PROT_BITS + protOf(entry);
       }
       const child = table.children?.[index];
       if (child === undefined) return 0;
@@ -180,8 +200,10 @@ export class PageTable {
       const at = base + index * size;
       if (entry !== 0) {
         const start = Math.max(at, first);
-        const target = Math.floor(entry / PROT_BITS);
-        visit(start, target + (start - at), Math.min(at + size - 1, last) - start + 1, entry - target * PROT_BITS);
+        const behind = index - (index & (entriesOf(entry) - 1)) + entriesOf(entry);
+        const end = Math.min(base + behind * size - 1, last);
+        visit(start, targetOf(entry) + (start - at), end - start + 1, protOf(entry));
+        index = behind - 1;
       } else {
         const child = table.children?.[index];
         if (child !== undefined) this.#walk(child, level - 1, at, first, last, visit);
@@ -201,6 +223,17 @@ export class PageTable {
   #index(granule: number, level: number): number {
     return (granule / (this.#span[level] as number)) & (ENTRIES - 1);
   }
+}
+
+function leafSizeOf(span: readonly number[], granules: number): LeafSize {
+  const level = span.findLastIndex((size) => size <= granules);
+  return { granules, level, order: Math.log2(granules / (span[level] as number)) };
+}
+
+/** How far it is to where a leaf of the next larger size could begin; Infinity where none ever can. */
+function untilLarger(granule: number, target: number, larger: number | undefined): number {
+  if (larger === undefined || !isMultiple(granule - target, larger)) return Number.POSITIVE_INFINITY;
+  return larger - (granule - Math.floor(granule / larger) * larger);
 }
 
 const isMultiple = (value: number, size: number): boolean => Math.floor(value / size) * size === value;

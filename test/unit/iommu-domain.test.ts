@@ -26,6 +26,18 @@ test.each<[what: string, iova: bigint, phys: number, length: number]>([
   expect([d.empty, d.iommu.calls]).toEqual([true, []]);
 });
 
+test.each<[what: string, iova: bigint, phys: number, answer: unknown]>([
+  ['up to the last IOVA', 0xffff_ffff_e000n, 0x4000, undefined],
+  ['beyond the last IOVA', 0xffff_ffff_f000n, 0x4000, 'ERANGE'],
+  ['up to the last physical address', 0x4000n, 2 ** 52 - 0x2000, undefined],
+  ['beyond the last physical address', 0x4000n, 2 ** 52 - 0x1000, 'ERANGE'],
+])('map of two pages %s answers %s', (_, iova, phys, answer) => {
+  const d = domain();
+  expect(map(d, iova, phys, 0x2000)).toBe(answer);
+  expect([d.empty, d.iommu.calls.length]).toEqual(answer === undefined ? [false, 1] : [true, 0]);
+  if (answer === undefined) expect(d.translate(fromBigint(iova + 0x1fffn))).toBe(phys + 0x1fff);
+});
+
 test('map takes half pages, when the smallest page is one: leaves of 2 KiB, and translation to the byte', () => {
   const d = domain([0x800, 0x100000]);
   expect(map(d, 0x1800n, 0x40800, 0x1000)).toBe(undefined);

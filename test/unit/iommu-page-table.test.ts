@@ -6,9 +6,15 @@ import { inTask, splatOf, sweep } from './kernel-rig.ts';
 
 /** Three levels: leaves of 1, 512 and 512 * 512 granules. */
 const SIZES = [1, 512, 512 * 512];
+/** Every power of two up to 512 * 512 granules: most are leaves of several entries. */
+const POWERS = Array.from({ length: 19 }, (_, order) => 2 ** order);
+const FORMATS = [
+  ['three sizes', SIZES],
+  ['every power of two', POWERS],
+] as const;
 const GRANULES = 2 ** 27;
 const PROT = 3;
-const table = (sizes = SIZES, granules = GRANULES): PageTable => new PageTable(granules, sizes);
+const table = (sizes: readonly number[] = SIZES, granules = GRANULES): PageTable => new PageTable(granules, sizes);
 
 interface Leaf {
   readonly granule: number;
@@ -43,22 +49,26 @@ const leaf = (unit: number, longest: number): fc.Arbitrary<Leaf> =>
     .record({ granule, target: granule, granules: fc.integer({ min: 1, max: longest }) })
     .map((small) => ({ granule: small.granule * unit, target: small.target * unit, granules: small.granules * unit }));
 
-test('map uses at each address the largest leaf that divides IOVA and target and is not too long (I-67)', () => {
-  fc.assert(
-    fc.property(fc.oneof(leaf(1, 1600), leaf(512, 1600)), ({ granule: from, target, granules }) => {
-      const pages = new PageTable(2 ** 36, SIZES);
-      inTask(() => pages.map(from, target, granules, PROT));
-      expect(leavesOf(pages, 0, 2 ** 36 - 1)).toEqual(greedy({ granule: from, target, granules }, SIZES));
-    }),
-    { numRuns: 100 },
-  );
-});
+test.each(FORMATS)(
+  'map uses at each address the largest leaf that divides IOVA and target and is not too long (I-67), of %s',
+  (_, sizes) => {
+    fc.assert(
+      fc.property(fc.oneof(leaf(1, 1600), leaf(512, 1600)), ({ granule: from, target, granules }) => {
+        const pages = new PageTable(2 ** 36, sizes);
+        inTask(() => pages.map(from, target, granules, PROT));
+        expect(leavesOf(pages, 0, 2 ** 36 - 1)).toEqual(greedy({ granule: from, target, granules }, sizes));
+      }),
+      { numRuns: 100 },
+    );
+  },
+);
 
 test.each<[what: string, sizes: number[], leaf: Leaf, leaves: number[]]>([
   ['1 GiB where all is aligned', SIZES, { granule: 262144, target: 524288, granules: 262144 }, [262144]],
   ['2 MiB where only the target is less aligned', SIZES, { granule: 262144, target: 512, granules: 1024 }, [512, 512]],
   ['4 KiB where the target is not congruent', SIZES, { granule: 512, target: 1, granules: 3 }, [1, 1, 1]],
   ['up to the boundary, large, and the rest', SIZES, { granule: 510, target: 1022, granules: 516 }, [1, 1, 512, 1, 1]],
+  ['8 and 16 KiB where they exist', POWERS, { granule: 6, target: 14, granules: 9 }, [2, 4, 2, 1]],
   ['no 2 MiB where the hardware has none', [1], { granule: 512, target: 512, granules: 512 }, new Array(512).fill(1)],
 ])('map takes leaves of %s', (_, sizes, leaf, leaves) => {
   const pages = table(sizes);
@@ -68,19 +78,19 @@ test.each<[what: string, sizes: number[], leaf: Leaf, leaves: number[]]>([
 
 type Op = { readonly at: number; readonly target: number; readonly granules: number } | { readonly drop: number };
 
-test('a table maps, finds and walks as a plain map of granules does, whatever is mapped and unmapped', () => {
+test.each(FORMATS)('a table of %s maps, finds and walks as a plain map of granules does', (_, sizes) => {
   const op: fc.Arbitrary<Op> = fc.oneof(
     fc.record({ at: granule, target: granule, granules: fc.integer({ min: 1, max: 1100 }) }),
     fc.record({ drop: fc.nat(9) }),
   );
   fc.assert(
-    fc.property(fc.array(op, { maxLength: 14 }), (ops) => inTask(() => compareWithNaive(ops))),
+    fc.property(fc.array(op, { maxLength: 14 }), (ops) => inTask(() => compareWithNaive(ops, sizes))),
     { numRuns: 80 },
   );
 });
 
-function compareWithNaive(ops: readonly Op[]): void {
-  const pages = table();
+function compareWithNaive(ops: readonly Op[], sizes: readonly number[]): void {
+  const pages = table(sizes);
   const naive = new Map<number, number>();
   let mapped: Leaf[] = [];
   for (const op of ops) {
@@ -112,8 +122,9 @@ function compareWithNaive(ops: readonly Op[]): void {
 }
 
 describe('walk', () => {
-  const pages = table();
+  const pages = table([...SIZES, 4].toSorted((a, b) => a - b));
   inTask(() => {
+    pages.map(2048, 8192, 4, PROT);
     pages.map(1024, 4096, 512, PROT);
     pages.map(1536, 7, 2, PROT);
   });
@@ -130,8 +141,10 @@ describe('walk', () => {
         [1537, 8, 1],
       ],
     ],
-    [1537, GRANULES - 1, [[1537, 8, 1]]],
-    [1538, GRANULES - 1, []],
+    [1537, 2047, [[1537, 8, 1]]],
+    [1538, 2047, []],
+    // A leaf of four entries, from its second entry to its third.
+    [2049, 2050, [[2049, 8193, 2]]],
   ])('clips large leaves to [%i, %i]', (first, last, found) => {
     expect(leavesOf(pages, first, last)).toEqual(
       found.map(([at, target, granules]) => ({ granule: at, target, granules })),
@@ -149,6 +162,7 @@ test('a table of one level maps, unmaps and is empty again', () => {
 
 test.each<[what: string, mapped: Leaf, again: Leaf]>([
   ['a small page', { granule: 5, target: 0, granules: 1 }, { granule: 4, target: 0, granules: 2 }],
+  ['a page of four entries', { granule: 4, target: 4, granules: 4 }, { granule: 6, target: 0, granules: 1 }],
   [
     'a large page, by a small one',
     { granule: 512, target: 512, granules: 512 },
@@ -165,7 +179,7 @@ test.each<[what: string, mapped: Leaf, again: Leaf]>([
     { granule: 512, target: 0, granules: 512 },
   ],
 ])('map splats over %s', (_, mapped, again) => {
-  const pages = table();
+  const pages = table([1, 4, ...SIZES.slice(1)]);
   inTask(() => pages.map(mapped.granule, mapped.target, mapped.granules, PROT));
   const over = (): unknown => inTask(() => pages.map(again.granule, again.target, again.granules, PROT));
   expect(splatOf(over)).toMatch(/^map over a mapping: /);
@@ -179,8 +193,12 @@ test.each<[what: string, mapped: Leaf[], granule: number, count: number, cleared
   ['no part of a large page at its start', [{ granule: 512, target: 512, granules: 512 }], 513, 511, 0],
   ['small pages, but no part of the large one behind', [{ granule: 510, target: 1022, granules: 514 }], 510, 500, 2],
   ['across tables', [{ granule: 500, target: 1, granules: 1000 }], 500, 1000, 1000],
+  ['no part of a page of four entries at its end', [{ granule: 8, target: 4, granules: 4 }], 8, 3, 0],
+  ['no part of a page of four entries at its start', [{ granule: 8, target: 4, granules: 4 }], 10, 2, 0],
+  ['pages of one, two and four entries', [{ granule: 1, target: 1, granules: 7 }], 1, 7, 7],
+  ['what comes before a page of four entries', [{ granule: 1, target: 1, granules: 7 }], 1, 5, 3],
 ])('unmap clears %s, and says how much', (_, mapped, from, length, cleared) => {
-  const pages = table();
+  const pages = table([1, 2, 4, ...SIZES.slice(1)]);
   inTask(() => {
     for (const leaf of mapped) pages.map(leaf.granule, leaf.target, leaf.granules, PROT);
   });
