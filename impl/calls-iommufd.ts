@@ -4,13 +4,16 @@ import type {
   Handle,
   HwptAlloc,
   IoasAlloc,
+  IoasAllowIovas,
   IoasCopy,
   IoasMap,
   IoasMapFile,
+  IoasOptionHugePages,
   IoasUnmap,
   Prot,
 } from '../trace/command.ts';
 import { answerOf, ctxOfHandle, DONE, enter, fdOf, installAs, leave, objectOf } from './handles.ts';
+import { ioasAllowIovas } from './iommufd/allow-iovas.ts';
 import { IommufdCtx } from './iommufd/context.ts';
 import { hwptAlloc } from './iommufd/hw-pagetable.ts';
 import {
@@ -25,9 +28,10 @@ import {
   READABLE,
   WRITEABLE,
 } from './iommufd/ioas.ts';
+import { iommufdOption, OPTION_HUGE_PAGES, OPTION_SET } from './iommufd/option.ts';
 import { type Errno, isErrno } from './kernel/errno.ts';
 import type { Thread } from './kernel/thread.ts';
-import { addWrapping, fromBigint, type Iova, toBigint, ZERO } from './kernel/units.ts';
+import { addWrapping, fromBigint, type Iova, ONE, toBigint, ZERO } from './kernel/units.ts';
 import type { Machine, NamedFd } from './machine.ts';
 
 /** open(2) of /dev/iommu */
@@ -123,6 +127,25 @@ export function* unmap(machine: Machine, { ioas: handle, iova, length }: IoasUnm
   const removed = yield* ioasUnmap(ioas.ctx, ioas.id, fromBigint(iova), fromBigint(length));
   return leave(ioas.ctx, isErrno(removed) ? { err: removed } : { ok: { length: toBigint(removed) } });
 }
+
+export function* allowIovas(machine: Machine, { ioas: handle, ranges }: IoasAllowIovas): Thread<Result> {
+  const ioas = enter(machine, handle);
+  if (isErrno(ioas)) return { err: ioas };
+  const wanted = ranges.map(([start, last]) => ({ start: fromBigint(start), last: fromBigint(last) }));
+  return leave(ioas.ctx, answerOf(yield* ioasAllowIovas(ioas.ctx, ioas.id, wanted)));
+}
+
+export function* optionHugePages(machine: Machine, { ioas: handle, enable }: IoasOptionHugePages): Thread<Result> {
+  const ioas = enter(machine, handle);
+  if (isErrno(ioas)) return { err: ioas };
+  const value = enable ? ONE : ZERO;
+  const args = { option: OPTION_HUGE_PAGES, op: OPTION_SET, objectId: ioas.id, value };
+  const written = yield* iommufdOption(ioas.ctx, args, everything);
+  return leave(ioas.ctx, isErrno(written) ? { err: written } : DONE);
+}
+
+/** Whoever makes the calls of a trace is root. */
+const everything = (): boolean => true;
 
 export function* iovaRanges(machine: Machine, handle: Handle): Thread<Result> {
   const ioas = enter(machine, handle);

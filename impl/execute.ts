@@ -9,10 +9,12 @@ import type {
   Destroy,
   FdMmap,
   HwptAlloc,
+  IoasAllowIovas,
   IoasCopy,
   IoasIovaRanges,
   IoasMap,
   IoasMapFile,
+  IoasOptionHugePages,
   IoasUnmap,
   Munmap,
   Peek,
@@ -23,12 +25,14 @@ import { allocMemory, closeHandle, createMemfd, dmaRead, duplicate } from './cal
 import {
   allocHwpt,
   allocIoas,
+  allowIovas,
   copy,
   destroy,
   iovaRanges,
   mapFile,
   mapMemory,
   openIommufd,
+  optionHugePages,
   unmap,
 } from './calls-iommufd.ts';
 import { mapBar, mapFd, peek, unmapMemory } from './calls-mm.ts';
@@ -43,6 +47,8 @@ type Waits =
   | IoasCopy
   | IoasUnmap
   | IoasIovaRanges
+  | IoasAllowIovas
+  | IoasOptionHugePages
   | HwptAlloc
   | Destroy
   | VfioOpen
@@ -69,6 +75,10 @@ export function operation(machine: Machine, command: Command): Thread<Result> {
       return allocHwpt(machine, command);
     case 'destroy':
       return destroy(machine, command.obj);
+    case 'ioas_allow_iovas':
+      return allowIovas(machine, command);
+    case 'ioas_option_huge_pages':
+      return optionHugePages(machine, command);
     case 'vfio_open':
       return openDevice(machine, command.dev);
     case 'vfio_export':

@@ -41,6 +41,8 @@ export class IommufdCtx {
   readonly #objects: (IommufdObject | undefined)[] = [];
   /** The groups of the bound devices. */
   readonly groups = new Map<IommuGroup, IommufdGroup>();
+  /** Pinned memory is charged to the process, not to its user. */
+  accountMm = false;
 
   constructor(name: string, iommu: Iommu, features: Features) {
     this.iommu = iommu;

@@ -25,13 +25,22 @@ export class Reserved {
   }
 }
 
+/** An interval from which automatic placement may choose. */
+export class Allowed {
+  readonly node: IntervalNode<Allowed>;
+
+  constructor(start: Iova, last: Iova) {
+    this.node = new IntervalNode(start, last, this);
+  }
+}
+
 export class IoPagetable {
   readonly domainsRwsem = new Rwsem('domains_rwsem', 'domains_rwsem');
   readonly iovaRwsem = new Rwsem('iova_rwsem', 'iova_rwsem');
   readonly areas = new IntervalTree<Area>();
   readonly reserved = new IntervalTree<Reserved>();
-  /** If not empty, automatic IOVAs come from here alone. Disjoint. */
-  readonly allowed = new IntervalTree<IntervalNode<unknown>>();
+  /** If not empty, automatic IOVAs come from here alone. Disjoint, and disjoint from what is reserved. */
+  allowed = new IntervalTree<Allowed>();
   /** Slot 0 is the storage domain of new areas. */
   readonly domains: Domain[] = [];
   /** A power of two; every area's IOVA, length and offset in its first page are multiples of it. */
@@ -74,6 +83,37 @@ export class IoPagetable {
         (area) =>
           isAligned(area.iova, alignment) && isAligned(area.length, alignment) && area.pageOffset % alignment === 0,
       );
+  }
+
+  /**
+   * iopt_calculate_iova_alignment(): take on the alignment that is asked for now.
+   * Locks: domains_rwsem W, iova_rwsem W
+   * Fails: EADDRINUSE when it grows, and some area violates it; then it stays
+   */
+  calculateAlignment(): Errno | undefined {
+    assertHeldWrite(this.domainsRwsem);
+    const alignment = this.alignmentWith(this.domains);
+    if (alignment > this.alignment && !this.allAligned(alignment)) return 'EADDRINUSE';
+    this.alignment = alignment;
+    return undefined;
+  }
+
+  /**
+   * iopt_set_allow_iova(): replace what automatic placement may use. Areas are not asked, and stay where they are.
+   * Locks: takes iova_rwsem W
+   * Fails: EADDRINUSE over a reservation; then what was allowed stays so
+   */
+  *setAllowed(allowed: IntervalTree<Allowed>): Thread<Errno | undefined> {
+    yield this.iovaRwsem.write;
+    try {
+      for (const { node } of this.reserved.all()) {
+        if (allowed.first(node.start, node.last) !== undefined) return 'EADDRINUSE';
+      }
+      this.allowed = allowed;
+      return undefined;
+    } finally {
+      this.iovaRwsem.releaseWrite();
+    }
   }
 
   /** IOMMU_IOAS_IOVA_RANGES: what no reservation covers, ascending, and the alignment. */

@@ -4,11 +4,13 @@
  * Source: drivers/iommu/iommufd/io_pagetable.c, iopt_check_iova(), iopt_alloc_iova()
  */
 import type { Errno } from '../kernel/errno.ts';
+import type { IntervalNode, IntervalTree } from '../kernel/interval-tree.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import {
   alignUp,
   atMost,
   type Bytes,
+  equal,
   type Iova,
   isAligned,
   lastOf,
@@ -25,7 +27,7 @@ import {
   U64_MAX,
   u64,
 } from '../kernel/units.ts';
-import type { IoPagetable } from './io-pagetable.ts';
+import type { Allowed, IoPagetable } from './io-pagetable.ts';
 
 /** The largest alignment that an automatic IOVA is given: a huge page. */
 const HPAGE_SIZE = 2 * 1024 * 1024;
@@ -68,12 +70,26 @@ export function allocIova(iopt: IoPagetable, address: U64, length: Bytes): Iova 
   return 'ENOSPC';
 }
 
-/** What automatic placement may use at all, ascending. */
-function spans(iopt: IoPagetable): (readonly [Iova, Iova])[] {
-  const first = PAGE;
-  const last = sub(U64_MAX, PAGE);
-  if (iopt.allowed.size === 0) return [[first, last]];
-  return iopt.allowed.all().map(({ start, last: end }) => [max(start, first), min(end, last)] as const);
+/** What automatic placement may use at all, ascending; allowed intervals that touch are one. */
+function* spans({ allowed }: IoPagetable): Generator<readonly [Iova, Iova]> {
+  const limit = sub(U64_MAX, PAGE);
+  if (allowed.size === 0) yield [PAGE, limit];
+  let range = allowed.first(PAGE, limit)?.node;
+  while (range !== undefined) {
+    const start = max(range.start, PAGE);
+    let { last } = range;
+    range = following(allowed, last);
+    while (range !== undefined && equal(previous(range.start), last)) {
+      last = range.last;
+      range = following(allowed, last);
+    }
+    yield [start, min(last, limit)];
+  }
+}
+
+function following(allowed: IntervalTree<Allowed>, last: Iova): IntervalNode<Allowed> | undefined {
+  const start = next(last);
+  return start && allowed.first(start, U64_MAX)?.node;
 }
 
 /** The lowest hole of [from, to], between areas and reservations, that `place` takes. */

@@ -3,9 +3,10 @@
  *
  * Source: iommufd 5, I-62, I-63, I-72
  */
-import { expect, test } from 'vitest';
+import { test } from 'vitest';
 import type { Command } from '../../trace/command.ts';
-import { A, mapFileOf, Rig } from './iommufd-rig.ts';
+import { type Case, expectUntouched } from './fault-sweep.ts';
+import { A, mapFileOf } from './iommufd-rig.ts';
 
 const attach: Command = { do: 'vfio_attach', dev: 'dev0', pt: 'ioas' };
 const attachOther: Command = { do: 'vfio_attach', dev: 'dev1', pt: 'other' };
@@ -34,15 +35,6 @@ const copy: Command = {
   prot: 'rw',
 };
 const adjacent: Command = { ...mapMemory, iova: A + 0x4000n };
-
-interface Case {
-  readonly name: string;
-  readonly command: Command;
-  readonly before?: readonly Command[];
-  readonly domains?: readonly string[];
-  readonly ioases?: readonly string[];
-  readonly sites: readonly string[];
-}
 
 const MAP_SITES = ['iopt_alloc_pages', 'iopt_area_alloc'];
 const FILL = ['batch_init', 'iommu_map', 'iommu_alloc_pages'];
@@ -204,38 +196,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-function world(before: readonly Command[] = []): Rig {
-  const rig = new Rig();
-  rig.must(...before);
-  return rig;
-}
-
 test.each(CASES.map((each) => [each.name, each] as const))(
   '%s: at every fault point, leaves all as it was, and then succeeds',
-  (_, each) => {
-    const { command, before, domains = [], ioases = ['ioas'], sites } = each;
-    const reference = world(before);
-    const success = reference.must(command);
-    const seen = new Set<string>();
-    for (let nth = 1; ; nth++) {
-      const rig = world(before);
-      const { faults } = rig.machine.kernel;
-      const untouched = rig.state(domains, ioases);
-      faults.arm(nth);
-      const answer = rig.do(command);
-      const { fired } = faults;
-      faults.disarm();
-      if (!fired) break;
-      const site = faults.passed.at(nth - 1) as string;
-      seen.add(site);
-      expect(answer, site).toHaveProperty('err');
-      expect(rig.state(domains, ioases), site).toEqual(untouched);
-      rig.expectAtRest();
-      expect(rig.do(command), `again, without the fault at ${site}`).toEqual(success);
-      expect(rig.state(domains, ioases)).toEqual(reference.state(domains, ioases));
-    }
-    // What opening the device itself can fail at is vfio's own affair.
-    const ours = [...seen].filter((site) => !/^(vfio|pci|pm)_/.test(site));
-    expect(ours.toSorted()).toEqual([...sites].toSorted());
-  },
+  (_, each) => expectUntouched(each),
 );

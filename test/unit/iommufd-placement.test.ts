@@ -2,10 +2,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Area } from '../../impl/iommufd/area.ts';
-import { IoPagetable, Reserved } from '../../impl/iommufd/io-pagetable.ts';
+import { Allowed, IoPagetable, Reserved } from '../../impl/iommufd/io-pagetable.ts';
 import { allocIova } from '../../impl/iommufd/placement.ts';
 import { isErrno } from '../../impl/kernel/errno.ts';
-import { IntervalNode } from '../../impl/kernel/interval-tree.ts';
 import { drain, Kernel, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { fromBigint, toBigint, ZERO } from '../../impl/kernel/units.ts';
 import { U64_MAX } from './iommufd-rig.ts';
@@ -30,7 +29,7 @@ function iopt({ alignment = 1, reserved = [], areas = [], allowed = [] }: Space)
   for (const span of areas) made.areas.insert(new Area(made, ...node(span), 0, ZERO).node);
   for (const span of allowed) {
     const [first, last] = node(span);
-    made.allowed.insert(new IntervalNode(first, last, new IntervalNode<unknown>(first, last, undefined)));
+    made.allowed.insert(new Allowed(first, last).node);
   }
   return made;
 }
@@ -112,6 +111,19 @@ test.each<[what: string, address: bigint, length: bigint, space: Space, answer: 
     0x8000n,
   ],
   ['no page below the first, though it is allowed', 0n, 0x1000n, { allowed: [[0n, 0x1fffn]] }, 0x1000n],
+  [
+    'what two allowed intervals that touch hold together',
+    0n,
+    0x2000n,
+    {
+      allowed: [
+        [0x2000n, 0x2fffn],
+        [0x3000n, 0x3fffn],
+      ],
+    },
+    0x2000n,
+  ],
+  ['ENOSPC where only the last page is allowed', 0n, 0x100n, { allowed: [[U64_MAX - 0x800n, U64_MAX]] }, 'ENOSPC'],
   ['nothing outside of what is allowed', 0n, 0x1000n, { allowed: [[0x3000n, 0x3ffen]] }, 'ENOSPC'],
   [
     'what reservations that overlap leave',
@@ -155,7 +167,7 @@ function naive({ alignment = 1, reserved = [], areas = [], allowed = [] }: Space
     return c <= U64_MAX && c < last && last - c >= length - 1n ? c : undefined;
   };
   const used = [...reserved, ...areas].toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const spans = allowed.length === 0 ? [[PAGE, U64_MAX - PAGE] as const] : allowed;
+  const spans = allowed.length === 0 ? [[PAGE, U64_MAX - PAGE] as const] : merged(allowed);
   for (const [start, end] of spans) {
     const last = least(end, U64_MAX - PAGE);
     let free = candidate(start < PAGE ? PAGE : start, last);
@@ -168,6 +180,17 @@ function naive({ alignment = 1, reserved = [], areas = [], allowed = [] }: Space
     }
   }
   return 'ENOSPC';
+}
+
+/** Disjoint intervals, ascending; those that touch become one. */
+function merged(spans: readonly Span[]): Span[] {
+  const found: Span[] = [];
+  for (const [first, last] of spans) {
+    const before = found.at(-1);
+    if (before !== undefined && before[1] + 1n === first) found[found.length - 1] = [before[0], last];
+    else found.push([first, last]);
+  }
+  return found;
 }
 
 /** Disjoint intervals below 64 KiB, or at the end of everything, with bytes left between them. */

@@ -50,7 +50,10 @@ const PROTECTION = [
 
 export const protection = (prot: number): string => PROTECTION.map(([bit, name]) => (prot & bit ? name : '')).join('');
 
-/** A machine with a context `ctx` and an IOAS `ioas`; dev0 is open, bound, and has exported 4 MiB as `buf`. */
+/**
+ * A machine with a context `ctx` and an IOAS `ioas`; dev0 and dev1, where the machine has them, are open and bound,
+ * and dev0 has exported 4 MiB as `buf`.
+ */
 export class Rig {
   readonly machine: Machine;
 
@@ -59,12 +62,14 @@ export class Rig {
     this.must(
       { do: 'iommufd_open', as: 'ctx' },
       { do: 'ioas_alloc', ctx: 'ctx', as: 'ioas' },
-      ...['dev0', 'dev1'].flatMap((dev): Command[] => [
-        { do: 'vfio_open', dev },
-        { do: 'vfio_bind', dev, ctx: 'ctx' },
-      ]),
+      ...['dev0', 'dev1']
+        .filter((dev) => config.devices.has(dev))
+        .flatMap((dev): Command[] => [
+          { do: 'vfio_open', dev },
+          { do: 'vfio_bind', dev, ctx: 'ctx' },
+        ]),
     );
-    this.export('buf', [[0n, 0x400000n]]);
+    if (config.devices.has('dev0')) this.export('buf', [[0n, 0x400000n]]);
   }
 
   /** One command, and what it answers. */
@@ -192,6 +197,11 @@ export class Rig {
     return {
       reach: domains.map((handle) => this.reach(handle)),
       ranges: ioases.map((ioas) => this.ranges(ioas)),
+      allowed: ioases.map((ioas) =>
+        this.ioas(ioas)
+          .iopt.allowed.all()
+          .map(({ node }) => [hex(node.start), hex(node.last)]),
+      ),
       areas: ioases.map((ioas) =>
         this.ioas(ioas)
           .iopt.areas.all()

@@ -50,6 +50,20 @@ const ROWS: readonly Row[] = [
     locks: 'iova_rwsem(R)',
   },
   {
+    operation: 'ALLOW_IOVAS',
+    world: () => new Rig(),
+    command: { do: 'ioas_allow_iovas', ioas: 'ioas', ranges: [[0x1000n, 0x1fffn]] },
+    locks: 'iova_rwsem(W)',
+  },
+  ...[false, true].map(
+    (enable): Row => ({
+      operation: `HUGE_PAGES set, ${enable ? 'on' : 'off'}`,
+      world: () => new Rig(),
+      command: { do: 'ioas_option_huge_pages', ioas: 'ioas', enable },
+      locks: ADD,
+    }),
+  ),
+  {
     operation: 'MAP',
     world: () => attached([memory]),
     command: map,
@@ -169,8 +183,6 @@ test.each(ROWS.map((row) => [row.operation, row] as const))(
 );
 
 describe('rows of operations that there are not yet', () => {
-  test.todo('ALLOW_IOVAS');
-  test.todo('HUGE_PAGES set');
   test.todo('access attach, replace and detach');
   test.todo('pin, unpin and rw');
   test.todo('VFIO cut');
