@@ -55,7 +55,7 @@ export function* allocHwpt(machine: Machine, { dev, ioas, as, flags }: HwptAlloc
   const parent = enter(machine, ioas);
   if (isErrno(parent)) return { err: parent };
   // A device is named by the number that its context gave it; what is bound elsewhere, or nowhere, is not there.
-  const idev = machine.devices.get(dev)?.iommufdDevice;
+  const idev = machine.dmaDevice(dev)?.iommufdDevice;
   const deviceId = idev !== undefined && idev.ctx === parent.ctx ? idev.id : 0;
   const hwpt = yield* hwptAlloc(parent.ctx, deviceId, parent.id, rawFlags(flags ?? 0n), as);
   if (isErrno(hwpt)) return leave(parent.ctx, { err: hwpt });

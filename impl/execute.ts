@@ -18,6 +18,9 @@ import type {
   IoasUnmap,
   Munmap,
   Peek,
+  MockDomain,
+  MockDomainDestroy,
+  MockRevoke,
   VfioExport,
   VfioOpen,
 } from '../trace/command.ts';
@@ -36,7 +39,9 @@ import {
   unmap,
 } from './calls-iommufd.ts';
 import { mapBar, mapFd, peek, unmapMemory } from './calls-mm.ts';
+import { mockDmabuf, mockDomain, mockRevoke } from './calls-selftest.ts';
 import { type DeviceCommand, exportBuffer, onDevice, openDevice } from './calls-vfio.ts';
+import { unreachable } from './kernel/splat.ts';
 import type { Thread } from './kernel/thread.ts';
 import type { Machine } from './machine.ts';
 
@@ -49,6 +54,9 @@ type Waits =
   | IoasIovaRanges
   | IoasAllowIovas
   | IoasOptionHugePages
+  | MockDomain
+  | MockDomainDestroy
+  | MockRevoke
   | HwptAlloc
   | Destroy
   | VfioOpen
@@ -79,6 +87,12 @@ export function operation(machine: Machine, command: Command): Thread<Result> {
       return allowIovas(machine, command);
     case 'ioas_option_huge_pages':
       return optionHugePages(machine, command);
+    case 'mock_domain':
+      return mockDomain(machine, command);
+    case 'mock_domain_destroy':
+      return destroy(machine, command.dev);
+    case 'mock_revoke':
+      return mockRevoke(machine, command);
     case 'vfio_open':
       return openDevice(machine, command.dev);
     case 'vfio_export':
@@ -126,7 +140,9 @@ function* atOnce(machine: Machine, command: Exclude<Command, Waits>): Thread<Res
       return allocMemory(machine, command);
     case 'memfd_create':
       return createMemfd(machine, command);
+    case 'mock_dmabuf':
+      return mockDmabuf(machine, command);
     default:
-      throw new Error(`nothing carries out ${command.do} yet`);
+      return unreachable(command);
   }
 }

@@ -8,8 +8,9 @@ import type { MachineConfig } from '../trace/machine-config.ts';
 import { audit } from './audit.ts';
 import { operation } from './execute.ts';
 import { type Domain, type DomainCall, Iommu } from './iommu/domain.ts';
-import { IommuGroup } from './iommu/group.ts';
+import { IommuGroup, type ReservedRegion } from './iommu/group.ts';
 import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
+import type { MockDevice } from './iommufd/selftest.ts';
 import { type Features, featuresOf } from './kernel/features.ts';
 import { FdTable } from './kernel/file.ts';
 import { Mm, physOf, Ram } from './kernel/mm.ts';
@@ -64,6 +65,12 @@ export class Machine {
   readonly fds = new FdTable();
   readonly devices = new Map<Handle, VfioPciDevice>();
   readonly names = new Map<Handle, Named>();
+  /** Mock devices, by name; one that is removed stays, attached to nothing. */
+  readonly mocks = new Map<Handle, MockDevice>();
+  /** What each device reserves of an address space. */
+  readonly reserved: readonly ReservedRegion[];
+  /** The number of the next IOMMU group. */
+  groups = 0;
   /** Contexts that are not released, open or kept alive by a bound device. */
   readonly contexts = new Set<IommufdCtx>();
   readonly #bars: BarMemory[] = [];
@@ -78,6 +85,7 @@ export class Machine {
     const [first, last] = config.aperture;
     this.iommu = new Iommu(config.pageSizes.map(Number), fromBigint(first), fromBigint(last));
     this.#task = new Task('process', this.kernel);
+    this.reserved = config.reserved.map(([start, last]) => ({ start: fromBigint(start), last: fromBigint(last) }));
     this.#addDevices(config);
   }
 
@@ -96,9 +104,14 @@ export class Machine {
     return { task, thread: syscall(task, operation(this, command)) };
   }
 
+  /** A device that does DMA, hardware or mock. */
+  dmaDevice(name: Handle): VfioPciDevice | MockDevice | undefined {
+    return this.devices.get(name) ?? this.mocks.get(name);
+  }
+
   /** What the device's DMA goes through now; undefined for nothing. */
   domainOf(device: Handle): Domain | undefined {
-    return this.devices.get(device)?.group.domain;
+    return this.dmaDevice(device)?.group.domain;
   }
 
   /** The calls that reached domains since the last time; hands them over. */
@@ -142,9 +155,9 @@ export class Machine {
   #addDevices(config: MachineConfig): void {
     const groups = new Map<number, IommuGroup>();
     const sets = new Map<number, DevSet>();
-    const reserved = config.reserved.map(([start, last]) => ({ start: fromBigint(start), last: fromBigint(last) }));
     let phys = FIRST_BAR;
     for (const [name, { bars, group, bus, resets, hotResetErr }] of config.devices) {
+      this.groups = Math.max(this.groups, group + 1);
       const resources = new Map<number, { size: number; phys: PhysAddr }>();
       for (const [number, length] of bars) {
         const size = Number(length);
@@ -157,7 +170,7 @@ export class Machine {
       const device = new VfioPciDevice({
         name,
         group: getOrAdd(groups, group, () => new IommuGroup(group)),
-        reserved,
+        reserved: this.reserved,
         devSet: getOrAdd(sets, bus, () => new DevSet(`bus${bus}`)),
         bars: resources,
         resets,

@@ -30,4 +30,8 @@ export interface DmaDevice {
   readonly group: IommuGroup;
   /** What the platform reserves in the address space of whoever attaches this device (MSI windows). */
   readonly reserved: readonly ReservedRegion[];
+  /** A mock device, which is part of the context that it is bound to, and so must not keep it open. */
+  readonly selftest?: true;
+  /** The flags of HWPT_ALLOC that its IOMMU driver knows; none where absent. */
+  readonly hwptFlags?: number;
 }

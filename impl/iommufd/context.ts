@@ -14,7 +14,7 @@ import { Splat, warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import type { IommufdGroup } from './group.ts';
 
-export type ObjectKind = 'ioas' | 'hwpt' | 'device';
+export type ObjectKind = 'ioas' | 'hwpt' | 'device' | 'selftest';
 
 /** What an object of a context has, whatever its kind. */
 export abstract class IommufdObject {

@@ -33,7 +33,7 @@ export class IommufdDevice extends IommufdObject {
     group.mutex.release();
     this.igroup.devices--;
     if (this.igroup.devices === 0) this.ctx.groups.delete(group);
-    this.ctx.file.put();
+    if (!this.dev.selftest) this.ctx.file.put();
   }
 }
 
@@ -43,7 +43,10 @@ export const ctxOf = (file: File): IommufdCtx | undefined => (file.what instance
 /** iommufd_ctx_has_group(): whether a device of the group is bound here. */
 export const ctxHasGroup = (ctx: IommufdCtx, group: IommuGroup): boolean => ctx.groups.has(group);
 
-/** iommufd_device_bind(): own the device's DMA. Keeps the context alive. Fails: EPERM when another owns it, ENOMEM */
+/**
+ * iommufd_device_bind(): own the device's DMA. Hardware keeps the context alive.
+ * Fails: EPERM when another owns it, ENOMEM
+ */
 export function* iommufdDeviceBind(ctx: IommufdCtx, dev: DmaDevice): Thread<IommufdDevice | Errno> {
   const { group } = dev;
   yield group.mutex;
@@ -58,7 +61,7 @@ export function* iommufdDeviceBind(ctx: IommufdCtx, dev: DmaDevice): Thread<Iomm
   const igroup = ctx.groups.get(group) ?? new IommufdGroup(group);
   ctx.groups.set(group, igroup);
   igroup.devices++;
-  ctx.file.get();
+  if (!dev.selftest) ctx.file.get();
   const idev = new IommufdDevice(ctx, dev, igroup);
   const failed = ctx.add(idev);
   if (failed === undefined) {

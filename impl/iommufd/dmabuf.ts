@@ -14,6 +14,7 @@ import {
   unpin,
 } from '../dmabuf/attachment.ts';
 import type { DmaBuf } from '../dmabuf/dma-buf.ts';
+import type { PhysVec } from '../dmabuf/sg-table.ts';
 import type { Domain } from '../iommu/domain.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { Ram } from '../kernel/mm.ts';
@@ -24,6 +25,7 @@ import { toNumber } from '../kernel/units.ts';
 import { vfioPciDmaBufIommufdMap } from '../vfio/pci-dmabuf.ts';
 import type { Area } from './area.ts';
 import { type DmabufSource, Pages } from './pages.ts';
+import { iommufdTestDmaBufIommufdMap } from './selftest-dmabuf.ts';
 
 /** The misc device on whose behalf iommufd attaches; it does no DMA of its own. */
 const IOMMUFD: ImporterDevice = { name: 'iommufd' };
@@ -89,7 +91,7 @@ function* connect(attachment: Attachment, source: DmabufSource): Thread<Errno | 
       if (refused !== undefined) return refused;
       source.pinned = true;
     }
-    const phys = vfioPciDmaBufIommufdMap(attachment);
+    const phys = interconnect(attachment);
     if (isErrno(phys)) {
       if (source.pinned) unpin(attachment);
       return phys;
@@ -100,6 +102,12 @@ function* connect(attachment: Attachment, source: DmabufSource): Thread<Errno | 
   } finally {
     resv.release();
   }
+}
+
+/** The private interconnect of the exporters that there are. Locks: caller holds dma_resv. Fails: ENODEV, EOPNOTSUPP */
+function interconnect(attachment: Attachment): PhysVec | Errno {
+  const own = iommufdTestDmaBufIommufdMap(attachment);
+  return own === 'EOPNOTSUPP' ? vfioPciDmaBufIommufdMap(attachment) : own;
 }
 
 /**

@@ -14,6 +14,10 @@ import type { IommufdDevice } from './device.ts';
 import { Ioas } from './ioas.ts';
 import { addDomain, removeDomain } from './table-domain.ts';
 
+/** Flags of IOMMU_HWPT_ALLOC. */
+export const NEST_PARENT = 1;
+export const DIRTY_TRACKING = 2;
+
 export class Hwpt extends IommufdObject {
   readonly kind = 'hwpt';
   readonly ioas: Ioas;
@@ -92,7 +96,7 @@ function* settle(hwpt: Hwpt, idev: IommufdDevice, immediate: boolean): Thread<Er
 }
 
 /**
- * IOMMU_HWPT_ALLOC on an IOAS. This hardware has neither nesting nor dirty tracking, so it takes no flags.
+ * IOMMU_HWPT_ALLOC on an IOAS. What the flags ask for (nesting, dirty tracking) is not used here, only allowed.
  * Fails: ENOENT for what is no device, EINVAL for a missing parent, EOPNOTSUPP, what filling fails with
  */
 export function* hwptAlloc(
@@ -108,6 +112,7 @@ export function* hwptAlloc(
     ctx.put(idev);
     return 'ENOENT';
   }
+  const device = idev as IommufdDevice;
   const parent = ctx.getAny(parentId);
   if (isErrno(parent)) {
     ctx.put(idev);
@@ -116,10 +121,10 @@ export function* hwptAlloc(
   try {
     if (parent.kind === 'hwpt') return 'EOPNOTSUPP'; // A nested table, without the data that would describe it.
     if (!(parent instanceof Ioas)) return 'EINVAL';
-    if (flags !== 0) return 'EOPNOTSUPP';
+    if ((flags & ~(device.dev.hwptFlags ?? 0)) !== 0) return 'EOPNOTSUPP';
     yield parent.mutex;
     try {
-      return yield* hwptPagingAlloc(parent, idev as IommufdDevice, { name, auto: false, immediate: false });
+      return yield* hwptPagingAlloc(parent, device, { name, auto: false, immediate: false });
     } finally {
       parent.mutex.release();
     }

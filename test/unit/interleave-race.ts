@@ -43,6 +43,9 @@ interface Outcomes {
   readonly unmappers: ReadonlySet<string>;
 }
 
+/** The commands after whose return nothing may be mapped. */
+const REVOKES: readonly string[] = ['vfio_memory', 'mock_revoke'];
+
 /** Run both commands in every interleaving. A splat in any of them fails. */
 export function outcomes({ world, commands, domains }: Race): Outcomes {
   const ends = new Map<string, number>();
@@ -56,7 +59,7 @@ export function outcomes({ world, commands, domains }: Race): Outcomes {
       const { calls } = rig.machine.iommu;
       if (calls.slice(seen).some(({ op }) => op === 'unmap')) unmappers.add(task.name);
       seen = calls.length;
-      if (task.name === 'vfio_memory' && wants === undefined) revoked = true;
+      if (REVOKES.includes(task.name) && wants === undefined) revoked = true;
       if (revoked) for (const name of known) expect(rig.reach(name), 'mapped after the revoke returned').toEqual([]);
     });
     const there = domains.filter((name) => name !== 'late' || rig.machine.names.has(name));

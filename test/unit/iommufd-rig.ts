@@ -32,6 +32,13 @@ export const MOCK: MachineConfig = {
   reserved: [],
 };
 
+/** The machine of the mock lane: pages of every power of two from 2 KiB to 1 GiB, and no hardware. */
+export const MOCK_LANE: MachineConfig = {
+  ...MOCK,
+  pageSizes: Array.from({ length: 20 }, (_, i) => 0x800n << BigInt(i)),
+  devices: new Map(),
+};
+
 /** Where the tests map, when they choose: in every aperture, and reserved by nobody. */
 export const A = 0x0100_0000n;
 export const U64_MAX = 2n ** 64n - 1n;

@@ -25,6 +25,7 @@ const copy: Command = {
   dst_iova: 0x200_0000n,
   prot: 'rw',
 };
+const testBuffer: Command = { do: 'mock_dmabuf', as: 'test', length: 0x4000n };
 /** Right above the one that `buffer` maps. */
 const mapNext: Command = { ...mapFileOf(), iova: A + 0x4000n };
 
@@ -158,6 +159,34 @@ const ROWS: readonly Row[] = [
     },
     command: { do: 'vfio_memory', dev: 'dev0', enable: false },
     locks: `memory_lock(W) ⊃ [ i_mmap_rwsem(R) → dma_resv ⊃ ${DMABUF} → dma_resv ]`,
+  },
+  {
+    operation: 'revoke, of a test buffer',
+    world: () => attached([testBuffer, { ...mapFileOf(), fd: 'test' }]),
+    command: { do: 'mock_revoke', fd: 'test', revoked: true },
+    locks: `dma_resv ⊃ ${DMABUF}`,
+  },
+  {
+    operation: 'MOCK_DOMAIN, of an IOAS with one area',
+    world: () => {
+      const rig = new Rig();
+      rig.mapFile();
+      return rig;
+    },
+    command: { do: 'mock_domain', ioas: 'ioas', as: 'h', dev: 'md' },
+    locks:
+      'iommu_group.mutex → ioas.mutex ⊃ [ igroup.lock ⊃ [ iova_rwsem(W) → iommu_group.mutex ] → ' +
+      `${ADD} ⊃ ${DMABUF} ]`,
+  },
+  {
+    operation: 'DESTROY of a mock device, the last of its automatic domain',
+    world: () => {
+      const rig = new Rig();
+      rig.must(mapFileOf(), { do: 'mock_domain', ioas: 'ioas', as: 'h', dev: 'md' });
+      return rig;
+    },
+    command: { do: 'mock_domain_destroy', dev: 'md' },
+    locks: `igroup.lock ⊃ [ iommu_group.mutex → iova_rwsem(W) ] → ioas.mutex → ${ADD} ⊃ ${DMABUF} → iommu_group.mutex`,
   },
   {
     operation: 'pages release, after MAP_FILE found its IOVA taken',
