@@ -16,11 +16,11 @@ import type {
   IoasMapFile,
   IoasOptionHugePages,
   IoasUnmap,
-  Munmap,
-  Peek,
   MockDomain,
   MockDomainDestroy,
   MockRevoke,
+  Munmap,
+  Peek,
   VfioExport,
   VfioOpen,
 } from '../trace/command.ts';

@@ -3,10 +3,9 @@ import { expect, test } from 'vitest';
 import { DmaBuf } from '../../impl/dmabuf/dma-buf.ts';
 import { Area } from '../../impl/iommufd/area.ts';
 import { Hwpt } from '../../impl/iommufd/hw-pagetable.ts';
-import { Reserved } from '../../impl/iommufd/io-pagetable.ts';
+import { Allowed, Reserved } from '../../impl/iommufd/io-pagetable.ts';
 import { Ioas } from '../../impl/iommufd/ioas.ts';
 import type { DmabufSource, Pages } from '../../impl/iommufd/pages.ts';
-import { IntervalNode } from '../../impl/kernel/interval-tree.ts';
 import { switchTo, Task } from '../../impl/kernel/thread.ts';
 import { fromBigint } from '../../impl/kernel/units.ts';
 import { Machine } from '../../impl/machine.ts';
@@ -109,10 +108,7 @@ test.each<[what: string, spoil: (scene: Scene) => unknown, line: RegExp]>([
   ],
   [
     'an allowed range that is reserved',
-    ({ ioas }) => {
-      const [first, last] = [fromBigint(0xfeef_ffffn), fromBigint(0xff00_0000n)];
-      ioas.iopt.allowed.insert(new IntervalNode(first, last, new IntervalNode<unknown>(first, last, undefined)));
-    },
+    ({ ioas }) => ioas.iopt.allowed.insert(new Allowed(fromBigint(0xfeef_ffffn), fromBigint(0xff00_0000n)).node),
     /a0 allows what is reserved/,
   ],
   ['an IOVA off the alignment', (it) => it.addArea(0x180_0800n, 0x180_17ffn), /an area that is not aligned to 4096/],
