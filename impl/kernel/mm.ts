@@ -19,6 +19,8 @@ export class Backing {
   #pins: Uint32Array | undefined;
   /** Pins of all pages together. */
   pinned = 0;
+  /** What pages hold that were ever written to; the others are zero. */
+  #contents: Map<number, Uint8Array> | undefined;
 
   constructor(name: string, pages: number, firstPfn: Pfn) {
     this.name = name;
@@ -42,6 +44,41 @@ export class Backing {
     }
     this.pinned -= count;
   }
+
+  /** Copy the bytes from `offset` on, which all lie in this memory, into `data`. */
+  read(offset: number, data: Uint8Array): void {
+    eachPage(offset, data.length, (page, at, from, length) => {
+      const held = this.#contents?.get(page);
+      if (held === undefined) data.fill(0, from, from + length);
+      else data.set(held.subarray(at, at + length), from);
+    });
+  }
+
+  /** Copy `data` over the bytes from `offset` on, which all lie in this memory. */
+  write(offset: number, data: Uint8Array): void {
+    this.#contents ??= new Map();
+    const contents = this.#contents;
+    eachPage(offset, data.length, (page, at, from, length) => {
+      const held = contents.get(page) ?? new Uint8Array(PAGE_SIZE);
+      contents.set(page, held);
+      held.set(data.subarray(from, from + length), at);
+    });
+  }
+}
+
+/** Cut [offset, offset + length) at page boundaries: which page, where in it, where in the whole, how much. */
+function eachPage(
+  offset: number,
+  length: number,
+  visit: (page: number, at: number, from: number, length: number) => void,
+): void {
+  for (let from = 0; from < length; ) {
+    const page = Math.floor((offset + from) / PAGE_SIZE);
+    const at = offset + from - page * PAGE_SIZE;
+    const here = Math.min(length - from, PAGE_SIZE - at);
+    visit(page, at, from, here);
+    from += here;
+  }
 }
 
 /** User mappings begin at multiples of this, and lie in the lower half of the address space. */
@@ -57,6 +94,8 @@ export class Mm {
   /** Ascending, for binary search; mappings are only ever added above. Protected by mmap_lock. */
   readonly #vmas: Vma[] = [];
   #nextPage = FIRST_USER_PAGE;
+  /** The process has ended, and has no memory any more; what is pinned stays. */
+  exited = false;
 
   constructor(ram: Ram) {
     this.#ram = ram;

@@ -72,6 +72,17 @@ export function* munmap(mm: Mm, startPage: number): Thread {
   }
 }
 
+/** exit_mmap(): the process ends, and all of its mappings with it. What is pinned stays. Locks: as munmap(2) */
+export function* exitMmap(mm: Mm): Thread {
+  yield mm.mmapLock.write;
+  try {
+    mm.exited = true;
+    for (const vma of [...mm.vmas]) yield* removeVma(mm, vma);
+  } finally {
+    mm.mmapLock.releaseWrite();
+  }
+}
+
 /** Locks: caller holds mmap_lock for writing, so that no fault brings an entry back */
 function* removeVma(mm: Mm, vma: Vma): Thread {
   assertHeldWrite(mm.mmapLock);
