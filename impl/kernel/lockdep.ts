@@ -8,6 +8,7 @@
 import { Splat } from './splat.ts';
 
 export const LOCK_CLASSES = [
+  'staccess.lock',
   'dev_set.lock',
   'ioas.mutex',
   'igroup.lock',
@@ -34,6 +35,7 @@ const DOCUMENTED_ORDER: readonly (readonly [outer: LockClass, inner: LockClass])
   ['ioas.mutex', 'domains_rwsem'],
   ['igroup.lock', 'iommu_group.mutex'],
   ['igroup.lock', 'iova_rwsem'],
+  ['staccess.lock', 'access.ioas_lock'],
   ['access.ioas_lock', 'domains_rwsem'],
   ['ioas_creation_lock', 'iova_rwsem'],
   ['domains_rwsem', 'iova_rwsem'],
@@ -55,6 +57,9 @@ const FORBIDDEN: readonly (readonly [held: LockClass, taken: LockClass])[] = [
   ['pages.mutex', 'dma_resv'],
   ['pages.mutex/dmabuf', 'mmap_lock'],
 ];
+
+/** down_write_nest_lock(): who holds `under` may take several of this class; nobody else does. */
+const NESTED: readonly (readonly [taken: LockClass, under: LockClass])[] = [['iova_rwsem', 'ioas_creation_lock']];
 
 const classIndex = new Map<LockClass, number>(LOCK_CLASSES.map((name, index) => [name, index]));
 
@@ -87,6 +92,9 @@ const forbiddenBelow: readonly number[] = LOCK_CLASSES.map((held) =>
   FORBIDDEN.filter(([h]) => h === held).reduce((bits, [, taken]) => bits | (1 << lockClassId(taken)), 0),
 );
 
+const nests = (held: readonly HeldLock[], taken: number): boolean =>
+  NESTED.some(([name, under]) => lockClassId(name) === taken && held.some((l) => l.classId === lockClassId(under)));
+
 /** The order graph of one kernel. */
 export class Lockdep {
   readonly #inner: number[] = [...SEED];
@@ -97,7 +105,10 @@ export class Lockdep {
     const below = this.#inner[taken] as number;
     for (let i = 0; i < held.length; i++) {
       const outer = (held[i] as HeldLock).classId;
-      if (outer === taken) throw new Splat('lockdep', `${lock.name} taken while ${this.#names(held)} held: same class`);
+      if (outer === taken) {
+        if (nests(held, taken)) continue;
+        throw new Splat('lockdep', `${lock.name} taken while ${this.#names(held)} held: same class`);
+      }
       if ((below >> outer) & 1 || ((forbiddenBelow[outer] as number) >> taken) & 1) {
         throw new Splat('lockdep', `${lock.name} taken while ${this.#names(held)} held, against the lock order`);
       }
