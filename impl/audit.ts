@@ -7,13 +7,15 @@
  * buffer's reservation lock, or a reference to it protects: unless one of them was taken since it was found right, it
  * is so still. An audit of the `whole` asks again.
  *
- * Source: iommufd I-16, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18, V-47
+ * Source: iommufd I-16, I-26, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18, V-47
  */
 import { auditMm } from './audit-mm.ts';
 import { dmaBufOf } from './dmabuf/dma-buf.ts';
 import type { Domain } from './iommu/domain.ts';
+import { Access } from './iommufd/access.ts';
 import type { Area } from './iommufd/area.ts';
 import { auditSpace } from './iommufd/audit.ts';
+import { auditAccess, auditList, auditPins, countPins, type PinsOfAreas } from './iommufd/audit-accesses.ts';
 import type { IommufdCtx } from './iommufd/context.ts';
 import { IommufdDevice } from './iommufd/device.ts';
 import { Hwpt } from './iommufd/hw-pagetable.ts';
@@ -28,6 +30,7 @@ import { auditDevices } from './vfio/audit.ts';
 interface Audit {
   readonly number: number;
   readonly whole: boolean;
+  readonly pins: PinsOfAreas;
   readonly breaches: string[];
 }
 
@@ -35,7 +38,7 @@ let audits = 0;
 
 /** All breaches on a machine at rest, a line each. */
 export function audit(machine: Machine, whole: boolean): string[] {
-  const it: Audit = { number: ++audits, whole, breaches: [] };
+  const it: Audit = { number: ++audits, whole, pins: new Map(), breaches: [] };
   for (const file of machine.fds.files) file.count(it.number);
   for (const ctx of machine.contexts) {
     if (ctx.file.refs.count === 0) machine.contexts.delete(ctx);
@@ -62,13 +65,17 @@ function auditContext(it: Audit, ctx: IommufdCtx): void {
     if (object === undefined) continue;
     let users = 1;
     if (object instanceof Ioas) {
-      users += object.hwpts.length;
+      users += object.hwpts.length + object.iopt.accesses.size;
       auditIoas(it, object);
     } else if (object instanceof Hwpt) {
       for (const igroup of ctx.groups.values()) if (igroup.hwpt === object) users += igroup.attached.size;
     } else if (object instanceof IommufdDevice) {
       users += object.igroup.attached.has(object) ? 2 : 1;
       if (!object.dev.selftest) ctx.file.count(it.number);
+    } else if (object instanceof Access) {
+      users++;
+      if (!object.internal) ctx.file.count(it.number);
+      auditAccess(object, it.breaches);
     }
     if (object.users !== users) {
       it.breaches.push(`${object.kind} ${object.id} counts ${object.users} users, and ${users} are found`);
@@ -85,6 +92,7 @@ function auditIoas(it: Audit, ioas: Ioas): void {
     it.breaches.push(`${ioas.name} is left locked`);
   }
   auditSpace(ioas.name, iopt, it.whole, it.breaches);
+  auditList(iopt, it.breaches);
   for (const area of iopt.areas.all()) auditArea(it, area);
 }
 
@@ -97,6 +105,7 @@ function auditArea(it: Audit, area: Area): void {
   }
   const { domains } = area.iopt;
   pages.count(it.number);
+  countPins(area, it.pins);
   const stored = storage === undefined ? domains.length === 0 : domains.includes(storage);
   if (!stored) it.breaches.push('an area is stored in no domain of its IOAS');
   const { source } = pages;
@@ -114,6 +123,7 @@ function sameDomains(tracked: readonly Domain[], domains: readonly Domain[]): bo
 /** I-70 to I-73: what a pages object holds of a buffer or a file. */
 function auditPages(it: Audit, pages: Pages): void {
   const { source, mutex, kref } = pages;
+  auditPins(pages, it.pins, it.breaches);
   let touches = mutex.taken + kref.changes;
   if (source.kind === 'file') source.file.count(it.number);
   if (source.kind === 'dmabuf') {

@@ -36,6 +36,13 @@ export class Area {
   storage: Domain | undefined;
   /** Domains that map, or are about to map, this area of a dma-buf; it is in the pages' tracker while there are any. */
   readonly tracked: Domain[] = [];
+  /**
+   * An UNMAP is waiting for accesses to let go: they get no more. Protected by iova_rwsem, as are the counts of pins by
+   * accesses, and of those among them that no UNMAP may ask to let go; they change under pages->mutex.
+   */
+  preventAccess = false;
+  numAccesses = 0;
+  numLocks = 0;
   /** Membership of `iopt.areas`. */
   readonly node: IntervalNode<Area>;
   /** Membership of `pages.domainsItree`, by page index; while `storage` is set. */
@@ -56,6 +63,11 @@ export class Area {
   /** iopt_area_start_byte(): where `iova` falls, in bytes from the start of the pages object. */
   startByte(iova: Iova): U64 {
     return add(sub(iova, this.iova), u64(this.index, this.pageOffset));
+  }
+
+  /** iopt_area_iova_to_index(): the page of the pages object that backs `iova`. */
+  indexOf(iova: Iova): PageIndex {
+    return this.startByte(iova).page;
   }
 
   /** iopt_area_index_to_iova(): the first byte of the area that page `index` backs. */

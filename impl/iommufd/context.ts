@@ -10,11 +10,12 @@ import type { IommuGroup } from '../iommu/group.ts';
 import type { Errno } from '../kernel/errno.ts';
 import type { Features } from '../kernel/features.ts';
 import { File } from '../kernel/file.ts';
+import { Rwsem } from '../kernel/rwsem.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import type { IommufdGroup } from './group.ts';
 
-export type ObjectKind = 'ioas' | 'hwpt' | 'device' | 'selftest';
+export type ObjectKind = 'ioas' | 'hwpt' | 'device' | 'access' | 'selftest';
 
 /** What an object of a context has, whatever its kind. */
 export abstract class IommufdObject {
@@ -39,6 +40,8 @@ export class IommufdCtx {
   readonly features: Features;
   /** By number; ids are the lowest free from 1 on. */
   readonly #objects: (IommufdObject | undefined)[] = [];
+  /** Held for writing by who must know every IOAS. */
+  readonly ioasCreationLock = new Rwsem('ioas_creation_lock', 'ioas_creation_lock');
   /** The groups of the bound devices. */
   readonly groups = new Map<IommuGroup, IommufdGroup>();
   /** Pinned memory is charged to the process, not to its user. */

@@ -9,7 +9,6 @@ import type { Domain } from '../iommu/domain.ts';
 import type { Errno } from '../kernel/errno.ts';
 import type { Features } from '../kernel/features.ts';
 import { IntervalNode } from '../kernel/interval-tree.ts';
-import type { Mm } from '../kernel/mm.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { assertHeldAny } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
@@ -74,9 +73,7 @@ export function* fillDomain(area: Area, pages: Pages, domain: Domain, features: 
 function* mapInto(area: Area, pages: Pages, domains: readonly Domain[], features: Features): Thread<Errno | undefined> {
   const reader = new PfnReader(pages, area.index, area.lastIndex, features);
   for (;;) {
-    const { source } = pages;
-    const pins = source.kind === 'user' && reader.pinsUserMemory;
-    const unread = pins ? yield* readUser(reader, source.mm) : reader.next();
+    const unread = yield* readNext(pages, reader);
     if (unread !== undefined) {
       for (const domain of domains) unmapPages(area, domain, reader.start);
       reader.release();
@@ -91,8 +88,10 @@ function* mapInto(area: Area, pages: Pages, domains: readonly Domain[], features
   }
 }
 
-/** Locks: takes mmap_lock for reading */
-function* readUser(reader: PfnReader, { mmapLock }: Mm): Thread<Errno | undefined> {
+/** The next batch. Locks: caller holds pages->mutex; takes mmap_lock R if user memory must be pinned. */
+export function* readNext({ source }: Pages, reader: PfnReader): Thread<Errno | undefined> {
+  if (source.kind !== 'user' || !reader.pinsUserMemory) return reader.next();
+  const { mmapLock } = source.mm;
   yield mmapLock.read;
   try {
     return reader.next();

@@ -12,6 +12,7 @@ import { IntervalNode, IntervalTree } from '../kernel/interval-tree.ts';
 import { assertHeldAny, assertHeldWrite, Rwsem } from '../kernel/rwsem.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import { atMost, type Iova, isAligned, next, PAGE_SIZE, previous, U64_MAX, ZERO } from '../kernel/units.ts';
+import type { Access } from './access.ts';
 import type { Area } from './area.ts';
 
 /** An interval that nobody may map, and on whose account. Reservations may overlap. */
@@ -43,6 +44,8 @@ export class IoPagetable {
   allowed = new IntervalTree<Allowed>();
   /** Slot 0 is the storage domain of new areas. */
   readonly domains: Domain[] = [];
+  /** Who is told of an UNMAP, and what they ask of the alignment. Changed under both locks. */
+  readonly accesses = new Set<Access>();
   /** A power of two; every area's IOVA, length and offset in its first page are multiples of it. */
   alignment = 1;
   /** Map page by page. */
@@ -68,10 +71,12 @@ export class IoPagetable {
     }
   }
 
-  /** The alignment that the option and the domains ask for. Source: iopt_calculate_iova_alignment() */
+  /** The alignment that the option, the domains and the accesses ask for. Source: iopt_calculate_iova_alignment() */
   alignmentWith(domains: readonly Domain[]): number {
-    const base = this.disableLargePages ? PAGE_SIZE : 1;
-    return domains.reduce((align, domain) => Math.max(align, domain.granule), base);
+    let align = this.disableLargePages ? PAGE_SIZE : 1;
+    for (const { granule } of domains) align = Math.max(align, granule);
+    for (const { alignment } of this.accesses) align = Math.max(align, alignment);
+    return align;
   }
 
   /** Whether every area, even one in set-up, would satisfy `alignment`. Locks: iova_rwsem */

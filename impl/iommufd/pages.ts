@@ -16,6 +16,7 @@ import type { Memfd, Mm, Ram } from '../kernel/mm.ts';
 import { Mutex } from '../kernel/mutex.ts';
 import { add, addChecked, type Bytes, type PageIndex, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
 import type { Area } from './area.ts';
+import type { PagesAccesses } from './pages-accesses.ts';
 
 /** Memory of the process that mapped it; byte 0 is the start of the page `startPage`. */
 export interface UserSource {
@@ -65,6 +66,8 @@ export class Pages extends Live {
   npinned = 0;
   /** Ghost: what could have changed it, counted, when an audit last found it right. */
   touches = -1;
+  /** What accesses hold; made when the first pins. Protected by `mutex`. */
+  accesses: PagesAccesses | undefined;
   /** Where its pinned pages lie. */
   readonly ram: Ram;
 

@@ -21,6 +21,10 @@ export class PfnBatch {
   /** Pages in all runs together. */
   total = 0;
 
+  get kind(): BatchKind {
+    return this.#kind;
+  }
+
   clear(): void {
     this.#pfns.length = 0;
     this.#counts.length = 0;

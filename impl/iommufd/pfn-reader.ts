@@ -1,6 +1,6 @@
 /**
- * Reads the page numbers of a range of a pages object, batch by batch: back from a domain where one holds them already,
- * else from the memory itself, which pins it.
+ * Reads the page numbers of a range of a pages object, batch by batch: from what an access has pinned, or back from a
+ * domain, where one holds them already, else from the memory itself, which pins it.
  *
  * Locks: pages->mutex, all the time, and mmap_lock while user memory is pinned; its caller takes both.
  * Source: drivers/iommu/iommufd/pages.c, struct pfn_reader
@@ -12,10 +12,11 @@ import { assertHeld } from '../kernel/mutex.ts';
 import { assertHeldAny } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail } from '../kernel/thread.ts';
-import { less, PAGE_SIZE, type PageIndex, u64 } from '../kernel/units.ts';
+import { less, PAGE_SIZE, type PageIndex, type Pfn, u64 } from '../kernel/units.ts';
 import type { Area } from './area.ts';
 import { isRevoked } from './dmabuf.ts';
 import type { FileSource, Pages, UserSource } from './pages.ts';
+import { spanAt } from './pages-accesses.ts';
 import { PfnBatch } from './pfn-batch.ts';
 
 export class PfnReader {
@@ -46,14 +47,14 @@ export class PfnReader {
     return this.#start > this.#last;
   }
 
-  /** Whether any page that is still to be read must be pinned in user memory, because no domain has it. */
+  /** Whether any page that is still to be read must be pinned in user memory, because nobody has it. */
   get pinsUserMemory(): boolean {
     if (this.#pages.source.kind !== 'user') return false;
     let index = this.#end;
     while (index <= this.#last) {
-      const holder = this.#pages.domainsItree.first(u64(index, 0), u64(this.#last, 0));
-      if (holder === undefined || holder.index > index) return true;
-      index = holder.lastIndex + 1;
+      const span = spanAt(this.#pages, index, this.#last);
+      if (span.by === 'nobody') return true;
+      index = span.last + 1;
     }
     return false;
   }
@@ -78,26 +79,30 @@ export class PfnReader {
     return undefined;
   }
 
-  /** pfn_reader_release_pins(): unpin all that this reader has pinned. */
+  /** pfn_reader_release_pins(): unpin all that this reader has pinned so far. */
   release(): void {
     for (const { backing, first, count } of this.#pinned) {
       backing.unpin(first, count);
       this.#pages.npinned -= count;
     }
+    this.#pinned.length = 0;
   }
 
   /** Add the next stretch that lies in one place, or as much of it as fits. */
   #fillSpan(): Errno | undefined {
     const pages = this.#pages;
     const { source } = pages;
-    const holder = this.#holder();
-    const inDomain = holder !== undefined && holder.index <= this.#end;
-    if (inDomain && !this.#skipsDomains()) {
-      this.#fromDomain(holder, Math.min(holder.lastIndex, this.#last));
+    const asksBuffer = source.kind === 'dmabuf' && this.#features.dmabufKeepsMmio;
+    const span = asksBuffer ? undefined : spanAt(pages, this.#end, this.#last);
+    if (span?.by === 'access') {
+      this.#fromAccess(span.last);
       return undefined;
     }
-    const untilHolder = holder !== undefined && !inDomain && !this.#skipsDomains();
-    const last = untilHolder ? Math.min(holder.index - 1, this.#last) : this.#last;
+    if (span?.by === 'domain') {
+      this.#fromDomain(span.area, span.last);
+      return undefined;
+    }
+    const last = span?.last ?? this.#last;
     if (source.kind === 'user') return this.#pinUser(source, last);
     if (source.kind === 'file') return this.#pinFile(source, last);
     const pfn = source.phys.paddr / PAGE_SIZE + source.startPage + this.#end;
@@ -105,13 +110,15 @@ export class PfnReader {
     return undefined;
   }
 
-  #skipsDomains(): boolean {
-    return this.#pages.source.kind === 'dmabuf' && this.#features.dmabufKeepsMmio;
-  }
-
-  /** The first area at or above the next page that some domain holds. */
-  #holder(): Area | undefined {
-    return this.#pages.domainsItree.first(u64(this.#end, 0), u64(this.#last, 0));
+  /** batch_from_xarray() */
+  #fromAccess(last: PageIndex): void {
+    const pfns = this.#pages.accesses?.pinnedPfns;
+    while (this.#end <= last) {
+      const pfn = pfns?.get(this.#end);
+      warnOn(pfn === undefined, 'an access holds a page without its number');
+      if (!this.batch.add(pfn as Pfn, 1, 'cpu')) return;
+      this.#end++;
+    }
   }
 
   /** batch_from_domain(): what was RAM or not is forgotten. */

@@ -13,6 +13,7 @@ export function* putPages(pages: Pages): Thread {
   if (!pages.kref.put()) return;
   pages.gone();
   warnOn(pages.domainsItree.size > 0, 'pages released while a domain holds them');
+  warnOn(pages.accesses !== undefined && !pages.accesses.empty, 'pages released while an access holds them');
   warnOn(pages.npinned !== 0, `pages released with ${pages.npinned} pages pinned`);
   const { source } = pages;
   const { mutexOutlivesDetach } = current().kernel.features;

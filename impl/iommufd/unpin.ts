@@ -1,15 +1,16 @@
 /**
  * Letting go of pinned memory: read from the domain what it maps, unmap it, and only then unpin it. Pages that another
- * area keeps in a domain stay pinned.
+ * area keeps in a domain, or an access, stay pinned.
  *
  * Source: drivers/iommu/iommufd/pages.c, __iopt_area_unfill_domain(), iopt_area_unpin_domain()
  */
 import type { Domain } from '../iommu/domain.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { warnOn } from '../kernel/splat.ts';
-import { PAGE_SIZE, type PageIndex, type Pfn, sub, toNumber, u64 } from '../kernel/units.ts';
+import { PAGE_SIZE, type PageIndex, type Pfn, sub, toNumber } from '../kernel/units.ts';
 import type { Area } from './area.ts';
 import type { Pages } from './pages.ts';
+import { spanAt } from './pages-accesses.ts';
 import { PfnBatch } from './pfn-batch.ts';
 
 /** Unmap the area from `domain`, and unpin what nobody else holds. Locks: pages->mutex */
@@ -32,20 +33,18 @@ function pfnAt(area: Area, domain: Domain, index: PageIndex): Pfn {
   return Math.floor((phys as number) / PAGE_SIZE);
 }
 
-/** Unpin those of the batch's pages, the first being page `first`, that no area holds in a domain. */
+/** Unpin those of the batch's pages, the first being page `first`, that no access holds, and no area in a domain. */
 function unpinUnheld(pages: Pages, batch: PfnBatch, first: PageIndex): void {
-  const end = first + batch.total;
-  let index = first;
-  while (index < end) {
-    const holder = pages.domainsItree.first(u64(index, 0), u64(end - 1, 0));
-    const holeEnd = holder === undefined ? end : Math.max(index, holder.index);
-    if (holeEnd > index) unpinRange(pages, batch, index - first, holeEnd - index);
-    index = holder === undefined ? end : holder.lastIndex + 1;
+  const last = first + batch.total - 1;
+  for (let index = first; index <= last; ) {
+    const span = spanAt(pages, index, last);
+    if (span.by === 'nobody') unpinRange(pages, batch, index - first, span.last - index + 1);
+    index = span.last + 1;
   }
 }
 
 /** Unpin `count` pages of the batch from number `at` on. */
-function unpinRange(pages: Pages, batch: PfnBatch, at: number, count: number): void {
+export function unpinRange(pages: Pages, batch: PfnBatch, at: number, count: number): void {
   const { ram } = pages;
   batch.eachRun(at, count, (pfn, length) => ram.unpin(pfn, length));
   pages.npinned -= count;

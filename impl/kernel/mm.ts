@@ -145,6 +145,15 @@ export class Mm {
     const vma = this.#vmas[low - 1];
     return vma !== undefined && page <= vma.lastPage ? vma : undefined;
   }
+
+  /** The RAM behind a page of the process, and how many pages of it lie there in a row. What a BAR holds is not kept. */
+  ramAt(page: number): { readonly backing: Backing; readonly index: number; readonly pages: number } | undefined {
+    const vma = this.find(page);
+    if (vma?.backing === undefined) return undefined;
+    const index = vma.indexOf(page);
+    const pages = Math.min(vma.backing.pages - index, vma.lastPage - page + 1);
+    return pages > 0 ? { backing: vma.backing, index, pages } : undefined;
+  }
 }
 
 /** What one allocation may have at the most, in bytes. */
