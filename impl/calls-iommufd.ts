@@ -42,10 +42,10 @@ export function openIommufd(machine: Machine, as: Handle): Result {
   return result;
 }
 
-export function allocIoas(machine: Machine, { ctx: ctxHandle, as }: IoasAlloc): Result {
+export function* allocIoas(machine: Machine, { ctx: ctxHandle, as }: IoasAlloc): Thread<Result> {
   const ctx = ctxOfHandle(machine, ctxHandle);
   if (isErrno(ctx)) return { err: ctx };
-  const ioas = ioasAlloc(ctx, as);
+  const ioas = yield* ioasAlloc(ctx, as);
   if (isErrno(ioas)) return { err: ioas };
   machine.names.set(as, { kind: 'object', ctx: machine.names.get(ctxHandle) as NamedFd, object: ioas });
   return DONE;

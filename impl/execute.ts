@@ -119,13 +119,13 @@ export function operation(machine: Machine, command: Command): Thread<Result> {
   }
 }
 
-/** Commands that never wait. */
+/** Commands that never wait, or hardly. */
 function* atOnce(machine: Machine, command: Exclude<Command, Waits>): Thread<Result> {
   switch (command.do) {
     case 'dma_read':
       return dmaRead(machine, command);
     case 'ioas_alloc':
-      return allocIoas(machine, command);
+      return yield* allocIoas(machine, command);
     case 'iommufd_open':
       return openIommufd(machine, command.as);
     case 'iommufd_close':

@@ -61,10 +61,13 @@ export class Ioas extends IommufdObject {
   }
 }
 
-/** IOMMU_IOAS_ALLOC. Fails: ENOMEM */
-export function ioasAlloc(ctx: IommufdCtx, name: string): Ioas | Errno {
+/** IOMMU_IOAS_ALLOC. Locks: takes ioas_creation_lock R. Fails: ENOMEM */
+export function* ioasAlloc(ctx: IommufdCtx, name: string): Thread<Ioas | Errno> {
   const ioas = new Ioas(ctx, name);
-  return ctx.add(ioas) ?? ioas;
+  yield ctx.ioasCreationLock.read;
+  const full = ctx.add(ioas);
+  ctx.ioasCreationLock.releaseRead();
+  return full ?? ioas;
 }
 
 /** iommufd_get_ioas(): a missing object, or one of another kind, is ENOENT. Counts a user; `ctx.put` it. */
@@ -219,7 +222,7 @@ function* copyInto(ctx: IommufdCtx, dstId: number, pieces: readonly Piece[], arg
   }
 }
 
-/** IOMMU_IOAS_UNMAP. Gives the bytes removed. Fails: ENOENT, EOVERFLOW, EINVAL, EBUSY */
+/** IOMMU_IOAS_UNMAP. Gives the bytes removed. Fails: ENOENT, EOVERFLOW, EINVAL, EBUSY, EDEADLOCK */
 export function* ioasUnmap(ctx: IommufdCtx, ioasId: number, iova: Iova, length: U64): Thread<Bytes | Errno> {
   const ioas = getIoas(ctx, ioasId);
   if (isErrno(ioas)) return ioas;
