@@ -1,7 +1,15 @@
 /** What is left when everything is closed: nothing. */
+import type { Machine } from '../impl/machine.ts';
 import type { World } from './world.ts';
 
 export function leftovers({ machine, state }: World): string[] {
+  const left = leftInMachine(machine);
+  for (const { space } of state.ioases) left.push(`${space.name} in the model`);
+  return left;
+}
+
+/** The same of the implementation alone. */
+export function leftInMachine(machine: Machine): string[] {
   const left: string[] = [];
   const { files, pages } = machine.kernel.live;
   for (const object of [...files, ...pages]) left.push(`${object.label}, which counts ${object.references}`);
@@ -11,6 +19,5 @@ export function leftovers({ machine, state }: World): string[] {
     if (dmabufs.length > 0) left.push(`${name} still lists ${dmabufs.length} buffers`);
   }
   for (const { name, pinned } of machine.ram.backings) if (pinned > 0) left.push(`${pinned} pins of ${name}`);
-  for (const { space } of state.ioases) left.push(`${space.name} in the model`);
   return left;
 }

@@ -21,9 +21,11 @@ export const PIN_WRITE = 1;
 /** No test moves or pins more at once. */
 const LONGEST = bytes(16 * 1024 * 1024);
 
-interface Item {
+/** One pin, and the pages that it gave. */
+export interface Item {
   readonly iova: Iova;
   readonly length: Bytes;
+  readonly pfns: readonly Pfn[];
 }
 
 export class MockAccess implements AccessOps {
@@ -114,7 +116,7 @@ export function* mockAccessPages(mock: MockAccess, args: PinArgs): Thread<number
       yield* accessUnpinPages(mock.access, iova, length);
       return failed;
     }
-    mock.items.set(mock.nextId, { iova, length });
+    mock.items.set(mock.nextId, { iova, length, pfns });
     return mock.nextId++;
   } finally {
     mock.lock.release();

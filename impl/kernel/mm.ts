@@ -45,6 +45,11 @@ export class Backing {
     this.pinned -= count;
   }
 
+  /** How often page `index` is pinned. */
+  pinsOf(index: number): number {
+    return this.#pins?.[index] ?? 0;
+  }
+
   /** Copy the bytes from `offset` on, which all lie in this memory, into `data`. */
   read(offset: number, data: Uint8Array): void {
     eachPage(offset, data.length, (page, at, from, length) => {

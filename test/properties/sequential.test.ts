@@ -7,18 +7,11 @@ import { replay } from '../../properties/recorded.ts';
 import { reportOf } from '../../properties/regression.ts';
 import { checkSequences } from '../../properties/sequential.ts';
 import { readTraces } from '../../trace/parse.ts';
+import { seedOr } from './seed.ts';
 
-const SEED = seedIn(process.env['SHOOTDOWN_SEED'] ?? '20261120');
+const SEED = seedOr(20261120);
 const RUNS = 4000;
 const LONGEST = 200;
-
-function seedIn(text: string): number {
-  const seed = Number(text);
-  if (!/^[0-9]+$/.test(text) || seed >= 2 ** 31) {
-    throw new Error(`SHOOTDOWN_SEED takes a whole number below 2^31, not "${text}"`);
-  }
-  return seed;
-}
 
 test('every failure that was kept stays cured', () => {
   const files = readdirSync(REGRESSIONS).filter((name) => name.endsWith('.json'));
