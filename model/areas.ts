@@ -1,8 +1,8 @@
 /** Areas: how memory is mapped, how areas are copied, and how they are unmapped, whole. */
 
 import { revoked } from './devices.ts';
-import { alignment, ceil, clash, END, filled, higher, lower, MAX, meeting, misplaced } from './iova.ts';
-import { CLOSED, GONE, ioasNamed, NOTHING, sourceNamed } from './names.ts';
+import { alignment, ceil, clash, END, higher, lower, MAX, meeting, misplaced } from './iova.ts';
+import { CLOSED, GONE, inUserSpace, ioasNamed, NOTHING, sourceNamed } from './names.ts';
 import { first, type Refusal, swap, total } from './outcome.ts';
 import type { Area, Bytes, Do, Ioas, Iova, Outcome, State } from './spec.ts';
 
@@ -12,18 +12,23 @@ const SPOKEN = 7n;
 const USER = 0x7f00_0000_0000n;
 
 /** The byte of its file, or of user space, that an area begins with: an automatic IOVA is aligned like it. */
-const addressOf = ({ source, offset }: Area): Bytes => offset - source.base + (source.is === 'memory' ? USER : 0n);
+export const addressOf = ({ source, offset }: Area): Bytes => offset - source.base + (inUserSpace(source) ? USER : 0n);
 
 type Making = Do<'ioas_map' | 'ioas_map_file' | 'ioas_copy'>;
 /** How all ways to make an area begin: nothing is looked up yet. */
 const malformed = ({ flags = 0n, prot }: Making, ...values: readonly (Bytes | undefined)[]): Refusal | undefined =>
   first([(flags & ~SPOKEN) !== 0n, 'EOPNOTSUPP'], [values.includes(MAX), 'EOVERFLOW'], [prot === '', 'EINVAL']);
 
-/** Why a domain cannot be filled with an area: its memory is not there, or it is not made of the domain's pages. */
-export const unfillable = ({ machine: m }: State, { source, offset, iova, length, live }: Area): Refusal | undefined =>
-  first([source.is === 'memory' && (offset < 0n || offset + length > ceil(source.length, m.pageSize)), 'EFAULT']) ??
-  first([source.is === 'memfd' && offset + length > source.length, 'EINVAL']) ??
-  first([live && (iova | length) % m.grain !== 0n, 'EINVAL']);
+/** Why a domain cannot be filled with an area: its memory is not there, or cannot be had; or it is made of less. */
+export const unfillable = (s: State, area: Area, align: Bytes): Refusal | undefined => {
+  const { source, offset, iova, length, live } = area;
+  const ends = offset + length;
+  const missing = source.is === 'memory' && (offset < 0n || ends > ceil(source.length, s.machine.pageSize));
+  return (
+    first([missing || source.is === 'mapping', 'EFAULT'], [source.is === 'memfd' && ends > source.length, 'EINVAL']) ??
+    first([live && (iova | length) % align !== 0n, 'EINVAL'])
+  );
+};
 
 const UNCHOSEN = { refused: 'no IOVA was chosen, though there is room' } as const;
 /** Lays areas back to back at a fixed IOVA, or where the kernel chose: all of them, or none. */
@@ -38,7 +43,7 @@ const lay = (s: State, ioas: Ioas, pieces: readonly Area[], fixed?: Iova, choice
     first([length % align !== 0n, 'EINVAL']) ??
     (fixed === undefined ? misplaced(s, ioas, addressOf(laid[0]!), length, choice) : clash(s, ioas, fixed, length)) ??
     laid.map(unfit).find(Boolean) ??
-    (filled(s, ioas) ? laid.map((area) => unfillable(s, area)).find(Boolean) : undefined) ??
+    (ioas.domains.length > 0 ? laid.map((area) => unfillable(s, area, align)).find(Boolean) : undefined) ??
     ((fixed ?? choice) === undefined ? UNCHOSEN : { state: { ...s, ioases }, ok: { iova: start } })
   );
 };

@@ -7,22 +7,24 @@ import type { Area, Device, Do, Ioas, Opening, Outcome, Source, State } from './
 
 /** Where a BAR begins: anywhere, so that an offset just below 2^64 wraps. */
 const BAR = 0x1_0000_0000n;
-/** What a device is while nobody has it open. */
-export const SHUT = { opening: undefined, context: undefined, memory: false, power: 0 } as const;
-
-/** A dma-buf is usable while its device answers, unless the device was closed since. */
+/** What is of a BAR is usable while its device answers, unless that was let go of since; a test buffer has a flag. */
 export const answers = ({ memory, power }: Device): boolean => memory && power === 0;
-export const revoked = (s: State, { owner }: Source): boolean =>
-  !s.devices.some((device) => device.opening === owner && answers(device));
+export const revoked = (s: State, source: Source): boolean =>
+  source.owner === undefined
+    ? s.takenBack.includes(source)
+    : !s.devices.some((device) => device.holder === source.owner && answers(device));
 
-/** Every live area of what the devices have exported dies, in every IOAS. Nothing ever revives it. */
-export const revoke = (s: State, devices: readonly Device[]): State => {
-  const lost = ({ live, source: { owner } }: Area): boolean =>
-    live && devices.some(({ opening }) => owner && opening === owner);
-  const kill = (area: Area): Area => (lost(area) ? { ...area, live: false } : area);
-  const shoot = (ioas: Ioas): Ioas => (ioas.areas.some(lost) ? { ...ioas, areas: ioas.areas.map(kill) } : ioas);
-  return { ...s, ioases: s.ioases.map(shoot) };
+/** Every live area of what is lost dies, in every IOAS. Nothing ever revives it. */
+export const shoot = (s: State, lost: (source: Source) => boolean): State => {
+  const dies = ({ live, source }: Area): boolean => live && lost(source);
+  const kill = (area: Area): Area => (dies(area) ? { ...area, live: false } : area);
+  const clear = (ioas: Ioas): Ioas => (ioas.areas.some(dies) ? { ...ioas, areas: ioas.areas.map(kill) } : ioas);
+  return { ...s, ioases: s.ioases.map(clear) };
 };
+
+/** The memory of the devices is taken back. */
+export const revoke = (s: State, devices: readonly Device[]): State =>
+  shoot(s, ({ is, owner }) => is === 'dmabuf' && devices.some(({ holder }) => holder && holder === owner));
 
 /** Unless the device still answers after the write, its memory is taken back. */
 export const toggle = (s: State, c: Do<'vfio_memory' | 'vfio_power'>): Outcome =>
@@ -55,23 +57,25 @@ export const hotReset = (s: State, { dev }: Do<'vfio_hot_reset'>): Outcome =>
 
 export const open = (s: State, { dev }: Do<'vfio_open'>): Outcome => {
   const opening: Opening = { is: 'opening', device: dev };
-  const devices = swap(s.devices, deviceNamed(s, dev), { opening, memory: true });
+  const devices = swap(s.devices, deviceNamed(s, dev), { opening });
   return deviceNamed(s, dev).opening ? { err: 'EBUSY' } : done({ ...s, devices });
 };
 
-/** A group belongs to one context at a time. */
+/** A group belongs to one context at a time, and a device to one opening. Its memory is on from then on. */
 export const bind = (s: State, { dev, ctx }: Do<'vfio_bind'>): Outcome => {
   const [device, context] = [deviceNamed(s, dev), contextNamed(s, ctx)];
-  const foreign = s.devices.some((d) => d.config.group === device.config.group && (d.context ?? context) !== context);
+  const { opening, holder, config } = device;
+  const foreign = s.devices.some((d) => d.config.group === config.group && (d.context ?? context) !== context);
   return (
-    first([!device.opening, 'EBADF'], [!!device.context, 'EINVAL'], [!context, 'EBADF'], [foreign, 'EPERM']) ??
-    done({ ...s, devices: swap(s.devices, device, { context }) })
+    first([!opening, 'EBADF'], [holder === opening, 'EINVAL'], [!context, 'EBADF']) ??
+    first([holder !== undefined, 'EINVAL'], [foreign, 'EPERM']) ??
+    done({ ...s, devices: swap(s.devices, device, { context, holder: opening, memory: true }) })
   );
 };
 
 /** This works while memory is off, too: the dma-buf is then revoked from birth. */
 export const exportBar = (s: State, { dev, region, ranges, as, flags = 0n }: Do<'vfio_export'>): Outcome =>
-  whenBound(s, dev, ({ config, opening: owner }) => {
+  whenBound(s, dev, ({ config, holder: owner }) => {
     const [bar, memory] = [config.bars.get(region) ?? -1n, `${dev}:${region}`];
     const length = ranges.reduce((sum, [, bytes]) => sum + bytes, 0n);
     const ragged = ranges.some(([offset, bytes]) => bytes === 0n || (offset | bytes) % s.machine.pageSize !== 0n);

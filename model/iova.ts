@@ -24,17 +24,20 @@ export const gaps = (taken: readonly Interval[], from: Bytes, last: Bytes): read
   return free.sort((a, b) => (a < b ? -1 : 1)).map((low) => [low, end(low)]);
 };
 
-/** An automatic domain is there while a device is in it. */
-export const automatic = (s: State, { space }: Ioas): boolean => s.devices.some(({ domain }) => domain === space);
-export const filled = (s: State, ioas: Ioas): boolean => ioas.domains.length > 0 || automatic(s, ioas);
-
-/** What the iova, length and offset of an area are multiples of: anything, until there is a domain to fill. */
-export const alignment = (s: State, ioas: Ioas): Bytes => (filled(s, ioas) ? s.machine.grain : 1n);
+/** What the iova, length and offset of an area are multiples of: anything, as long as nobody minds. */
+export const alignment = (s: State, { domains, largePages }: Ioas): Bytes =>
+  higher(domains.length > 0 ? s.machine.grain : 1n, largePages ? 1n : s.machine.pageSize);
 
 /** A domain cannot translate outside its aperture; an attached device keeps some addresses for itself. */
-export const reserved = (s: State, ioas: Ioas): readonly Interval[] => {
-  const attached = s.devices.some(({ domain: at }) => (at?.is === 'domain' ? at.space : at) === ioas.space);
-  return [...(filled(s, ioas) ? s.machine.outside : []), ...(attached ? s.machine.reserved : [])];
+export const reserved = (s: State, { space, domains }: Ioas): readonly Interval[] => {
+  const attached = s.devices.some(({ domain }) => domain?.space === space);
+  return [...(domains.length > 0 ? s.machine.outside : []), ...(attached ? s.machine.reserved : [])];
+};
+
+/** Whether an IOAS uses any of these addresses, or counts on them. */
+export const claims = ({ areas, allowed }: Pick<Ioas, 'areas' | 'allowed'>, taken: readonly Interval[]): boolean => {
+  const hit = meeting(...taken);
+  return areas.some(hit) || allowed.some(([iova, last]) => hit({ iova, length: last - iova + 1n }));
 };
 
 /** Why `length` bytes cannot be at `iova`. */
@@ -45,22 +48,28 @@ export const clash = (s: State, ioas: Ioas, iova: Iova, length: Bytes): Refusal 
 
 /**
  * What is wrong with an automatic IOVA for `length` bytes, of which the first is byte `from` of a file or of user
- * space. A choice is not 0, and it would have been granted as a fixed one. None is made when there is no room.
+ * space. A choice is not 0, it is allowed, and it would have been granted as a fixed one. None is made when there is no
+ * room.
  */
 export const misplaced = (s: State, ioas: Ioas, from: Bytes, length: Bytes, choice?: Iova): Outcome | undefined => {
   const refusal = first([length >= MAX / 2n, 'EOVERFLOW'], [from % alignment(s, ioas) !== 0n, 'EINVAL']);
   if (refusal || choice === undefined) return refusal ?? first([!hasRoom(s, ioas, from, length), 'ENOSPC']);
   const err = choice === 0n ? 'EINVAL' : clash(s, ioas, choice, length)?.err;
-  return err && { refused: `IOVA 0x${choice.toString(16)} was chosen, and as a fixed one it is ${err}` };
+  if (err) return { refused: `IOVA 0x${choice.toString(16)} was chosen, and as a fixed one it is ${err}` };
+  const outside = meeting(...forbidden(ioas))({ iova: choice, length });
+  return outside ? { refused: `IOVA 0x${choice.toString(16)} was chosen, and is not allowed` } : undefined;
 };
 
+/** Where the kernel may not choose. */
+const forbidden = ({ allowed }: Ioas): readonly Interval[] => (allowed.length > 0 ? gaps(allowed, 0n, MAX) : []);
+
 /** The kernel's own search for a hole in which they are as aligned as they are in themselves, up to 2 MiB. */
-const hasRoom = (s: State, ioas: Ioas, from: Bytes, length: Bytes): boolean => {
+export const hasRoom = (s: State, ioas: Ioas, from: Bytes, length: Bytes): boolean => {
   const { pageSize: page } = s.machine;
   let align = 1n;
   while (align < lower(length, HUGE) && from % (align * 2n) === 0n) align *= 2n;
   const taken = ioas.areas.map((area): Interval => [area.iova, area.iova + area.length - 1n]);
-  const holes = gaps([...reserved(s, ioas), ...taken], page, MAX - page);
+  const holes = gaps([...reserved(s, ioas), ...forbidden(ioas), ...taken], page, MAX - page);
   const start = (low: Bytes): Bytes => ceil(low, align) | (from % page);
   return holes.some(([low, high]) => start(low) < high && high - start(low) >= length - 1n);
 };

@@ -6,24 +6,27 @@ import type { Reach } from '../trace/answer.ts';
 import type { Handle } from '../trace/command.ts';
 import { answers } from './devices.ts';
 import type { AreaSeen, Observation, Pte, Stretch } from './invariants.ts';
-import { automatic } from './iova.ts';
-import { type Device, type Ioas, mapped, type State, targetOf } from './spec.ts';
+import { targetOf } from './names.ts';
+import { type Device, type Ioas, mapped, type State } from './spec.ts';
 
 export const observe = (s: State): Observation => {
-  const areas = s.ioases.flatMap((ioas) => areasOf(ioas, domainsOf(s, ioas)));
-  const revoked = s.devices.filter((device) => !answers(device)).flatMap(bars);
-  return { ptes: areas.flatMap(ptes), areas, revoked, maps: [], unmaps: [], keepsMmio: true };
+  const areas = s.ioases.flatMap(areasOf);
+  return { ptes: areas.flatMap(ptes), areas, revoked: lost(s), maps: [], unmaps: [], keepsMmio: true };
 };
 
-/** Where its areas are: the automatic domain has the name of the IOAS. */
-export const domainsOf = (s: State, ioas: Ioas): readonly string[] =>
-  [...(automatic(s, ioas) ? [ioas.space] : []), ...ioas.domains].map((it) => it.name);
+/** Memory that its owner has taken back, and not given again. */
+const lost = (s: State): Stretch[] => [
+  ...s.devices.filter((device) => !answers(device)).flatMap(bars),
+  ...s.takenBack.map(({ memory, base: offset, length }) => ({ memory, offset, length })),
+];
 
-const areasOf = ({ areas }: Ioas, domains: readonly string[]): (AreaSeen & Pick<Pte, 'prot'>)[] =>
-  areas.map(({ iova, length, offset, prot, live, source: { is, memory, base: from, length: size } }) => {
+const areasOf = ({ areas, domains: all }: Ioas): (AreaSeen & Pick<Pte, 'prot'>)[] => {
+  const domains = all.map(({ name }) => name);
+  return areas.map(({ iova, length, offset, prot, live, source: { is, memory, base: from, length: size } }) => {
     const slice = is === 'dmabuf' ? { slice: { memory, offset: from, length: size } } : {};
     return { domains, iova, memory, offset, length, prot, shot: !live, ...slice };
   });
+};
 
 const ptes = ({ domains, shot, slice, ...area }: ReturnType<typeof areasOf>[number]): Pte[] =>
   (shot ? [] : domains).map((domain) => ({ ...area, domain, mmio: slice !== undefined, cache: slice === undefined }));

@@ -1,13 +1,15 @@
 /**
  * The executable specification: what iommufd and the vfio-pci exporter of dma-bufs promise, as one pure function.
  * `step` says what a command answers and leads to, `reach` what a device can touch then. The rules are in chapters:
- * areas (map, copy, unmap), domains (attach, detach), devices (export, revoke); `iova.ts` is where things go.
+ * spaces (contexts and their IOASes), areas (map, copy, unmap), domains (attach, detach), devices (export, revoke),
+ * memory (files, and what the CPU maps), mock (the kernel's test devices and buffers); `iova.ts` is where things go.
  *
  * State is plain readonly data. Quantities are exact `bigint` bytes; areas are half-open, an `Interval` is inclusive.
  * What a step leaves alone stays the same object, so that `===` finds what it changed.
  *
  * What is not modelled, and why nothing is lost:
  * - Page tables and batches: a domain translates exactly the live areas of its IOAS, and that is all that shows.
+ * - The page tables of the CPU: what it maps of a BAR faults while the device does not answer, and only then.
  * - Locks and waiting: a command is one step. An interleaving is right when some order of its commands fits.
  * - Pins, trackers, attachments, references: an area knows its source, and whether it is live.
  * - The revoked flag of a buffer: it is set while the device does not answer, or was closed since, and only then.
@@ -19,14 +21,17 @@
 
 import { match, P } from 'ts-pattern';
 import type { Answer, Errno } from '../trace/answer.ts';
-import type { Command, Handle, Prot } from '../trace/command.ts';
+import type { Command, Handle, Interval, Prot } from '../trace/command.ts';
 import type { DeviceConfig, MachineConfig } from '../trace/machine-config.ts';
 import { copy, map, unmap } from './areas.ts';
-import { bind, exportBar, hotReset, open, reset, SHUT, toggle } from './devices.ts';
+import { bind, exportBar, hotReset, open, reset, toggle } from './devices.ts';
 import * as domains from './domains.ts';
 import { gaps, MAX } from './iova.ts';
-import { deviceNamed, home, NOTHING, sourceNamed, whenBound } from './names.ts';
-import { done, first, give } from './outcome.ts';
+import * as memory from './memory.ts';
+import * as mock from './mock.ts';
+import { deviceNamed, home, LOOSE, sourceNamed, targetOf, whenBound } from './names.ts';
+import { done } from './outcome.ts';
+import * as spaces from './spaces.ts';
 
 export type Bytes = bigint;
 export type Iova = Bytes;
@@ -36,15 +41,16 @@ export type Do<Name extends Command['do']> = Extract<Command, { do: Name }>;
 export type Context = Readonly<{ is: 'context'; name: Handle }>;
 export type Space = Readonly<{ is: 'ioas'; name: Handle; context: Context }>;
 export type Opening = Readonly<{ is: 'opening'; device: Handle }>;
-/** A domain made by hand. The automatic one has no object of its own: the `Space` stands for it. */
-export type Domain = Readonly<{ is: 'domain'; name: Handle; context: Context; space: Space }>;
+/** An automatic one has the name of its IOAS, comes with the first device in it, and goes with the last. */
+export type Domain = Readonly<{ is: 'domain'; name: Handle; context: Context; space: Space; automatic: boolean }>;
 
 /**
  * What can be mapped: `length` bytes of a BAR (`dev0:2`) from `base` on, or of memory or a memfd (`m0`) from 0 on.
- * A dma-buf is made of `ranges`, and has an `owner` that it does not outlive.
+ * A dma-buf is made of `ranges`, and has an `owner` that it does not outlive; one of the test exporter has none. A
+ * mapping is of a BAR, for the CPU; it keeps its owner open.
  */
-export type Source = Readonly<{ is: 'dmabuf' | 'memfd' | 'memory'; memory: string; base: Bytes; length: Bytes }> &
-  Readonly<{ ranges: number; owner: Opening | undefined }>;
+export type Source = Readonly<{ is: 'dmabuf' | 'memfd' | 'memory' | 'mapping'; memory: string }> &
+  Readonly<{ base: Bytes; length: Bytes; ranges: number; owner: Opening | undefined }>;
 
 /**
  * [iova, iova + length) reaches [offset, offset + length) of the source's memory while live. Death is final.
@@ -53,21 +59,30 @@ export type Source = Readonly<{ is: 'dmabuf' | 'memfd' | 'memory'; memory: strin
 export type Area = Readonly<{ iova: Iova; length: Bytes; prot: Prot; live: boolean }> &
   Readonly<{ source: Source; offset: Bytes; writable: boolean }>;
 
-/** An I/O address space: disjoint areas, ascending. Each of its domains translates all that are live. */
-export type Ioas = Readonly<{ space: Space; areas: readonly Area[]; domains: readonly Domain[] }>;
-
-/** `memory` is the bit of PCI_COMMAND. The whole group is in `domain` while any device of it is attached. */
-export type Device = Readonly<{ name: Handle; config: DeviceConfig; memory: boolean; power: 0 | 3 }> &
-  Readonly<{ opening: Opening | undefined; context: Context | undefined }> &
-  Readonly<{ attached: boolean; domain: Space | Domain | undefined }>;
+/**
+ * An I/O address space: disjoint areas, ascending. Each of its domains translates all that are live. `allowed`: where
+ * the kernel may choose, anywhere if there is none. `largePages`: not all is mapped page by page.
+ */
+export type Ioas = Readonly<{ space: Space; areas: readonly Area[]; domains: readonly Domain[] }> &
+  Readonly<{ allowed: readonly Interval[]; largePages: boolean }>;
 
 /**
- * `handles`: what a name was given to; `undefined` is a closed descriptor. An IOAS or domain that is nowhere in
- * `ioases` is destroyed. `contexts`: those whose descriptor is open; without it, a context lives while a device is
- * bound to it.
+ * `memory` is the bit of PCI_COMMAND. `opening` is what its name stands for, `holder` the opening that has it bound,
+ * which a CPU mapping may keep after its descriptor is closed. A test device has neither, and a context from birth.
+ * The whole group is in `domain` while any device of it is attached.
+ */
+export type Device = Readonly<{ name: Handle; config: DeviceConfig; memory: boolean; power: 0 | 3 }> &
+  Readonly<{ opening: Opening | undefined; holder: Opening | undefined; context: Context | undefined }> &
+  Readonly<{ attached: boolean; domain: Domain | undefined }>;
+
+/**
+ * `handles`: what a name was given to; `undefined` is a closed descriptor, and a test device leads to its context. An
+ * IOAS or domain that is nowhere in `ioases` is destroyed. `contexts`: those whose descriptor is open; without it, a
+ * context lives while a device is bound to it. `takenBack`: buffers of the test exporter that are revoked.
  */
 export type State = Readonly<{ machine: Machine; ioases: readonly Ioas[]; devices: readonly Device[] }> &
-  Readonly<{ handles: ReadonlyMap<Handle, Named | undefined>; contexts: readonly Context[] }>;
+  Readonly<{ handles: ReadonlyMap<Handle, Named | undefined>; contexts: readonly Context[] }> &
+  Readonly<{ takenBack: readonly Source[] }>;
 export type Named = Context | Space | Domain | Source;
 /** With the lowest page size of a domain, and what lies outside its aperture. */
 type Machine = MachineConfig & Readonly<{ grain: Bytes; outside: MachineConfig['reserved'] }>;
@@ -80,9 +95,9 @@ export type Outcome = Readonly<{ state: State; ok: Answer } | { err: Errno; stat
 
 export const initial = (machine: MachineConfig): State => {
   const [grain, outside] = [machine.pageSizes[0]!, gaps([machine.aperture], 0n, MAX)];
-  const loose = { ...SHUT, attached: false, domain: undefined };
-  const devices = [...machine.devices].map(([name, config]): Device => ({ name, config, ...loose }));
-  return { machine: { ...machine, grain, outside }, ioases: [], devices, handles: new Map(), contexts: [] };
+  const devices = [...machine.devices].map(([name, config]): Device => ({ name, config, ...LOOSE }));
+  const nothing = { ioases: [], devices, handles: new Map(), contexts: [], takenBack: [] };
+  return { machine: { ...machine, grain, outside }, ...nothing };
 };
 
 /** What the device's domain maps, even if the device itself is detached or closed meanwhile. */
@@ -95,9 +110,8 @@ export const reach = (s: State, dev: Handle, iova: Iova): Touched | undefined =>
   return area && { memory: area.source.memory, offset: area.offset + iova - area.iova, prot: area.prot };
 };
 export type Touched = Readonly<{ memory: string; offset: Bytes; prot: Prot }>;
-export const targetOf = (memory: string, offset: Bytes): string => `${memory}+0x${offset.toString(16)}`;
 
-/** One command; every one is legal. `choice` is the automatic IOVA that was answered. Frequent ones come first. */
+/** One command; every one is legal. `choice` is the automatic IOVA that was answered. */
 export const step = (s: State, c: Command, choice?: Iova): Outcome =>
   match(c.do)
     .returnType<Outcome>()
@@ -112,20 +126,40 @@ export const step = (s: State, c: Command, choice?: Iova): Outcome =>
     .with('vfio_attach', (is) => domains.attach(s, its(is, c)))
     .with('vfio_detach', (is) => whenBound(s, its(is, c).dev, (device) => done(domains.detach(s, device))))
     .with('hwpt_alloc', (is) => domains.hwptAlloc(s, its(is, c)))
-    .with('destroy', (is) => domains.destroy(s, its(is, c)))
-    .with('fd_dup', (is) => redirect(s, its(is, c).fd, its(is, c).as, sourceNamed(s, its(is, c).fd)))
-    .with('fd_close', (is) => redirect(s, its(is, c).fd, its(is, c).fd))
-    .with('mem_alloc', 'memfd_create', (is) => create(s, its(is, c)))
-    .with('ioas_iova_ranges', (is) => domains.iovaRanges(s, its(is, c)))
-    .with('ioas_alloc', (is) => domains.ioasAlloc(s, its(is, c)))
-    .with('vfio_open', (is) => open(s, its(is, c)))
-    .with('vfio_bind', (is) => bind(s, its(is, c)))
-    .with('vfio_close', (is) => domains.close(s, its(is, c)))
-    .with('iommufd_open', (is) => domains.openContext(s, its(is, c)))
-    .with('iommufd_close', (is) => domains.closeContext(s, its(is, c)))
-    .with(P.string, (is) => {
-      throw new Error(`the model does not know ${is}`);
-    })
+    .with('mock_revoke', (is) => mock.mockRevoke(s, its(is, c)))
+    .with(SELDOM, (is) => seldom(s, its(is, c)))
+    .exhaustive();
+
+/** Apart from the others, because a row costs its time whether or not it applies. */
+// biome-ignore format: a list
+const SELDOM = P.union(
+  'destroy', 'fd_dup', 'fd_close', 'mem_alloc', 'memfd_create', 'mock_dmabuf', 'mock_domain', 'mock_domain_destroy',
+  'ioas_allow_iovas', 'ioas_option_huge_pages', 'ioas_iova_ranges', 'bar_mmap', 'fd_mmap', 'peek', 'munmap',
+  'ioas_alloc', 'vfio_open', 'vfio_bind', 'vfio_close', 'iommufd_open', 'iommufd_close',
+);
+const seldom = (s: State, c: Do<P.infer<typeof SELDOM>>): Outcome =>
+  match(c)
+    .returnType<Outcome>()
+    .with({ do: 'destroy' }, (it) => spaces.destroy(s, it))
+    .with({ do: 'fd_dup' }, ({ fd, as }) => memory.redirect(s, fd, as, sourceNamed(s, fd)))
+    .with({ do: 'fd_close' }, ({ fd }) => memory.redirect(s, fd, fd))
+    .with({ do: P.union('mem_alloc', 'memfd_create') }, (it) => memory.create(s, it))
+    .with({ do: 'bar_mmap' }, (it) => memory.barMmap(s, it))
+    .with({ do: 'fd_mmap' }, (it) => memory.fdMmap(s, it))
+    .with({ do: 'peek' }, (it) => memory.peek(s, it))
+    .with({ do: 'munmap' }, (it) => memory.munmap(s, it))
+    .with({ do: 'mock_dmabuf' }, (it) => mock.mockDmabuf(s, it))
+    .with({ do: 'mock_domain' }, (it) => mock.mockDomain(s, it))
+    .with({ do: 'mock_domain_destroy' }, (it) => mock.mockDestroy(s, it))
+    .with({ do: 'ioas_allow_iovas' }, (it) => spaces.allowIovas(s, it))
+    .with({ do: 'ioas_option_huge_pages' }, (it) => spaces.hugePages(s, it))
+    .with({ do: 'ioas_iova_ranges' }, (it) => spaces.iovaRanges(s, it))
+    .with({ do: 'ioas_alloc' }, (it) => spaces.ioasAlloc(s, it))
+    .with({ do: 'vfio_open' }, (it) => open(s, it))
+    .with({ do: 'vfio_bind' }, (it) => bind(s, it))
+    .with({ do: 'vfio_close' }, (it) => domains.close(s, it))
+    .with({ do: 'iommufd_open' }, (it) => spaces.openContext(s, it))
+    .with({ do: 'iommufd_close' }, (it) => spaces.closeContext(s, it))
     .exhaustive();
 
 /** The command, as the one that its name says it is. */
@@ -136,14 +170,3 @@ const read = (s: State, { dev, iova }: Do<'dma_read'>): Outcome =>
     const at = reach(s, dev, iova);
     return { state: s, ok: at?.prot.includes('r') ? { target: targetOf(at.memory, at.offset) } : { fault: true } };
   });
-
-/** The descriptor `as` is one of that file from now on, or closed. */
-const redirect = (s: State, fd: Handle, as: Handle, file?: Source): Outcome =>
-  first([sourceNamed(s, fd) === NOTHING, 'EBADF']) ?? done(give(s, as, file));
-
-/** At most 1 GiB: a rule of traces, not of the kernel. */
-const create = (s: State, c: Do<'mem_alloc' | 'memfd_create'>): Outcome => {
-  const is = c.do === 'mem_alloc' ? 'memory' : 'memfd';
-  const named: Source = { is, memory: c.as, base: 0n, length: c.length, ranges: 1, owner: undefined };
-  return first([c.length === 0n, 'EINVAL'], [c.length > 1n << 30n, 'ENOMEM']) ?? done(give(s, c.as, named));
-};

@@ -4,7 +4,6 @@ import type { Command } from '../trace/command.ts';
 import { revoked } from './devices.ts';
 import type { Observation } from './invariants.ts';
 import { ioasNamed } from './names.ts';
-import { domainsOf } from './observe.ts';
 import type { Area, State } from './spec.ts';
 
 type Step = Readonly<{ before: State; command: Command; after: State; seen: Observation }>;
@@ -19,11 +18,11 @@ const shotOutOf = ({ before, command, after }: Step): number => {
     const now = after.ioases.find((ioas) => ioas.space === space)?.areas ?? [];
     return areas.some(({ live, iova }) => live && now.some((area) => area.iova === iova && !area.live));
   });
-  return Math.max(0, ...hit.map((ioas) => domainsOf(before, ioas).length));
+  return Math.max(0, ...hit.map(({ domains }) => domains.length));
 };
 const isShot = ({ live }: Area): boolean => !live;
 const shotInDomains = (s: State): Area[] =>
-  s.ioases.flatMap((ioas) => (domainsOf(s, ioas).length > 0 ? ioas.areas.filter(isShot) : []));
+  s.ioases.flatMap(({ domains, areas }) => (domains.length > 0 ? areas.filter(isShot) : []));
 
 const rows: Readonly<Record<string, Readonly<Record<string, (step: Step) => boolean>>>> = {
   'never mapped while revoked': {

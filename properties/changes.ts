@@ -10,30 +10,21 @@ export interface Effect {
   readonly area: Area;
 }
 
-/** The domains of an IOAS by name; the automatic one has the name of the IOAS. */
-export function domainNames({ devices }: State, { space, domains }: Ioas): string[] {
-  const names = domains.map(({ name }) => name);
-  for (const { domain } of devices) {
-    if (domain === space) return [space.name, ...names];
-  }
-  return names;
-}
+/** The domains of an IOAS by name. */
+export const domainNames = ({ domains }: Ioas): string[] => domains.map(({ name }) => name);
 
 /** Everything that domains must have done between two states. */
 export function effectsBetween(before: State, after: State): readonly Effect[] {
-  const samePlaces = before.devices === after.devices;
-  if (samePlaces && before.ioases === after.ioases) return NONE;
+  if (before.ioases === after.ioases) return NONE;
   const effects: Effect[] = [];
   for (const ioas of before.ioases) {
-    // An IOAS that is the same, while no device has moved, has nothing to do.
-    if (samePlaces && after.ioases.includes(ioas)) continue;
-    leaveOrChange(before, after, ioas, effects);
+    if (!after.ioases.includes(ioas)) leaveOrChange(after, ioas, effects);
   }
   for (const ioas of after.ioases) {
-    if (samePlaces && before.ioases.includes(ioas)) continue;
+    if (before.ioases.includes(ioas)) continue;
     const was = before.ioases.find(({ space }) => space === ioas.space);
-    const had = was === undefined ? [] : domainNames(before, was);
-    for (const domain of domainNames(after, ioas)) {
+    const had = was === undefined ? [] : domainNames(was);
+    for (const domain of domainNames(ioas)) {
       if (!had.includes(domain)) areaEffects(domain, [], ioas.areas, effects);
     }
   }
@@ -43,10 +34,10 @@ export function effectsBetween(before: State, after: State): readonly Effect[] {
 const NONE: readonly Effect[] = [];
 
 /** The domains that an IOAS had: those that stay follow its areas, the others drop them all. */
-function leaveOrChange(before: State, after: State, ioas: Ioas, effects: Effect[]): void {
+function leaveOrChange(after: State, ioas: Ioas, effects: Effect[]): void {
   const now = after.ioases.find(({ space }) => space === ioas.space);
-  const stay = now === undefined ? [] : domainNames(after, now);
-  for (const domain of domainNames(before, ioas)) {
+  const stay = now === undefined ? [] : domainNames(now);
+  for (const domain of domainNames(ioas)) {
     if (now === undefined || !stay.includes(domain)) areaEffects(domain, ioas.areas, [], effects);
     else if (now.areas !== ioas.areas) areaEffects(domain, ioas.areas, now.areas, effects);
   }

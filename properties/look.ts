@@ -2,7 +2,7 @@
 import type { Domain } from '../impl/iommu/domain.ts';
 import { toBigint } from '../impl/kernel/units.ts';
 import type { Pte } from '../model/invariants.ts';
-import type { Area, State } from '../model/spec.ts';
+import type { Area, Ioas, State } from '../model/spec.ts';
 import type { Calls } from './calls.ts';
 import { domainNames, type Effect } from './changes.ts';
 import { translations } from './observe.ts';
@@ -51,27 +51,25 @@ function widen(places: Place[], name: string, first: bigint, last: bigint): void
 /** All of every domain that exists in either world. */
 export function wholePlaces({ machine, state }: World): Place[] {
   const names = new Set([...machine.iommu.domains].map(({ name }) => name));
-  for (const ioas of state.ioases) for (const name of domainNames(state, ioas)) names.add(name);
+  for (const ioas of state.ioases) for (const name of domainNames(ioas)) names.add(name);
   const [first, last] = [toBigint(machine.iommu.apertureFirst), toBigint(machine.iommu.apertureLast)];
   return [...names].map((name) => ({ name, first, last }));
 }
 
 export function look(world: World, { name, first, last }: Place): Looked {
   const { machine, state } = world;
+  const ioas = ioasOfDomain(state, name);
   const areas: Area[] = [];
-  for (const area of areasOfDomain(state, name)) {
+  for (const area of ioas?.areas ?? []) {
     if (area.iova <= last && first < area.iova + area.length) areas.push(area);
   }
   const domain = domainNamed(world, name);
   return { name, first, last, areas, ptes: domain ? translations(machine, domain, first, last) : [] };
 }
 
-function areasOfDomain({ ioases, devices }: State, name: string): readonly Area[] {
-  for (const { space, domains, areas } of ioases) {
-    if (space.name === name && devices.some(({ domain }) => domain === space)) return areas;
-    if (domains.some((domain) => domain.name === name)) return areas;
-  }
-  return [];
+function ioasOfDomain({ ioases }: State, name: string): Ioas | undefined {
+  for (const ioas of ioases) if (ioas.domains.some((domain) => domain.name === name)) return ioas;
+  return undefined;
 }
 
 function domainNamed({ machine }: World, name: string): Domain | undefined {

@@ -2,13 +2,14 @@
 import type { AreaSeen, Stretch } from '../model/invariants.ts';
 import type { Area, State } from '../model/spec.ts';
 
-/** Memory of devices that their owner has taken back, and not given again. */
-export function revokedMemory({ devices }: State): Stretch[] {
+/** Memory that its owner has taken back, and not given again: of devices, and of buffers of the test exporter. */
+export function revokedMemory({ devices, takenBack }: State): Stretch[] {
   const revoked: Stretch[] = [];
-  for (const { name, config, opening, memory, power } of devices) {
-    if (opening !== undefined && memory && power === 0) continue;
+  for (const { name, config, memory, power } of devices) {
+    if (memory && power === 0) continue;
     for (const [bar, length] of config.bars) revoked.push({ memory: `${name}:${bar}`, offset: 0n, length });
   }
+  for (const { memory, base, length } of takenBack) revoked.push({ memory, offset: base, length });
   return revoked;
 }
 

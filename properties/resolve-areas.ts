@@ -23,7 +23,7 @@ function target(intent: Intent, state: State): { ioas: Ioas; unit: bigint } | un
 }
 
 function unitOf(ioas: Ioas, { size }: Intent, state: State): bigint {
-  if (size % 32 === 31 && domainNames(state, ioas).length === 0) return 1n;
+  if (size % 32 === 31 && domainNames(ioas).length === 0) return 1n;
   return size % 2 === 1 ? state.machine.grain : PAGE;
 }
 
@@ -34,7 +34,7 @@ export function mapFileOf(intent: Intent, state: State): Command | undefined {
   const file = memfd ?? someBuffer(intent, state);
   if (file === undefined) return undefined;
   if ('do' in file) return file;
-  const attach = intent.how % 4 === 1 && domainNames(state, to.ioas).length === 0;
+  const attach = intent.how % 4 === 1 && domainNames(to.ioas).length === 0;
   const attached = attach ? attachSome(to.ioas, intent, state) : undefined;
   if (attached !== undefined) return attached;
   const [start, length] = slice(file.source.length, intent, to.unit);
@@ -62,14 +62,14 @@ function someBuffer({ from, how }: Intent, state: State): { name: string; source
 
 /** What makes a buffer usable again: memory, power, or another buffer in its place. */
 function remedy({ name, source }: { name: string; source: Source }, { devices }: State): Command {
-  const device = devices.find(({ opening }) => opening === source.owner);
+  const device = devices.find(({ holder }) => holder !== undefined && holder === source.owner);
   if (device === undefined || source.ranges > 1) return { do: 'fd_close', fd: name };
   if (device.power !== 0) return { do: 'vfio_power', dev: device.name, state: 0 };
   return { do: 'vfio_memory', dev: device.name, enable: true };
 }
 
 const answers = (source: Source, { devices }: State): boolean =>
-  devices.some(({ opening, memory, power }) => opening === source.owner && memory && power === 0);
+  devices.some(({ holder, memory, power }) => holder === source.owner && memory && power === 0);
 
 /** A part of `total` bytes: some units from somewhere on, or all of it. */
 function slice(total: bigint, { from, size }: Intent, unit: bigint): [start: bigint, length: bigint] {
@@ -101,7 +101,7 @@ export function mapOf(intent: Intent, state: State): Command | undefined {
   if (to === undefined || mem === undefined) return undefined;
   const prot = PROTS[(intent.how >> 4) % PROTS.length] as Prot;
   // Without a domain nobody looks at the memory: it may end too early, or be larger than any aperture.
-  const blind = intent.how % 8 >= 6 && domainNames(state, to.ioas).length === 0;
+  const blind = intent.how % 8 >= 6 && domainNames(to.ioas).length === 0;
   const [offset, length] = blind
     ? [mem.source.length - PAGE, intent.size % 2 === 0 ? 2n * PAGE : 1n << 60n]
     : slice(mem.source.length, intent, to.unit);

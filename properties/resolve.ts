@@ -193,7 +193,7 @@ const openDevice = ({ pick: n }: Intent, state: State): string => {
 function bindOf(intent: Intent, state: State): Command {
   const ctx = pick(openContexts(state), intent.at >> 3);
   if (ctx === undefined) return openOf(intent, state);
-  const unbound = state.devices.filter(({ opening, context }) => opening !== undefined && context === undefined);
+  const unbound = state.devices.filter(({ opening, holder }) => opening !== undefined && holder === undefined);
   const device = pick(unbound, intent.pick);
   if (device !== undefined) return { do: 'vfio_bind', dev: device.name, ctx: ctx.name };
   return { do: 'vfio_open', dev: closedDevice(intent, state) };

@@ -102,7 +102,7 @@ function overlapping(ioas: string, at: number, state: State): Fields {
 function anywhereElse(src: string, state: State): Fields {
   const largest = largestArea(state);
   if (largest === undefined) return { src };
-  const translated = state.ioases.find((ioas) => domainNames(state, ioas).length > 0);
+  const translated = state.ioases.find((ioas) => domainNames(ioas).length > 0);
   const { iova: src_iova, length } = largest.area;
   return {
     src: largest.name,

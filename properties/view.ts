@@ -28,7 +28,7 @@ function taken(state: State, pool: Pool, name: Handle): boolean {
   if (pool === 'memory' || pool === 'memfd') return state.handles.has(name);
   if (pool === 'context') return state.contexts.some((context) => context.name === name);
   if (pool === 'ioas') return state.ioases.some(({ space }) => space.name === name);
-  if (pool === 'hwpt') return state.ioases.some(({ domains }) => domains.some((domain) => domain.name === name));
+  if (pool === 'hwpt') return state.ioases.some(({ domains }) => domains.some((it) => it === state.handles.get(name)));
   return state.handles.get(name) !== undefined;
 }
 
@@ -43,10 +43,11 @@ export function usableIoases(state: State): readonly Ioas[] {
   return state.ioases.filter(({ space }) => state.contexts.includes(space.context));
 }
 
-export const manualDomains = (state: State): readonly Domain[] => usableIoases(state).flatMap(({ domains }) => domains);
+export const manualDomains = (state: State): readonly Domain[] =>
+  usableIoases(state).flatMap(({ domains }) => domains.filter(({ automatic }) => !automatic));
 
 export const boundDevices = (state: State): readonly Device[] =>
-  state.devices.filter(({ context }) => context !== undefined);
+  state.devices.filter(({ opening, holder }) => holder !== undefined && holder === opening);
 
 /** Open descriptors of buffers or memfds, or memory, by name. */
 export function sources(state: State, is: Source['is']): { name: Handle; source: Source }[] {

@@ -78,7 +78,8 @@ function closers({ state }: World): Command[] {
   for (const { name, opening } of state.devices)
     if (opening !== undefined) commands.push({ do: 'vfio_close', dev: name });
   for (const [name, named] of state.handles) {
-    if (named !== undefined && 'base' in named && named.is !== 'memory') commands.push({ do: 'fd_close', fd: name });
+    if (named?.is === 'mapping') commands.push({ do: 'munmap', map: name });
+    if (named?.is === 'dmabuf' || named?.is === 'memfd') commands.push({ do: 'fd_close', fd: name });
   }
   return commands;
 }

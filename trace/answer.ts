@@ -10,7 +10,7 @@ export interface Answer {
   /** `ioas_iova_ranges`: what may be mapped, ascending, and the alignment in bytes. */
   readonly ranges?: readonly Interval[];
   readonly alignment?: bigint;
-  /** `dma_read`, `peek`: the byte that was read, as `"dev0:2+0x1000"` or `"m0+0x0"`. */
+  /** `dma_read`: the byte that was read, as `"dev0:2+0x1000"` or `"m0+0x0"`. */
   readonly target?: string;
   /** `dma_read`: no translation, or nothing answered. */
   readonly fault?: true;

@@ -8,7 +8,7 @@ const codeLinesAllowed: ReadonlyArray<readonly [prefix: string, lines: number]> 
   ['', 250],
 ];
 /** The rules: `spec.ts` and its chapters. The invariants, which are judged by, and what is shown come on top. */
-const modelLinesAllowed = 400;
+const modelLinesAllowed = 570;
 const besideTheRules = ['model/invariants.ts', 'model/witnesses.ts', 'model/observe.ts'];
 const columnsAllowed = 120;
 
