@@ -59,7 +59,7 @@ function brokenBy(error: unknown, number: number, command: Command): Constructor
 }
 
 /** The automatic IOVA that the implementation chose: the model judges it. */
-function choiceIn(command: Command, result: Result): bigint | undefined {
+export function choiceIn(command: Command, result: Result): bigint | undefined {
   if ('err' in result) return undefined;
   if ((command.do === 'ioas_map' || command.do === 'ioas_map_file') && command.iova === undefined)
     return result.ok.iova;
@@ -67,7 +67,7 @@ function choiceIn(command: Command, result: Result): bigint | undefined {
   return undefined;
 }
 
-function wrongAnswer(outcome: Outcome, result: Result): string[] | undefined {
+export function wrongAnswer(outcome: Outcome, result: Result): string[] | undefined {
   if ('refused' in outcome) return [outcome.refused, `the implementation answered ${showValue(result)}`];
   const expected: Result = 'err' in outcome ? { err: outcome.err } : { ok: outcome.ok };
   if (sameResult(expected, result)) return undefined;
