@@ -1,35 +1,16 @@
 /**
  * What must hold in either world, whatever was asked of it: predicates over what a world shows, never over its
  * bookkeeping. Each returns its counterexamples, so that a failure explains itself.
- *
- * An observation may be partial, as long as it is whole where it looks: it may leave out areas, and cut those that it
- * gives, but then PTEs are left out and cut alike. An area of a dma-buf that a call meets is given in full.
  */
 
-import type { Interval, Prot } from '../trace/command.ts';
+import type { Interval } from '../trace/command.ts';
 import { gaps, higher } from './iova.ts';
+import type { AreaSeen, Observation, Pte, Range, Stretch } from './observation.ts';
+
+export type * from './observation.ts';
 
 type Bytes = bigint;
-type Range = Readonly<{ domain: string; iova: Bytes; length: Bytes }>;
-/** [offset, offset + length) of a BAR (`dev0:2`), of user memory or of a memfd (`m0`). */
-export type Stretch = Readonly<{ memory: string; offset: Bytes; length: Bytes }>;
-/** What a domain translates from `iova` on, as the hardware walks it; neighbours may be one. */
-export type Pte = Stretch & Range & Readonly<{ prot: Prot; mmio: boolean; cache: boolean }>;
-/**
- * An area in its domains; `offset` is where its first byte must land. One of a dma-buf has a `slice`, the range that
- * the buffer is made of, and is `shot` once its exporter has revoked the buffer.
- */
-export type AreaSeen = Stretch & Readonly<{ domains: readonly string[]; iova: Bytes; slice?: Stretch; shot: boolean }>;
-export type MapCall = Stretch & Range & Readonly<{ mmio: boolean }>;
-/** `cleared` is what the domain made of the `asked` bytes. */
-export type UnmapCall = Readonly<{ domain: string; iova: Bytes; asked: Bytes; cleared: Bytes }>;
-/**
- * `revoked`: device memory that its owner has taken back. The calls are those of this step, in order. `keepsMmio` is
- * false before 7.3, where a copy or a second domain may be mapped as CPU memory, and in several calls.
- */
-export type Observation = Readonly<{ ptes: readonly Pte[]; areas: readonly AreaSeen[]; revoked: readonly Stretch[] }> &
-  Readonly<{ maps: readonly MapCall[]; unmaps: readonly UnmapCall[]; keepsMmio: boolean }>;
-
+/** Where something is wrong: in a domain, or in a mapping of the CPU and at which byte of it. */
 export type Counterexample = Readonly<{ domain: string; iova: Bytes; why: string }>;
 /** `guardedBy`: whoever holds this lock may break it for a moment. */
 export type Invariant = Readonly<{ name: string; because: string; source: string; guardedBy: string }> &
@@ -73,9 +54,12 @@ export const neverMappedWhileRevoked: Invariant = {
     const meets = (a: Stretch, b: Stretch): boolean =>
       a.memory === b.memory && a.offset < b.offset + b.length && b.offset < a.offset + a.length;
     const found: Counterexample[] = [];
+    const gone = (it: Stretch): boolean => seen.revoked.some((stretch) => meets(it, stretch));
     for (const pte of seen.ptes)
-      if (seen.revoked.some((stretch) => meets(pte, stretch)))
-        found.push(breach(pte, `${at(pte)} is mapped, but its owner has taken it back`));
+      if (gone(pte)) found.push(breach(pte, `${at(pte)} is mapped, but its owner has taken it back`));
+    for (const pte of seen.cpu)
+      if (gone(pte))
+        found.push({ domain: pte.map, iova: pte.at, why: `the CPU maps ${at(pte)}, but its owner has taken it back` });
     for (const { area, pte } of pairs(seen))
       if (area.shot) found.push(breach(pte, `${at(pte)} is mapped, but a revoke has shot its area`));
     return found;
@@ -117,7 +101,10 @@ export const oneMmioRange: Invariant = {
       if (why) found.push(breach(pte, `${at(pte)} ${why}`));
     }
     if (!seen.keepsMmio) return found;
-    const part = (area: AreaSeen, call: Range): boolean => area.iova !== call.iova || area.length !== call.length;
+    // An area is mapped at once, or page by page; it is unmapped at once.
+    const unit = (area: AreaSeen, call: Range): Bytes => ('mmio' in call && area.page) || area.length;
+    const part = (area: AreaSeen, call: Range, whole = unit(area, call)): boolean =>
+      call.length !== whole || (call.iova - area.iova) % whole !== 0n;
     for (const call of [...seen.maps, ...asked(seen)])
       if (seen.areas.some((it) => it.slice && meet(it, call) && it.domains.includes(call.domain) && part(it, call)))
         found.push(breach(call, `a call for ${hex(call.length)} bytes, and not for the whole area of a buffer`));

@@ -4,15 +4,23 @@
 
 import type { Reach } from '../trace/answer.ts';
 import type { Handle } from '../trace/command.ts';
-import { answers } from './devices.ts';
-import type { AreaSeen, Observation, Pte, Stretch } from './invariants.ts';
+import { answers, revoked } from './devices.ts';
+import type { AreaSeen, CpuPte, Observation, Pte, Stretch } from './invariants.ts';
 import { targetOf } from './names.ts';
 import { type Device, type Ioas, mapped, type State } from './spec.ts';
 
 export const observe = (s: State): Observation => {
-  const areas = s.ioases.flatMap(areasOf);
-  return { ptes: areas.flatMap(ptes), areas, revoked: lost(s), maps: [], unmaps: [], keepsMmio: true };
+  const areas = s.ioases.flatMap((ioas) => areasOf(s, ioas));
+  return { ptes: areas.flatMap(ptes), areas, revoked: lost(s), cpu: cpu(s), maps: [], unmaps: [], keepsMmio: true };
 };
+
+/** What the CPU reaches: it has as many page table entries, or fewer. */
+const cpu = (s: State): CpuPte[] =>
+  [...s.handles].flatMap(([map, it]) =>
+    it?.is === 'mapping' && !revoked(s, it)
+      ? [{ map, at: 0n, memory: it.memory, offset: it.base, length: it.length }]
+      : [],
+  );
 
 /** Memory that its owner has taken back, and not given again. */
 const lost = (s: State): Stretch[] => [
@@ -20,11 +28,11 @@ const lost = (s: State): Stretch[] => [
   ...s.takenBack.map(({ memory, base: offset, length }) => ({ memory, offset, length })),
 ];
 
-const areasOf = ({ areas, domains: all }: Ioas): (AreaSeen & Pick<Pte, 'prot'>)[] => {
-  const domains = all.map(({ name }) => name);
+const areasOf = (s: State, { areas, domains: all, largePages }: Ioas): (AreaSeen & Pick<Pte, 'prot'>)[] => {
+  const common = { domains: all.map(({ name }) => name), ...(!largePages && { page: s.machine.pageSize }) };
   return areas.map(({ iova, length, offset, prot, live, source: { is, memory, base: from, length: size } }) => {
     const slice = is === 'dmabuf' ? { slice: { memory, offset: from, length: size } } : {};
-    return { domains, iova, memory, offset, length, prot, shot: !live, ...slice };
+    return { ...common, iova, memory, offset, length, prot, shot: !live, ...slice };
   });
 };
 

@@ -54,7 +54,7 @@ export function agree(world: World, before: State, made: readonly DomainCall[], 
 const NO_CALLS: Calls = { maps: [], unmaps: [] };
 
 /** What is seen after a step that touched no domain. */
-const NOTHING_SEEN: Observation = { ptes: [], areas: [], revoked: [], ...NO_CALLS, keepsMmio: true };
+const NOTHING_SEEN: Observation = { ptes: [], areas: [], revoked: [], cpu: [], ...NO_CALLS, keepsMmio: true };
 
 function judge(observation: Observation, must: Must): void {
   for (const { name, breaches } of invariants) {
@@ -75,10 +75,11 @@ function observationOf({ machine, state }: World, looked: readonly Looked[], { m
     // Domains of one IOAS show the same areas; mostly they stand next to each other.
     const same = before !== undefined && sameAreas(before.areas, place.areas);
     if (same) for (const area of areas.slice(-place.areas.length)) (area.domains as string[]).push(place.name);
-    else for (const area of place.areas) areas.push(seenArea(place.name, area));
+    else for (const area of place.areas) areas.push(seenArea(place, area));
     before = place;
   }
-  return { ptes, areas, revoked: revokedMemory(state), maps, unmaps, keepsMmio: machine.features.dmabufKeepsMmio };
+  const keepsMmio = machine.features.dmabufKeepsMmio;
+  return { ptes, areas, revoked: revokedMemory(state), cpu: [], maps, unmaps, keepsMmio };
 }
 
 const sameAreas = (a: readonly Area[], b: readonly Area[]): boolean =>

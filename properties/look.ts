@@ -20,6 +20,8 @@ export interface Place {
  */
 export interface Looked extends Place {
   readonly areas: readonly Area[];
+  /** What one call maps, while the IOAS has no large pages. */
+  readonly page: bigint | undefined;
   readonly ptes: readonly Pte[];
 }
 
@@ -63,8 +65,9 @@ export function look(world: World, { name, first, last }: Place): Looked {
   for (const area of ioas?.areas ?? []) {
     if (area.iova <= last && first < area.iova + area.length) areas.push(area);
   }
+  const page = ioas?.largePages === false ? state.machine.pageSize : undefined;
   const domain = domainNamed(world, name);
-  return { name, first, last, areas, ptes: domain ? translations(machine, domain, first, last) : [] };
+  return { name, first, last, areas, page, ptes: domain ? translations(machine, domain, first, last) : [] };
 }
 
 function ioasOfDomain({ ioases }: State, name: string): Ioas | undefined {

@@ -1,6 +1,7 @@
 /** What the model promises of memory, in the words of an observation. */
 import type { AreaSeen, Stretch } from '../model/invariants.ts';
 import type { Area, State } from '../model/spec.ts';
+import type { Looked } from './look.ts';
 
 /** Memory that its owner has taken back, and not given again: of devices, and of buffers of the test exporter. */
 export function revokedMemory({ devices, takenBack }: State): Stretch[] {
@@ -14,8 +15,9 @@ export function revokedMemory({ devices, takenBack }: State): Stretch[] {
 }
 
 /** An area as a domain must show it, live or shot. A dma-buf's was made from the one range of its buffer. */
-export function seenArea(domain: string, { iova, length, source, offset, live }: Area): AreaSeen {
+export function seenArea({ name, page }: Looked, { iova, length, source, offset, live }: Area): AreaSeen {
   const { is, memory, base } = source;
-  const seen = { domains: [domain], iova, length, memory, offset, shot: !live };
+  const paged = page === undefined ? {} : { page };
+  const seen = { domains: [name], iova, length, memory, offset, shot: !live, ...paged };
   return is === 'dmabuf' ? { ...seen, slice: { memory, offset: base, length: source.length } } : seen;
 }

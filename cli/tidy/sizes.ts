@@ -9,7 +9,7 @@ const codeLinesAllowed: ReadonlyArray<readonly [prefix: string, lines: number]> 
 ];
 /** The rules: `spec.ts` and its chapters. The invariants, which are judged by, and what is shown come on top. */
 const modelLinesAllowed = 570;
-const besideTheRules = ['model/invariants.ts', 'model/witnesses.ts', 'model/observe.ts'];
+const besideTheRules = ['observation', 'observe', 'invariants', 'witnesses'].map((name) => `model/${name}.ts`);
 const columnsAllowed = 120;
 
 /** A file or a line that is too long. */

@@ -36,7 +36,7 @@ const unmap = (more: Partial<UnmapCall> = {}): UnmapCall => {
   return { domain: 'a', iova: IOVA, asked: 0x2000n, cleared: 0x2000n, ...more };
 };
 const seen = (more: Partial<Observation>): Observation => {
-  return { ptes: [], areas: [], revoked: [], maps: [], unmaps: [], keepsMmio: true, ...more };
+  return { ptes: [], areas: [], revoked: [], cpu: [], maps: [], unmaps: [], keepsMmio: true, ...more };
 };
 const whys = (invariant: Invariant, more: Partial<Observation>): string[] =>
   invariant.breaches(seen(more)).map(({ domain, iova, why }) => `${domain} 0x${iova.toString(16)}: ${why}`);

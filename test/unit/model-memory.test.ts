@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { neverMappedWhileRevoked } from '../../model/invariants.ts';
 import { observe, reaches } from '../../model/observe.ts';
 import { initial, type State } from '../../model/spec.ts';
 import type { Command, Handle } from '../../trace/command.ts';
@@ -75,6 +76,15 @@ describe('a mapping of a BAR', () => {
     expect(answer(play(bare, power(3), power(0)), peek(4n))).toEqual({ value: 'dev0:2+0x1004' });
     expect(answer(play(bare, power(3), { do: 'vfio_flr', dev: 'dev0' }), peek())).toEqual(AT);
     expect(answer(play(bare, reset), peek())).toEqual(AT);
+  });
+
+  test('shows as what the CPU reaches, as long as it does', () => {
+    const s = play(start(), mmap());
+    expect(observe(s).cpu).toEqual([{ map: 'v0', at: 0n, memory: 'dev0:2', offset: 0x1000n, length: 0x2000n }]);
+    expect(observe(play(s, memory(false))).cpu).toEqual([]);
+    expect(observe(play(s, munmap())).cpu).toEqual([]);
+    const stale = { ...observe(play(s, memory(false))), cpu: observe(s).cpu };
+    expect(neverMappedWhileRevoked.breaches(stale)).toHaveLength(1);
   });
 });
 
