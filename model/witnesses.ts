@@ -1,34 +1,42 @@
 /** What must have happened now and then: an invariant that nothing has put to the test has not been tested. */
 
-import type { Command } from '../trace/command.ts';
+import type { Command, Interval } from '../trace/command.ts';
+import { addressOf } from './areas.ts';
 import { revoked } from './devices.ts';
 import type { Observation } from './invariants.ts';
-import { ioasNamed } from './names.ts';
-import type { Area, State } from './spec.ts';
+import { hasRoom } from './iova.ts';
+import { deviceNamed, ioasNamed, sourceNamed } from './names.ts';
+import type { Area, Ioas, State } from './spec.ts';
 
 type Step = Readonly<{ before: State; command: Command; after: State; seen: Observation }>;
-/** `of` is the name of an invariant. */
+/** `of` is the name of an invariant, or `the same answers`. */
 export type Witness = Readonly<{ of: string; name: string }> &
   Readonly<{ happened: (before: State, command: Command, after: State, seen: Observation) => boolean }>;
 
-/** Out of how many domains a revoke shot an area, at the most. Only what is done to a device can do that. */
-const shotOutOf = ({ before, command, after }: Step): number => {
-  const touched = command.do.startsWith('vfio') ? before.ioases.filter((ioas) => !after.ioases.includes(ioas)) : [];
-  const hit = touched.filter(({ space, areas }) => {
-    const now = after.ioases.find((ioas) => ioas.space === space)?.areas ?? [];
-    return areas.some(({ live, iova }) => live && now.some((area) => area.iova === iova && !area.live));
+/** Only what is done to a device, its last mapping, or a test buffer can take memory back, or give it again. */
+const takesOrGives = (c: Command): boolean => c.do.startsWith('vfio') || c.do === 'mock_revoke' || c.do === 'munmap';
+
+/** What a revoke shot, by the IOAS that it was in. */
+const shotBy = ({ before, command, after }: Step): readonly (readonly [Ioas, readonly Area[]])[] => {
+  const touched = takesOrGives(command) ? before.ioases.filter((ioas) => !after.ioases.includes(ioas)) : [];
+  return touched.map((ioas) => {
+    const now = after.ioases.find(({ space }) => space === ioas.space)?.areas ?? [];
+    return [ioas, ioas.areas.filter((it) => it.live && now.some((area) => area.iova === it.iova && !area.live))];
   });
-  return Math.max(0, ...hit.map(({ domains }) => domains.length));
 };
+/** Out of how many domains a revoke shot an area, at the most. */
+const shotOutOf = (step: Step, which = (_: Area): boolean => true): number =>
+  Math.max(0, ...shotBy(step).map(([{ domains }, areas]) => (areas.some(which) ? domains.length : 0)));
 const isShot = ({ live }: Area): boolean => !live;
 const shotInDomains = (s: State): Area[] =>
   s.ioases.flatMap(({ domains, areas }) => (domains.length > 0 ? areas.filter(isShot) : []));
 
-const rows: Readonly<Record<string, Readonly<Record<string, (step: Step) => boolean>>>> = {
+type Rows = Readonly<Record<string, Readonly<Record<string, (step: Step) => boolean>>>>;
+const rows: Rows = {
   'never mapped while revoked': {
     'a revoke found live PTEs': (step) => shotOutOf(step) > 0,
     'a shot area stayed dead when its buffer was usable again': ({ command, after }) =>
-      command.do.startsWith('vfio') && shotInDomains(after).some(({ source }) => !revoked(after, source)),
+      takesOrGives(command) && shotInDomains(after).some(({ source }) => !revoked(after, source)),
   },
   'no double unmap': {
     'a revoke shot an area out of two domains': (step) => shotOutOf(step) > 1,
@@ -44,13 +52,49 @@ const rows: Readonly<Record<string, Readonly<Record<string, (step: Step) => bool
   'sub-page offsets correct': {
     'a copy began inside an area': ({ before, command: c, after }) =>
       c.do === 'ioas_copy' && after !== before && ioasNamed(before, c.src).areas.every((it) => it.iova !== c.src_iova),
+    'a revoke met an area that began inside a page of its buffer': (step) =>
+      shotOutOf(step, ({ offset }) => offset % step.after.machine.pageSize > 0n) > 0,
     'an area in a domain began or ended inside a page': ({ after: { machine }, seen }) =>
       seen.areas.some((it) => it.domains.length > 0 && (it.iova | it.offset | it.length) % machine.pageSize > 0n),
   },
 };
 
-export const witnesses: readonly Witness[] = Object.entries(rows).flatMap(([of, row]) =>
-  Object.entries(row).map(([name, saw]): Witness => {
-    return { of, name, happened: (before, command, after, seen) => saw({ before, command, after, seen }) };
-  }),
-);
+/** Those of steps that only the model carries out as yet. */
+const laterRows: Rows = {
+  'never mapped while revoked': {
+    'a revoke met a mapping of the CPU': ({ before, command, after }) =>
+      command.do !== 'munmap' &&
+      [...before.handles.values()].some((it) => it?.is === 'mapping' && !revoked(before, it) && revoked(after, it)),
+    'a mapping of the CPU faulted after a revoke': ({ command, after }) =>
+      command.do === 'peek' && revoked(after, sourceNamed(after, command.map, true)),
+    'a restore shot what a device reached': (step) =>
+      step.command.do === 'mock_revoke' && !step.command.revoked && shotOutOf(step) > 0,
+  },
+  'no double unmap': {
+    'a mapping of the CPU kept a closed device open': ({ before, command, after }) =>
+      command.do === 'vfio_close' && after !== before && deviceNamed(after, command.dev).holder !== undefined,
+    'the end of a mapping shot what a device reached': (step) => step.command.do === 'munmap' && shotOutOf(step) > 0,
+  },
+  'one MMIO range': {
+    'a buffer was in a domain, page by page': ({ seen }) =>
+      seen.areas.some(({ slice, domains, page, length }) => slice && domains.length > 0 && page && page < length),
+  },
+  'the same answers': {
+    'an allowed set turned a placement away from a lower hole': ({ before, command: c, after }) => {
+      if (c.do !== 'ioas_map_file' || c.iova !== undefined || after === before) return false;
+      const [was, is] = [ioasNamed(before, c.ioas), ioasNamed(after, c.ioas)];
+      const area = is.areas.find((it) => !was.areas.includes(it))!;
+      const below: Interval = [0n, area.iova + area.length - 2n];
+      return was.allowed.length > 0 && hasRoom(before, { ...was, allowed: [below] }, addressOf(area), area.length);
+    },
+  },
+};
+
+const witnessesOf = (all: Rows): readonly Witness[] =>
+  Object.entries(all).flatMap(([of, row]) =>
+    Object.entries(row).map(([name, saw]): Witness => {
+      return { of, name, happened: (before, command, after, seen) => saw({ before, command, after, seen }) };
+    }),
+  );
+export const witnesses: readonly Witness[] = witnessesOf(rows);
+export const laterWitnesses: readonly Witness[] = witnessesOf(laterRows);

@@ -21,7 +21,8 @@ export class Coverage {
     const key = pairKey(command.do, 'err' in result ? result.err : 'ok');
     this.pairs.set(key, (this.pairs.get(key) ?? 0) + 1);
     for (const { areas } of state.ioases) for (const { live } of areas) if (live) this.liveAreas++;
-    if (state === before) return; // Nothing has happened that could be witnessed.
+    // A step that changes nothing shows nothing, unless the CPU looks.
+    if (state === before && command.do !== 'peek') return;
     for (const { name, happened } of witnesses) {
       if (happened(before, command, state, observation)) this.witnessed.set(name, (this.witnessed.get(name) ?? 0) + 1);
     }

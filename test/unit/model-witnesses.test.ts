@@ -1,8 +1,8 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { invariants } from '../../model/invariants.ts';
 import { observe } from '../../model/observe.ts';
-import { initial, type State } from '../../model/spec.ts';
-import { witnesses } from '../../model/witnesses.ts';
+import { initial, type State, step } from '../../model/spec.ts';
+import { laterWitnesses, witnesses } from '../../model/witnesses.ts';
 import type { Command } from '../../trace/command.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
 import { device, play } from './model-rig.ts';
@@ -42,15 +42,24 @@ const start = play(
 const mapped = play(start, map(0x2000n));
 
 /** The names of what happened in the last of these commands. */
-const happened = (before: State, command: Command): string[] => {
-  const after = play(before, command);
+const happened = (before: State, command: Command, choice?: bigint): string[] => {
+  const outcome = step(before, command, choice);
+  const after = ('state' in outcome && outcome.state) || before;
   const old = observe(before).areas.map(({ iova }) => iova);
   const seen = { ...observe(after), areas: observe(after).areas.filter(({ iova }) => !old.includes(iova)) };
-  return witnesses.filter((witness) => witness.happened(before, command, after, seen)).map(({ name }) => name);
+  const all = [...witnesses, ...laterWitnesses];
+  return all.filter((witness) => witness.happened(before, command, after, seen)).map(({ name }) => name);
 };
 
-test('every invariant has a witness, and every witness an invariant', () => {
-  expect(new Set(witnesses.map(({ of }) => of))).toEqual(new Set(invariants.map(({ name }) => name)));
+test('every invariant has a witness, and every witness an invariant, or is about answers', () => {
+  const names = invariants.map(({ name }) => name);
+  expect(new Set(witnesses.map(({ of }) => of))).toEqual(new Set(names));
+  expect(laterWitnesses.map(({ of }) => of).filter((of) => !names.includes(of))).toEqual(['the same answers']);
+});
+
+test('no two witnesses have the same name', () => {
+  const names = [...witnesses, ...laterWitnesses].map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
 });
 
 test.each<[string[], State, Command]>([
@@ -59,6 +68,11 @@ test.each<[string[], State, Command]>([
   [['a revoke found live PTEs'], play(mapped, attach), memory(false)],
   [['a revoke found live PTEs'], play(mapped, attach), { do: 'vfio_close', dev: 'dev0' }],
   [['a revoke found live PTEs', 'a revoke shot an area out of two domains'], play(mapped, attach, hwpt), memory(false)],
+  [
+    ['a revoke found live PTEs', 'a revoke met an area that began inside a page of its buffer'],
+    play(start, { ...map(0x1000n), start: 0x800n } as Command, attach),
+    memory(false),
+  ],
   [['a shot area stayed dead when its buffer was usable again'], play(mapped, attach, memory(false)), memory(true)],
   [['a shot area was unmapped, and no domain was asked for it'], play(mapped, attach, memory(false)), unmap()],
   [[], play(mapped, memory(false)), unmap()],
@@ -80,6 +94,76 @@ test.each<[string[], State, Command]>([
   ],
 ])('%o happened', (names, before, command) => {
   expect(happened(before, command)).toEqual(names);
+});
+
+const LIVE = 'a revoke found live PTEs';
+
+describe('of what the CPU maps', () => {
+  const mmap: Command = { do: 'bar_mmap', dev: 'dev0', region: 2, offset: 0n, length: 0x1000n, as: 'v0' };
+  const peek: Command = { do: 'peek', map: 'v0', offset: 0n };
+  const munmap: Command = { do: 'munmap', map: 'v0' };
+  const close: Command = { do: 'vfio_close', dev: 'dev0' };
+  const MET = 'a revoke met a mapping of the CPU';
+  const FAULT = 'a mapping of the CPU faulted after a revoke';
+
+  test.each<[string[], State, Command]>([
+    [[MET], play(start, mmap), memory(false)],
+    [[], play(start, mmap, memory(false)), memory(false)],
+    [[], play(start, mmap), memory(true)],
+    [[], play(start, mmap), munmap],
+    [[FAULT], play(start, mmap, memory(false)), peek],
+    [[], play(start, mmap, memory(false), memory(true)), peek],
+    [['a mapping of the CPU kept a closed device open'], play(start, mmap), close],
+    [[], start, close],
+    [[], play(start, close), close],
+    [[LIVE, 'the end of a mapping shot what a device reached'], play(mapped, attach, mmap, close), munmap],
+    [[], play(mapped, attach, mmap), munmap],
+  ])('%o happened', (names, before, command) => {
+    expect(happened(before, command)).toEqual(names);
+  });
+});
+
+describe('of test buffers', () => {
+  const buffer = play(start, { do: 'mock_dmabuf', length: 0x2000n, as: 'd' });
+  const mapBuffer: Command = {
+    do: 'ioas_map_file',
+    ioas: 'a',
+    fd: 'd',
+    start: 0n,
+    length: 0x2000n,
+    prot: 'rw',
+    iova: IOVA,
+  };
+  const DEAD = 'a shot area stayed dead when its buffer was usable again';
+  const revoke = (revoked: boolean): Command => ({ do: 'mock_revoke', fd: 'd', revoked });
+
+  test.each<[string[], State, Command]>([
+    [[LIVE], play(buffer, mapBuffer, attach), revoke(true)],
+    [[LIVE, DEAD, 'a restore shot what a device reached'], play(buffer, mapBuffer, attach), revoke(false)],
+    [[], play(buffer, mapBuffer), revoke(false)],
+    [[], play(buffer, mapBuffer, attach, revoke(true)), revoke(true)],
+    [[DEAD], play(buffer, mapBuffer, attach, revoke(true)), revoke(false)],
+  ])('%o happened', (names, before, command) => {
+    expect(happened(before, command)).toEqual(names);
+  });
+});
+
+test.each<[string[], bigint, State]>([
+  [['an allowed set turned a placement away from a lower hole'], 0x30_0000n, start],
+  [[], 0x1000n, start],
+])('%o happened when the kernel chose %i', (names, choice, before) => {
+  const allow: Command = { do: 'ioas_allow_iovas', ioas: 'a', ranges: [[choice, 0xff_ffffn]] };
+  const { iova: _, ...anywhere } = map(0x1000n) as Extract<Command, { do: 'ioas_map_file' }>;
+  expect(happened(play(before, allow), anywhere, choice)).toEqual(names);
+  expect(happened(before, anywhere, choice)).toEqual([]);
+  expect(happened(play(before, allow), { ...anywhere, length: 0x1000_0000n }, choice)).toEqual([]);
+});
+
+test('a buffer was in a domain, page by page', () => {
+  const off: Command = { do: 'ioas_option_huge_pages', ioas: 'a', enable: false };
+  const IN = 'a buffer that begins inside its BAR was in a domain';
+  expect(happened(play(start, off, attach), map(0x2000n))).toEqual([IN, 'a buffer was in a domain, page by page']);
+  expect(happened(play(start, off, attach), map(0x1000n))).toEqual([IN]);
 });
 
 test('the model itself keeps the invariants, and shows what its domains translate', () => {
