@@ -9,9 +9,15 @@ import {
   unexpected,
 } from '../../properties/expected.ts';
 import { type Entry, REASONS } from '../../properties/expected-entry.ts';
+import { memory } from '../../properties/expected-memory.ts';
+import { mock } from '../../properties/expected-mock.ts';
+import { spaces } from '../../properties/expected-spaces.ts';
+import { UNSUPPORTED } from '../../properties/recorded.ts';
 
 const entries = Object.entries<readonly Entry[]>(EXPECTED);
-const rows = entries.flatMap(([command, list]) => list.map((row) => ({ command, ...row })));
+/** Commands that random sequences do not have as yet: their rows are there, and in no table. */
+const pending = Object.entries<readonly Entry[]>({ ...spaces, ...memory, ...mock });
+const rows = [...entries, ...pending].flatMap(([command, list]) => list.map((row) => ({ command, ...row })));
 const everything = (): Map<string, number> => new Map(expectedPairs().map((pair) => [pair, 2]));
 const without = (pair: string): Map<string, number> => new Map([...everything()].filter(([key]) => key !== pair));
 const line = (table: readonly string[], command: string): string[] =>
@@ -19,7 +25,7 @@ const line = (table: readonly string[], command: string): string[] =>
 
 /** `iommufd 2.7 #4a`, `vfio-dmabuf 2.10 count`, `traces Values`: sections that the documents have. */
 const iommufd = String.raw`iommufd (?:0\.[12]|1\.[1-5]|2\.(?:\d|1\d|20)|3\.[1-9]|4\.[1-5]|5|7\.[1-6])`;
-const vfio = String.raw`vfio-dmabuf (?:1\.[1-8]|2\.(?:\d|10|11)|3\.[12]|4\.[1-6]|7\.[1-4]|10\.[1-5])`;
+const vfio = String.raw`vfio-dmabuf (?:1\.[1-8]|2\.(?:\d|10|11)|3\.[12]|4\.[1-6]|6\.(?:\d|1[0-2])|7\.[1-4]|10\.[1-5])`;
 const row = String.raw` (?:#D?\d+[ab]?|[A-Za-z][\w ]*)`;
 const citation = new RegExp(`^(?:(?:${iommufd}|${vfio})${row}|traces (?:Values|A trace|Steps))$`);
 
@@ -27,6 +33,12 @@ describe('the table of expected answers', () => {
   test('has every command, and an `ok` of each that occurs', () => {
     expect(entries).toHaveLength(26);
     expect(entries.map(([command]) => pairKey(command, 'ok')).filter((pair) => !everything().has(pair))).toEqual([]);
+  });
+
+  test('lacks just the commands that only the model carries out, of which all but one can succeed', () => {
+    expect(pending.map(([command]) => command).toSorted()).toEqual(UNSUPPORTED.toSorted());
+    const fails = pending.filter(([, list]) => !list.some((it) => it.answer === 'ok' && 'when' in it));
+    expect(fails.map(([command]) => command)).toEqual(['fd_mmap']);
   });
 
   test('has the number of pairs that the documents give', () => {
@@ -45,7 +57,7 @@ describe('the table of expected answers', () => {
   );
 
   test('has no row twice in a command, and no reason that nothing needs', () => {
-    for (const [command, list] of entries) {
+    for (const [command, list] of [...entries, ...pending]) {
       const keys = list.map(({ answer, source, ...rest }) => [answer, source, ...Object.values(rest)].join('|'));
       expect(new Set(keys).size, command).toBe(keys.length);
     }
