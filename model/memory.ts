@@ -4,10 +4,16 @@ import type { Answer } from '../trace/answer.ts';
 import type { Handle } from '../trace/command.ts';
 import { revoked } from './devices.ts';
 import { released } from './domains.ts';
-import { ceil, MAX } from './iova.ts';
+import { ceil, END, MAX } from './iova.ts';
 import { deviceNamed, NOTHING, sourceNamed, targetOf } from './names.ts';
 import { done, first, give, type Refusal } from './outcome.ts';
 import type { Bytes, Do, Outcome, Source, State } from './spec.ts';
+
+/** The file of a device has its regions side by side, each BAR at its number times this. */
+const REGION = 1n << 40n;
+const REGIONS = 9;
+/** What a process can have in its address space. */
+const USER = 1n << 47n;
 
 /** At most 1 GiB: a rule of traces, not of the kernel. */
 export const create = (s: State, c: Do<'mem_alloc' | 'memfd_create'>): Outcome => {
@@ -22,18 +28,21 @@ export const redirect = (s: State, fd: Handle, as: Handle, file?: Source): Outco
 
 /** What mmap(2) sees for itself before it asks the file. */
 const unmappable = (s: State, offset: Bytes, length: Bytes): Refusal | undefined =>
-  first([length === 0n || offset % s.machine.pageSize !== 0n, 'EINVAL'], [offset + length > MAX, 'EOVERFLOW']);
+  first([length === 0n || offset % s.machine.pageSize !== 0n, 'EINVAL'], [length >= USER, 'ENOMEM']) ??
+  first([offset + length > MAX, 'EOVERFLOW']);
 
 /** Whole pages of a BAR. Whether the device answers is only asked when the CPU touches them. */
 export const barMmap = (s: State, { dev, region, offset, length, as }: Do<'bar_mmap'>): Outcome => {
   const { opening, holder, config } = deviceNamed(s, dev);
-  const [bytes, memory] = [ceil(length, s.machine.pageSize), `${dev}:${region}`];
-  const beyond = offset + bytes > (config.bars.get(region) ?? 0n);
+  const at = (BigInt(region) * REGION + offset) % END;
+  const [bar, base, bytes] = [Number(at / REGION), at % REGION, ceil(length, s.machine.pageSize)];
+  const end = ceil(config.bars.get(bar) ?? 0n, s.machine.pageSize);
+  const memory = `${dev}:${bar}`;
   return (
-    first([!opening, 'EBADF']) ??
-    unmappable(s, offset, bytes) ??
-    first([opening !== holder || beyond, 'EINVAL']) ??
-    done(give(s, as, { is: 'mapping', memory, base: offset, length: bytes, ranges: 1, owner: holder }))
+    first([!opening, 'EBADF'], [opening !== holder || region >= REGIONS, 'EINVAL']) ??
+    unmappable(s, at, bytes) ??
+    first([base + bytes > end, 'EINVAL']) ??
+    done(give(s, as, { is: 'mapping', memory, base, length: bytes, ranges: 1, owner: holder }))
   );
 };
 
@@ -42,12 +51,17 @@ export const fdMmap = (s: State, { fd, offset, length }: Do<'fd_mmap'>): Outcome
   first([sourceNamed(s, fd) === NOTHING, 'EBADF']) ??
   unmappable(s, offset, ceil(length, s.machine.pageSize)) ?? { err: 'EINVAL' };
 
-/** What is beyond the mapping is no address, and what is gone is closed: rules of traces. */
+/**
+ * What is beyond the mapping is no address, and what is gone is closed: rules of traces. Of 4 bytes across its end the
+ * first ones are touched first.
+ */
 export const peek = (s: State, { map, offset }: Do<'peek'>): Outcome => {
   const mapping = sourceNamed(s, map, true);
   const { is, memory, base, length } = mapping;
-  const ok: Answer = revoked(s, mapping) ? { signal: 'SIGBUS' } : { value: targetOf(memory, base + offset) };
-  return first([is !== 'mapping', 'EBADF'], [offset + 4n > length, 'EFAULT']) ?? { state: s, ok };
+  const lost = revoked(s, mapping);
+  const ok: Answer = lost ? { signal: 'SIGBUS' } : { value: targetOf(memory, base + offset) };
+  const beyond = offset >= length || (!lost && offset + 4n > length);
+  return first([is !== 'mapping', 'EBADF'], [beyond, 'EFAULT']) ?? { state: s, ok };
 };
 
 export const munmap = (s: State, { map }: Do<'munmap'>): Outcome => {

@@ -37,31 +37,6 @@ const rows: Rows = {
     'a revoke found live PTEs': (step) => shotOutOf(step) > 0,
     'a shot area stayed dead when its buffer was usable again': ({ command, after }) =>
       takesOrGives(command) && shotInDomains(after).some(({ source }) => !revoked(after, source)),
-  },
-  'no double unmap': {
-    'a revoke shot an area out of two domains': (step) => shotOutOf(step) > 1,
-    'a shot area was unmapped, and no domain was asked for it': ({ before, command, after, seen }) =>
-      command.do === 'ioas_unmap' &&
-      seen.unmaps.length === 0 &&
-      shotInDomains(after).length < shotInDomains(before).length,
-  },
-  'one MMIO range': {
-    'a buffer that begins inside its BAR was in a domain': ({ seen }) =>
-      seen.areas.some(({ slice, domains }) => slice && slice.offset > 0n && domains.length > 0),
-  },
-  'sub-page offsets correct': {
-    'a copy began inside an area': ({ before, command: c, after }) =>
-      c.do === 'ioas_copy' && after !== before && ioasNamed(before, c.src).areas.every((it) => it.iova !== c.src_iova),
-    'a revoke met an area that began inside a page of its buffer': (step) =>
-      shotOutOf(step, ({ offset }) => offset % step.after.machine.pageSize > 0n) > 0,
-    'an area in a domain began or ended inside a page': ({ after: { machine }, seen }) =>
-      seen.areas.some((it) => it.domains.length > 0 && (it.iova | it.offset | it.length) % machine.pageSize > 0n),
-  },
-};
-
-/** Those of steps that only the model carries out as yet. */
-const laterRows: Rows = {
-  'never mapped while revoked': {
     'a revoke met a mapping of the CPU': ({ before, command, after }) =>
       command.do !== 'munmap' &&
       [...before.handles.values()].some((it) => it?.is === 'mapping' && !revoked(before, it) && revoked(after, it)),
@@ -71,13 +46,28 @@ const laterRows: Rows = {
       step.command.do === 'mock_revoke' && !step.command.revoked && shotOutOf(step) > 0,
   },
   'no double unmap': {
+    'a revoke shot an area out of two domains': (step) => shotOutOf(step) > 1,
+    'a shot area was unmapped, and no domain was asked for it': ({ before, command, after, seen }) =>
+      command.do === 'ioas_unmap' &&
+      seen.unmaps.length === 0 &&
+      shotInDomains(after).length < shotInDomains(before).length,
     'a mapping of the CPU kept a closed device open': ({ before, command, after }) =>
       command.do === 'vfio_close' && after !== before && deviceNamed(after, command.dev).holder !== undefined,
     'the end of a mapping shot what a device reached': (step) => step.command.do === 'munmap' && shotOutOf(step) > 0,
   },
   'one MMIO range': {
+    'a buffer that begins inside its BAR was in a domain': ({ seen }) =>
+      seen.areas.some(({ slice, domains }) => slice && slice.offset > 0n && domains.length > 0),
     'a buffer was in a domain, page by page': ({ seen }) =>
       seen.areas.some(({ slice, domains, page, length }) => slice && domains.length > 0 && page && page < length),
+  },
+  'sub-page offsets correct': {
+    'a copy began inside an area': ({ before, command: c, after }) =>
+      c.do === 'ioas_copy' && after !== before && ioasNamed(before, c.src).areas.every((it) => it.iova !== c.src_iova),
+    'a revoke met an area that began inside a page of its buffer': (step) =>
+      shotOutOf(step, ({ offset }) => offset % step.after.machine.pageSize > 0n) > 0,
+    'an area in a domain began or ended inside a page': ({ after: { machine }, seen }) =>
+      seen.areas.some((it) => it.domains.length > 0 && (it.iova | it.offset | it.length) % machine.pageSize > 0n),
   },
   'the same answers': {
     'an allowed set turned a placement away from a lower hole': ({ before, command: c, after }) => {
@@ -90,11 +80,8 @@ const laterRows: Rows = {
   },
 };
 
-const witnessesOf = (all: Rows): readonly Witness[] =>
-  Object.entries(all).flatMap(([of, row]) =>
-    Object.entries(row).map(([name, saw]): Witness => {
-      return { of, name, happened: (before, command, after, seen) => saw({ before, command, after, seen }) };
-    }),
-  );
-export const witnesses: readonly Witness[] = witnessesOf(rows);
-export const laterWitnesses: readonly Witness[] = witnessesOf(laterRows);
+export const witnesses: readonly Witness[] = Object.entries(rows).flatMap(([of, row]) =>
+  Object.entries(row).map(([name, saw]): Witness => {
+    return { of, name, happened: (before, command, after, seen) => saw({ before, command, after, seen }) };
+  }),
+);

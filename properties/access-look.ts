@@ -109,6 +109,7 @@ function wrongInvariants(scene: Scene): string[] {
     ptes: [...machine.iommu.domains].flatMap((domain) => wholeDomain(machine, domain)),
     areas: oracle.spaces.flatMap((space) => space.areas.map((area) => seenArea(area, domainsOf(space)))),
     revoked: barAnswers ? [] : [{ memory: BAR, offset: 0n, length: 0x10_0000n }],
+    cpu: [],
     ...callsSeen(machine, machine.takeCalls()),
     keepsMmio: machine.features.dmabufKeepsMmio,
   };

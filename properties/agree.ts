@@ -4,17 +4,24 @@
  * everything that a call to a domain touched. The whole one looks at everything.
  */
 import type { DomainCall } from '../impl/iommu/domain.ts';
-import { type AreaSeen, type Counterexample, invariants, type Observation, type Pte } from '../model/invariants.ts';
+import {
+  type AreaSeen,
+  type Counterexample,
+  type CpuPte,
+  invariants,
+  type Observation,
+  type Pte,
+} from '../model/invariants.ts';
 import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import { type Calls, wrongCalls } from './calls.ts';
 import { effectsBetween } from './changes.ts';
 import { Divergence } from './divergence.ts';
 import { type Looked, look, places, wholePlaces } from './look.ts';
-import { callsSeen } from './observe.ts';
+import { callsSeen, cpuSeen } from './observe.ts';
 import { revokedMemory, seenArea } from './promise.ts';
 import { firstDifference } from './same-reach.ts';
-import { changedSpaces, wholeSpaces, wrongAreas, wrongDomains } from './structure.ts';
+import { changedSpaces, wholeSpaces, wrongAreas, wrongCpu, wrongDomains } from './structure.ts';
 import type { World } from './world.ts';
 
 /** How one step is looked at. */
@@ -38,12 +45,15 @@ export function agree(world: World, before: State, made: readonly DomainCall[], 
   const calls = made.length === 0 ? NO_CALLS : callsSeen(machine, made);
   const where = it.whole ? wholePlaces(world) : places(world, effects, calls);
   const looked = where.map((place) => look(world, place));
-  const observation = looked.length === 0 ? NOTHING_SEEN : observationOf(world, looked, calls);
+  const cpu = cpuSeen(machine);
+  const anything = looked.length + cpu.length > 0;
+  const observation = anything ? observationOf(world, looked, calls, cpu) : NOTHING_SEEN;
 
   // The invariants come first, because a failure is named after what it breaks.
-  if (looked.length > 0) judge(observation, must);
+  if (anything) judge(observation, must);
   if (effects.length + made.length > 0) must('calls', wrongCalls(effects, calls, it.refused));
   must('reach', wrongDomains(world));
+  must('reach', wrongCpu(state, cpu));
   for (const place of looked) must('reach', firstDifference(place));
   const spaces = it.whole ? wholeSpaces(world) : changedSpaces(before, state);
   for (const space of spaces) must('areas', wrongAreas(world, space));
@@ -66,7 +76,12 @@ function judge(observation: Observation, must: Must): void {
 const showCounterexample = ({ domain, iova, why }: Counterexample): string =>
   `domain ${domain}, IOVA 0x${iova.toString(16)}: ${why}`;
 
-function observationOf({ machine, state }: World, looked: readonly Looked[], { maps, unmaps }: Calls): Observation {
+function observationOf(
+  { machine, state }: World,
+  looked: readonly Looked[],
+  { maps, unmaps }: Calls,
+  cpu: readonly CpuPte[],
+): Observation {
   const ptes: Pte[] = [];
   const areas: AreaSeen[] = [];
   let before: Looked | undefined;
@@ -79,7 +94,7 @@ function observationOf({ machine, state }: World, looked: readonly Looked[], { m
     before = place;
   }
   const keepsMmio = machine.features.dmabufKeepsMmio;
-  return { ptes, areas, revoked: revokedMemory(state), cpu: [], maps, unmaps, keepsMmio };
+  return { ptes, areas, revoked: revokedMemory(state), cpu, maps, unmaps, keepsMmio };
 }
 
 const sameAreas = (a: readonly Area[], b: readonly Area[]): boolean =>

@@ -5,6 +5,7 @@ import { type Entry, never, occurs } from './expected-entry.ts';
 /** What mmap(2) sees for itself. The documents have EACCES, too, which is no errno of the format. */
 const generic: readonly Entry[] = [
   occurs('EINVAL', 'vfio-dmabuf 4.6 mmap generic', 'no bytes, or from inside a page'),
+  occurs('ENOMEM', 'vfio-dmabuf 4.6 mmap generic', 'more than any address space has'),
   occurs('EOVERFLOW', 'vfio-dmabuf 4.6 mmap generic', 'offset and length are beyond the end of any file'),
 ];
 

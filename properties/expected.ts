@@ -3,13 +3,19 @@
  * expected when one of its rows occurs, and impossible here when all of them are. Counts are keyed by pair:
  * `ioas_map EEXIST`, `fd_close ok`.
  */
+import type { Command } from '../trace/command.ts';
 import { type Ending, type Entry, REASONS, type Reason } from './expected-entry.ts';
 import { iommufd } from './expected-iommufd.ts';
+import { memory } from './expected-memory.ts';
+import { mock } from './expected-mock.ts';
+import { spaces } from './expected-spaces.ts';
 import { vfio } from './expected-vfio.ts';
-import type { Drawn } from './undrawn.ts';
 
 /** For each command, every row of the documents that answers. */
-export const EXPECTED = { ...vfio, ...iommufd } satisfies Record<Drawn, readonly Entry[]>;
+export const EXPECTED = { ...vfio, ...iommufd, ...spaces, ...memory, ...mock } satisfies Record<
+  Command['do'],
+  readonly Entry[]
+>;
 
 /** How often each pair was seen. */
 export type Seen = ReadonlyMap<string, number>;

@@ -4,7 +4,7 @@
  * means something, and goes on meaning something while others are taken away. 0 is the simplest value of every field.
  */
 import * as fc from 'fast-check';
-import type { Drawn } from './undrawn.ts';
+import type { Command } from '../trace/command.ts';
 
 export interface Intent {
   /** Which command: an index of MIX. */
@@ -30,16 +30,16 @@ export const FIELD = 1 << 10;
 export const WRONG_BELOW = FIELD / 6;
 
 /** How often each command is meant, of 1000. What cannot be done as yet becomes what must be done before. */
-export const MIX: readonly (readonly [Drawn, number])[] = [
-  ['ioas_map_file', 300],
-  ['ioas_copy', 140],
-  ['ioas_unmap', 90],
-  ['ioas_map', 60],
-  ['dma_read', 67],
-  ['vfio_export', 60],
-  ['vfio_memory', 45],
-  ['vfio_attach', 45],
-  ['ioas_iova_ranges', 35],
+export const MIX: readonly (readonly [Command['do'], number])[] = [
+  ['ioas_map_file', 262],
+  ['ioas_copy', 120],
+  ['ioas_unmap', 80],
+  ['ioas_map', 54],
+  ['dma_read', 50],
+  ['vfio_export', 56],
+  ['vfio_memory', 42],
+  ['vfio_attach', 43],
+  ['ioas_iova_ranges', 25],
   ['hwpt_alloc', 22],
   ['fd_close', 20],
   ['destroy', 20],
@@ -57,18 +57,28 @@ export const MIX: readonly (readonly [Drawn, number])[] = [
   ['vfio_close', 3],
   ['iommufd_open', 4],
   ['iommufd_close', 2],
+  ['bar_mmap', 16],
+  ['peek', 20],
+  ['munmap', 6],
+  ['fd_mmap', 4],
+  ['ioas_allow_iovas', 16],
+  ['ioas_option_huge_pages', 14],
+  ['mock_domain', 11],
+  ['mock_domain_destroy', 5],
+  ['mock_dmabuf', 9],
+  ['mock_revoke', 9],
 ];
 
-/** From a number below 1000 to the command; the most frequent are the lowest, and so the simplest. */
-const WEIGHTED: readonly Drawn[] = MIX.flatMap(([what, weight]) => Array<Drawn>(weight).fill(what));
+/** From a number to the command; the most frequent are the lowest, and so the simplest. */
+const WEIGHTED: readonly Command['do'][] = MIX.flatMap(([what, weight]) => Array<Command['do']>(weight).fill(what));
 
 /** The lowest number of each command. */
 const FIRST: readonly number[] = MIX.map(([what]) => WEIGHTED.indexOf(what));
 
-export const meant = ({ what }: Intent): Drawn => WEIGHTED[what] as Drawn;
+export const meant = ({ what }: Intent): Command['do'] => WEIGHTED[what] as Command['do'];
 
 /** The simplest intent for a command. */
-export const intentFor = (what: Drawn, fields: Partial<Intent> = {}): Intent => ({
+export const intentFor = (what: Command['do'], fields: Partial<Intent> = {}): Intent => ({
   what: WEIGHTED.indexOf(what),
   pick: 0,
   from: 0,
@@ -112,7 +122,7 @@ class Intents extends fc.Arbitrary<readonly Intent[]> {
 /** Two draws of 32 bits, cut into fields. */
 function draw(a: number, b: number): Intent {
   return {
-    what: ((a >>> 20) * 1000) >>> 12,
+    what: ((a >>> 20) * WEIGHTED.length) >>> 12,
     pick: (a >>> 10) & (FIELD - 1),
     from: a & (FIELD - 1),
     size: b >>> 22,

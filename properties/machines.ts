@@ -71,4 +71,15 @@ export const MACHINES: ReadonlyMap<string, MachineConfig> = new Map([
       ]),
     },
   ],
+  // The kernel's own test devices and test buffers, and no other.
+  [
+    'the test lane',
+    {
+      pageSize: PAGE,
+      pageSizes: Array.from({ length: 20 }, (_, i) => 0x800n << BigInt(i)),
+      aperture: [0x100_0000n, 0x7fff_ffffn],
+      reserved: [],
+      devices: new Map(),
+    },
+  ],
 ]);

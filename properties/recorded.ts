@@ -13,11 +13,8 @@ import { ALL, CallTally } from './call-tally.ts';
 import { Divergence, showValue } from './divergence.ts';
 import { reachOf, tracedCalls } from './observe.ts';
 import { perform, sameResult } from './perform.ts';
-import { UNDRAWN } from './undrawn.ts';
 import { finish } from './walk.ts';
 import { newWorld, type World } from './world.ts';
-
-const UNSUPPORTED: ReadonlySet<string> = new Set(UNDRAWN);
 
 /** What became of a trace. */
 export type Verdict =
@@ -46,8 +43,7 @@ export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT
 
 function firstUnsupported({ steps, threads }: Trace): string | undefined {
   if (threads !== undefined) return 'threads';
-  for (const { command, fault, blocked } of steps) {
-    if (UNSUPPORTED.has(command.do)) return command.do;
+  for (const { fault, blocked } of steps) {
     if (fault !== undefined) return 'fault';
     if (blocked !== undefined) return 'blocked';
   }

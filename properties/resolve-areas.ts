@@ -5,12 +5,13 @@ import type { Area, Ioas, Source, State } from '../model/spec.ts';
 import type { Command, Prot } from '../trace/command.ts';
 import { domainNames } from './changes.ts';
 import type { Intent } from './intents.ts';
-import { boundDevices, pick, someArea, sources, usableIoases } from './view.ts';
+import { mockDomainOf } from './resolve-mock.ts';
+import { boundDevices, pick, someArea, sources, testDevices, usableIoases } from './view.ts';
 
 const PAGE = 0x1000n;
 const MAX = (1n << 64n) - 1n;
 /** Where fixed areas go: pages of a window above 16 MiB, so that they meet and adjoin; large ones at 2 MiB. */
-const WINDOW = 0x100_0000n;
+export const WINDOW = 0x100_0000n;
 const WINDOW_PAGES = 64;
 const HUGE = 0x20_0000n;
 
@@ -29,26 +30,31 @@ function unitOf(ioas: Ioas, { size }: Intent, state: State): bigint {
 
 export function mapFileOf(intent: Intent, state: State): Command | undefined {
   const to = target(intent, state);
-  if (to === undefined || boundDevices(state).length === 0) return undefined;
-  const memfd = intent.how % 16 === 9 ? pick(sources(state, 'memfd'), intent.from) : undefined;
+  if (to === undefined || boundDevices(state).length + testDevices(state).length === 0) return undefined;
+  const unseen = domainNames(to.ioas).length === 0;
+  const memfd =
+    intent.how % (unseen ? 4 : 16) === (unseen ? 3 : 9) ? pick(sources(state, 'memfd'), intent.from) : undefined;
   const file = memfd ?? someBuffer(intent, state);
   if (file === undefined) return undefined;
   if ('do' in file) return file;
-  const attach = intent.how % 4 === 1 && domainNames(to.ioas).length === 0;
+  const attach = intent.how % 4 === 1 && unseen;
   const attached = attach ? attachSome(to.ioas, intent, state) : undefined;
   if (attached !== undefined) return attached;
-  const [start, length] = slice(file.source.length, intent, to.unit);
+  // Without a domain nobody looks at a memfd: it may be too short.
+  const blind = memfd !== undefined && intent.size % 4 >= 2 && unseen;
+  const [start, length] = blind ? [0n, memfd.source.length + PAGE] : slice(file.source.length, intent, to.unit);
   const iova = placeFor(to.ioas, length, intent, to.unit);
   const prot = PROTS[(intent.how >> 4) % PROTS.length] as Prot;
   return { do: 'ioas_map_file', ioas: to.ioas.space.name, fd: file.name, start, length, prot, ...iova };
 }
 
-function attachSome({ space }: Ioas, { pick: n }: Intent, state: State): Command | undefined {
+function attachSome({ space }: Ioas, intent: Intent, state: State): Command | undefined {
   const device = pick(
     boundDevices(state).filter(({ context }) => context === space.context),
-    n >> 3,
+    intent.pick >> 3,
   );
-  return device && { do: 'vfio_attach', dev: device.name, pt: space.name };
+  if (device === undefined) return state.machine.devices.size === 0 ? mockDomainOf(intent, state) : undefined;
+  return { do: 'vfio_attach', dev: device.name, pt: space.name };
 }
 
 /** Mostly a buffer that can be mapped: its device answers, and was not closed since. If there is none, what helps. */
@@ -60,16 +66,19 @@ function someBuffer({ from, how }: Intent, state: State): { name: string; source
   return pick(usable, from >> 4) ?? remedy(any, state);
 }
 
-/** What makes a buffer usable again: memory, power, or another buffer in its place. */
+/** What makes a buffer usable again: a restore, memory, power, or another buffer in its place. */
 function remedy({ name, source }: { name: string; source: Source }, { devices }: State): Command {
+  if (source.owner === undefined) return { do: 'mock_revoke', fd: name, revoked: false };
   const device = devices.find(({ holder }) => holder !== undefined && holder === source.owner);
   if (device === undefined || source.ranges > 1) return { do: 'fd_close', fd: name };
   if (device.power !== 0) return { do: 'vfio_power', dev: device.name, state: 0 };
   return { do: 'vfio_memory', dev: device.name, enable: true };
 }
 
-const answers = (source: Source, { devices }: State): boolean =>
-  devices.some(({ holder, memory, power }) => holder === source.owner && memory && power === 0);
+const answers = (source: Source, { devices, takenBack }: State): boolean =>
+  source.owner === undefined
+    ? !takenBack.includes(source)
+    : devices.some(({ holder, memory, power }) => holder === source.owner && memory && power === 0);
 
 /** A part of `total` bytes: some units from somewhere on, or all of it. */
 function slice(total: bigint, { from, size }: Intent, unit: bigint): [start: bigint, length: bigint] {
@@ -97,7 +106,9 @@ function placeFor({ areas }: Ioas, length: bigint, { at, how }: Intent, unit: bi
 
 export function mapOf(intent: Intent, state: State): Command | undefined {
   const to = target(intent, state);
-  const mem = pick(sources(state, 'memory'), intent.from >> 4);
+  // What the CPU maps of a BAR is no memory that can be pinned.
+  const bar = intent.how % 16 === 13 ? pick(sources(state, 'mapping'), intent.from) : undefined;
+  const mem = bar ?? pick(sources(state, 'memory'), intent.from >> 4);
   if (to === undefined || mem === undefined) return undefined;
   const prot = PROTS[(intent.how >> 4) % PROTS.length] as Prot;
   // Without a domain nobody looks at the memory: it may end too early, or be larger than any aperture.

@@ -2,13 +2,25 @@
  * From an intent to a command that means something in this state. What cannot be done as yet becomes what must be done
  * before: with nothing open, "map" opens an iommufd. A deliberately wrong intent is resolved first, and then twisted.
  */
-import type { Device, State } from '../model/spec.ts';
+import type { Device, Ioas, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import { type Intent, meant, WRONG_BELOW } from './intents.ts';
 import { copyOf, iovaOf, mapFileOf, mapOf, unmapOf } from './resolve-areas.ts';
+import { barMmapOf, fdMmapOf, munmapOf, peekOf } from './resolve-cpu.ts';
+import { laneOf, mockDestroyOf, mockDmabufOf, mockDomainOf, mockRevokeOf } from './resolve-mock.ts';
+import { allowOf, hugePagesOf } from './resolve-options.ts';
 import { twist } from './twist.ts';
-import type { Drawn } from './undrawn.ts';
-import { boundDevices, freeName, manualDomains, openContexts, pick, sources, usableIoases } from './view.ts';
+import {
+  boundDevices,
+  freeName,
+  machineDevices,
+  manualDomains,
+  openContexts,
+  pick,
+  sources,
+  testDevices,
+  usableIoases,
+} from './view.ts';
 
 /** The command of an intent. Always legal; nearly always meaningful. */
 export function resolve(intent: Intent, state: State): Command {
@@ -17,7 +29,7 @@ export function resolve(intent: Intent, state: State): Command {
 }
 
 function plain(intent: Intent, state: State): Command {
-  const what = meant(intent);
+  const what = laneOf(state)[meant(intent)] ?? meant(intent);
   switch (what) {
     case 'ioas_map_file':
       return mapFileOf(intent, state) ?? prerequisite(intent, state);
@@ -28,7 +40,7 @@ function plain(intent: Intent, state: State): Command {
     case 'ioas_map':
       return mapOf(intent, state) ?? prerequisite(intent, state);
     case 'ioas_iova_ranges':
-      return withIoas(intent, state, (ioas) => ({ do: 'ioas_iova_ranges', ioas }));
+      return withIoas(intent, state, ({ space }) => ({ do: 'ioas_iova_ranges', ioas: space.name }));
     case 'dma_read':
       return withDevice(intent, state, ({ name }) => ({ do: 'dma_read', dev: name, iova: iovaOf(intent, state) }));
     default:
@@ -37,7 +49,7 @@ function plain(intent: Intent, state: State): Command {
 }
 
 type Other = Exclude<
-  Drawn,
+  Command['do'],
   'ioas_map_file' | 'ioas_unmap' | 'ioas_copy' | 'ioas_map' | 'ioas_iova_ranges' | 'dma_read'
 >;
 
@@ -62,6 +74,16 @@ const OTHERS: Readonly<Record<Other, (intent: Intent, state: State) => Command>>
   fd_dup: (intent, state) => dupOf(intent, state),
   mem_alloc: (intent, state) => memoryAllocOf(intent, state),
   memfd_create: (intent, state) => memfdOf(intent, state),
+  bar_mmap: (intent, state) => barMmapOf(intent, state) ?? peekOf(intent, state) ?? prerequisite(intent, state),
+  peek: (intent, state) => peekOf(intent, state) ?? barMmapOf(intent, state) ?? prerequisite(intent, state),
+  munmap: (intent, state) => munmapOf(intent, state) ?? barMmapOf(intent, state) ?? prerequisite(intent, state),
+  fd_mmap: (intent, state) => fdMmapOf(intent, state) ?? prerequisite(intent, state),
+  ioas_allow_iovas: (intent, state) => withIoas(intent, state, (ioas) => allowOf(ioas, intent)),
+  ioas_option_huge_pages: (intent, state) => withIoas(intent, state, (ioas) => hugePagesOf(ioas, intent)),
+  mock_domain: (intent, state) => mockDomainOf(intent, state) ?? prerequisite(intent, state),
+  mock_domain_destroy: (intent, state) => mockDestroyOf(intent, state) ?? OTHERS.mock_domain(intent, state),
+  mock_dmabuf: (intent, state) => mockDmabufOf(intent, state) ?? OTHERS.mock_revoke(intent, state),
+  mock_revoke: (intent, state) => mockRevokeOf(intent, state) ?? prerequisite(intent, state),
 };
 
 /** The next step towards a machine on which something can be mapped and reached. */
@@ -69,8 +91,14 @@ function prerequisite(intent: Intent, state: State): Command {
   if (state.contexts.length === 0) return openOf(intent, state);
   if (usableIoases(state).length === 0) return ioasOf(intent, state);
   const bound = boundDevices(state);
-  if (bound.length === 0) return bindOf(intent, state);
-  if (sources(state, 'dmabuf').length === 0) return exportOf(pick(bound, intent.pick) as Device, intent, state);
+  const exported = sources(state, 'dmabuf').length > 0;
+  if (state.machine.devices.size > 0) {
+    if (bound.length === 0) return bindOf(intent, state);
+    if (!exported) return exportOf(pick(bound, intent.pick) as Device, intent, state);
+  } else {
+    if (testDevices(state).length === 0) return mockDomainOf(intent, state) ?? ioasOf(intent, state);
+    if (!exported) return mockDmabufOf(intent, state) ?? ioasOf(intent, state);
+  }
   const as = freeName(state, 'memory');
   if (as !== undefined) return { do: 'mem_alloc', as, length: 0x10000n };
   return mapFileOf(intent, state) ?? ioasOf(intent, state);
@@ -86,9 +114,9 @@ function openOf(intent: Intent, state: State): Command {
   return as === undefined ? closeOf(intent, state) : { do: 'iommufd_open', as };
 }
 
-function withIoas(intent: Intent, state: State, make: (ioas: string) => Command): Command {
+function withIoas(intent: Intent, state: State, make: (ioas: Ioas) => Command): Command {
   const ioas = pick(usableIoases(state), intent.pick);
-  return ioas === undefined ? prerequisite(intent, state) : make(ioas.space.name);
+  return ioas === undefined ? prerequisite(intent, state) : make(ioas);
 }
 
 function withDevice(intent: Intent, state: State, make: (device: Device) => Command, able?: 'flr'): Command {
@@ -141,13 +169,11 @@ function attachOf(intent: Intent, state: State): Command {
 function hwptOf(intent: Intent, state: State): Command {
   const as = freeName(state, 'hwpt');
   if (as === undefined) return { do: 'destroy', obj: pick(manualDomains(state), intent.pick)?.name ?? 'h0' };
-  return withDevice(intent, state, ({ name, context }) => {
-    const ioas = pick(
-      usableIoases(state).filter(({ space }) => space.context === context),
-      intent.at,
-    );
-    return ioas === undefined ? ioasOf(intent, state) : { do: 'hwpt_alloc', dev: name, ioas: ioas.space.name, as };
-  });
+  const device = pick([...boundDevices(state), ...testDevices(state)], intent.pick);
+  if (device === undefined) return prerequisite(intent, state);
+  const ioases = usableIoases(state).filter(({ space }) => space.context === device.context);
+  const ioas = pick(ioases, intent.at);
+  return ioas === undefined ? ioasOf(intent, state) : { do: 'hwpt_alloc', dev: device.name, ioas: ioas.space.name, as };
 }
 
 function objectOf({ pick: n }: Intent, state: State): string {
@@ -180,13 +206,15 @@ const memfdOf = (intent: Intent, state: State): Command => {
 };
 
 const closedDevice = ({ pick: n }: Intent, state: State): string => {
-  const closed = state.devices.filter(({ opening }) => opening === undefined);
-  return (pick(closed, n) ?? pick(state.devices, n))?.name ?? 'dev0';
+  const all = machineDevices(state);
+  const closed = all.filter(({ opening }) => opening === undefined);
+  return (pick(closed, n) ?? pick(all, n))?.name ?? 'dev0';
 };
 
 const openDevice = ({ pick: n }: Intent, state: State): string => {
-  const open = state.devices.filter(({ opening }) => opening !== undefined);
-  return (pick(open, n) ?? pick(state.devices, n))?.name ?? 'dev0';
+  const all = machineDevices(state);
+  const open = all.filter(({ opening }) => opening !== undefined);
+  return (pick(open, n) ?? pick(all, n))?.name ?? 'dev0';
 };
 
 /** Bind a device that is open; if all open ones are bound, open another. */

@@ -2,7 +2,8 @@
 import type { Area as ImplArea } from '../impl/iommufd/area.ts';
 import { Ioas } from '../impl/iommufd/ioas.ts';
 import { fromBigint, toBigint } from '../impl/kernel/units.ts';
-import type { Area, State } from '../model/spec.ts';
+import type { CpuPte } from '../model/invariants.ts';
+import type { Area, Source, State } from '../model/spec.ts';
 import type { Place } from './look.ts';
 import type { World } from './world.ts';
 
@@ -16,6 +17,19 @@ export function wrongDomains({ machine, state }: World): string[] {
     }
   }
   return wrong;
+}
+
+/** What the CPU reaches without having mapped it. Less than it has mapped is right: the rest comes with a fault. */
+export function wrongCpu({ handles }: State, cpu: readonly CpuPte[]): string[] {
+  if (cpu.length === 0) return [];
+  const mapped: Source[] = [];
+  for (const named of handles.values()) if (named?.is === 'mapping') mapped.push(named);
+  return cpu
+    .filter(({ memory, offset, length }) => {
+      const within = (it: Source): boolean => it.base <= offset && offset + length <= it.base + it.length;
+      return !mapped.some((it) => it.memory === memory && within(it));
+    })
+    .map(({ memory, offset, at }) => `the CPU reaches ${memory}+0x${offset.toString(16)} at 0x${at.toString(16)}`);
 }
 
 const LAST = (1n << 64n) - 1n;

@@ -6,7 +6,7 @@ import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import { domainNames } from './changes.ts';
 import type { Intent } from './intents.ts';
-import { destroyedObjects, namesOf, type Pool, pick } from './view.ts';
+import { destroyedObjects, namesOf, type Pool, pick, sources } from './view.ts';
 
 const MAX = (1n << 64n) - 1n;
 const PAGE = 0x1000n;
@@ -35,14 +35,18 @@ const EDGES: readonly bigint[] = [
 
 const HANDLES: Readonly<Record<string, readonly Pool[]>> = {
   ctx: ['context', 'ioas'],
-  ioas: ['ioas', 'hwpt', 'context'],
+  ioas: ['ioas', 'hwpt', 'attached', 'context'],
   dst: ['ioas', 'hwpt'],
   src: ['ioas', 'hwpt'],
-  pt: ['ioas', 'hwpt'],
-  obj: ['hwpt', 'ioas', 'fd'],
-  fd: ['fd', 'memfd', 'context'],
-  mem: ['memory', 'fd'],
+  pt: ['ioas', 'hwpt', 'attached'],
+  obj: ['hwpt', 'ioas', 'attached', 'fd'],
+  fd: ['fd', 'memfd', 'test buffer', 'context'],
+  mem: ['memory', 'mapping', 'fd'],
+  map: ['mapping', 'fd'],
 };
+
+/** What `fd_mmap` may name: it is a rule of traces that it names no other file. */
+const BUFFERS: readonly Pool[] = ['fd', 'test buffer', 'context'];
 
 const NUMBERS = new Set(['start', 'length', 'iova', 'offset', 'src_iova', 'dst_iova']);
 
@@ -61,12 +65,13 @@ type Fields = Record<string, unknown>;
 function waysFor(command: Command, { at, from, how }: Intent, state: State): (() => Fields)[] {
   const ways: (() => Fields)[] = [];
   for (const [key, value] of Object.entries(command)) {
-    const pools = HANDLES[key];
+    const pools = command.do === 'fd_mmap' && key === 'fd' ? BUFFERS : HANDLES[key];
     if (pools !== undefined) {
       ways.push(() => ({ [key]: pick(pools.flatMap(namesOf), at + from) }));
       if (pools.includes('ioas')) ways.push(() => ({ [key]: pick(destroyedObjects(state), at) ?? value }));
     }
-    if (key === 'dev') ways.push(() => ({ dev: pick(state.devices, at)?.name ?? value }));
+    if (key === 'dev' && command.do !== 'mock_domain')
+      ways.push(() => ({ dev: someDevice(command, at, state) ?? value }));
     if (NUMBERS.has(key) && typeof value === 'bigint') {
       ways.push(() => ({ [key]: pick(EDGES, at) }));
       ways.push(() => ({ [key]: (value + (pick(EDGES, from) as bigint)) & MAX }));
@@ -84,8 +89,27 @@ function waysFor(command: Command, { at, from, how }: Intent, state: State): (()
   if (command.do === 'ioas_copy') ways.push(() => anywhereElse(command.src, state));
   if (command.do === 'hwpt_alloc') ways.push(() => ({ ioas: largestArea(state)?.name ?? command.ioas }));
   if (command.do === 'mem_alloc' || command.do === 'memfd_create') ways.push(() => ({ length: 0n }));
+  if (command.do === 'ioas_allow_iovas') for (let way = 0; way < 5; way++) ways.push(() => wrongRanges(way, at, from));
+  if (command.do === 'mock_domain') {
+    for (let i = 0; i < 4; i++) ways.push(() => ({ ioas: unfillable(at, state) ?? command.ioas }));
+  }
+  if (command.do === 'mock_revoke') {
+    const files = [...sources(state, 'dmabuf'), ...sources(state, 'memfd')];
+    for (let i = 0; i < 2; i++) ways.push(() => ({ fd: pick(files, at)?.name ?? command.fd }));
+  }
+  if (command.do === 'bar_mmap') {
+    ways.push(() => ({ region: at % 12 }));
+    // The last page of the file of a device, whose regions are side by side.
+    ways.push(() => ({ offset: MAX - PAGE + 1n - (BigInt(command.region) << 40n) }));
+  }
   if (command.do === 'vfio_export') for (let way = 0; way < 6; way++) ways.push(() => wrongExport(way, at, from));
   return ways;
+}
+
+/** Another device; a test device only where one may be named. */
+function someDevice({ do: what }: Command, at: number, { devices, machine }: State): string | undefined {
+  const any = what === 'hwpt_alloc' || what === 'mock_domain_destroy';
+  return any ? pick([...devices, { name: 'md2' }], at)?.name : pick([...machine.devices.keys()], at);
 }
 
 /** On top of an area, or over its end. */
@@ -113,6 +137,14 @@ function anywhereElse(src: string, state: State): Fields {
   };
 }
 
+/** An IOAS with an area of more memory than there is, of a memfd if there is one: no domain can be filled with it. */
+function unfillable(at: number, { ioases }: State): string | undefined {
+  const beyond = ({ source, offset, length }: Area): boolean => offset + length > source.length;
+  const empty = ioases.filter(({ areas, domains }) => domains.length === 0 && areas.some(beyond));
+  const short = empty.filter(({ areas }) => areas.some((area) => area.source.is === 'memfd' && beyond(area)));
+  return (pick(short, at) ?? pick(empty, at))?.space.name;
+}
+
 function largestArea({ ioases }: State): { name: string; area: Area } | undefined {
   let largest: { name: string; area: Area } | undefined;
   for (const { space, areas } of ioases) {
@@ -121,6 +153,15 @@ function largestArea({ ioases }: State): { name: string; area: Area } | undefine
     }
   }
   return largest;
+}
+
+/** Allowed ranges that are none, that meet, or that somebody has reserved. */
+function wrongRanges(way: number, at: number, from: number): Fields {
+  const [a, b] = [pick(EDGES, at) as bigint, pick(EDGES, from) as bigint];
+  const range = a < b ? [a, b] : [b, a];
+  if (way === 0) return { ranges: [[b, a]] };
+  if (way === 1) return { ranges: [range, range] };
+  return { ranges: way === 2 ? [[0xfee0_0000n, 0xfeef_ffffn]] : way === 3 ? [[0n, PAGE]] : [range] };
 }
 
 /** Ranges and BARs that an export must refuse, each for a reason of its own. */

@@ -12,6 +12,10 @@ const POOLS = {
   fd: ['b0', 'b1', 'b2', 'b3', 'b4', 'b5'],
   memory: ['m0', 'm1'],
   memfd: ['f0', 'f1'],
+  mapping: ['v0', 'v1'],
+  'test device': ['md0', 'md1', 'md2'],
+  attached: ['x0', 'x1', 'x2'],
+  'test buffer': ['d0', 'd1', 'd2', 'd3', 'd4', 'd5', 'd6', 'd7'],
 } as const;
 
 export type Pool = keyof typeof POOLS;
@@ -25,10 +29,12 @@ export function freeName(state: State, pool: Pool): Handle | undefined {
 export const namesOf = (pool: Pool): readonly Handle[] => POOLS[pool];
 
 function taken(state: State, pool: Pool, name: Handle): boolean {
-  if (pool === 'memory' || pool === 'memfd') return state.handles.has(name);
+  if (pool === 'memory' || pool === 'memfd' || pool === 'test buffer') return state.handles.has(name);
   if (pool === 'context') return state.contexts.some((context) => context.name === name);
   if (pool === 'ioas') return state.ioases.some(({ space }) => space.name === name);
-  if (pool === 'hwpt') return state.ioases.some(({ domains }) => domains.some((it) => it === state.handles.get(name)));
+  if (pool === 'test device') return state.devices.some((device) => device.name === name);
+  if (pool === 'hwpt' || pool === 'attached')
+    return state.ioases.some(({ domains }) => domains.some((it) => it === state.handles.get(name)));
   return state.handles.get(name) !== undefined;
 }
 
@@ -48,6 +54,14 @@ export const manualDomains = (state: State): readonly Domain[] =>
 
 export const boundDevices = (state: State): readonly Device[] =>
   state.devices.filter(({ opening, holder }) => holder !== undefined && holder === opening);
+
+/** The devices that the machine has, open or not. */
+export const machineDevices = (state: State): readonly Device[] =>
+  state.devices.filter(({ name }) => state.machine.devices.has(name));
+
+/** The kernel's own test devices: attached from birth. */
+export const testDevices = (state: State): readonly Device[] =>
+  state.devices.filter(({ name }) => !state.machine.devices.has(name));
 
 /** Open descriptors of buffers or memfds, or memory, by name. */
 export function sources(state: State, is: Source['is']): { name: Handle; source: Source }[] {

@@ -53,7 +53,8 @@ export class CpuPageTable {
   }
 
   /**
-   * vmf_insert_pfn() and its kin: enter a leaf, with the tables above it. What another has entered meanwhile stays.
+   * vmf_insert_pfn() and its kin: enter a leaf, with the tables above it. What another has entered meanwhile stays; it
+   * cannot be a table, because all that fault in one slot find that the same leaf fits.
    * False when a table cannot be had.
    */
   insert(leaf: Leaf): boolean {
@@ -62,6 +63,7 @@ export class CpuPageTable {
       const at = Math.floor(leaf.page / 2 ** order);
       const slot = table.slots.get(at);
       if (order === leaf.order || (slot !== undefined && !(slot instanceof Table))) {
+        warnOn(slot instanceof Table, 'a leaf comes where a table is');
         const shown = this.translate(leaf.page) ?? leaf.pfn;
         warnOn(shown !== leaf.pfn, 'a page shows something else already');
         if (slot === undefined) table.slots.set(at, leaf);

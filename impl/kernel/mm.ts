@@ -120,11 +120,10 @@ export class Mm {
 
   /** get_unmapped_area(): where there is room. ENOMEM. */
   unmappedArea(npages: number): number | Errno {
-    // Nothing is mapped next to it: leave a hole.
-    return this.#nextPage + npages + 1 > USER_PAGES ? 'ENOMEM' : this.#nextPage;
+    return npages >= USER_PAGES ? 'ENOMEM' : this.#nextPage;
   }
 
-  /** Enter a mapping at the unmapped area. No address is ever given again. */
+  /** Enter a mapping at the unmapped area. No address is ever given again, and nothing is mapped next to it. */
   insert(vma: Vma): void {
     this.#nextPage = Math.ceil((vma.lastPage + 2) / ALIGN_PAGES) * ALIGN_PAGES;
     this.#vmas.push(vma);

@@ -73,11 +73,11 @@ export class Vma {
     return this.pgoff + page - this.startPage;
   }
 
-  /** Whether a leaf of the order fits round a page: inside the mapping, and of memory that lies just so. */
+  /** Whether a leaf of the order fits round a page: inside the mapping, and of memory that is aligned to it. */
   holds(page: UserPage, order: Order): boolean {
     const first = firstOfOrder(page, order);
     if (first < this.startPage || first + 2 ** order - 1 > this.lastPage) return false;
-    return order === 0 || (this.ops.pfnOf(this, first) ?? 1) % 2 ** order === 0;
+    return order === 0 || (this.ops.pfnOf(this, first) as Pfn) % 2 ** order === 0;
   }
 
   /** Enter a leaf of the order round a page, where one `holds` and shows something. */
