@@ -16,6 +16,7 @@ import {
 } from '../impl/iommufd/mock-access.ts';
 import { type MockQueue, mockQueueCreate, mockQueueDestroy } from '../impl/iommufd/mock-queue.ts';
 import { isErrno } from '../impl/kernel/errno.ts';
+import { exitMmap } from '../impl/kernel/mmap.ts';
 import { drain, syscall, Task, type Thread } from '../impl/kernel/thread.ts';
 import { bytes, fromBigint } from '../impl/kernel/units.ts';
 import type { Errno } from '../trace/answer.ts';
@@ -65,7 +66,7 @@ export function performAccess(scene: Scene, step: AccessStep): Outcome {
     case 'change process':
       return changeProcess(scene);
     case 'exit':
-      scene.machine.mm.exit();
+      call(scene, exitMmap(scene.machine.mm));
       scene.oracle.exited = true;
       return sameAnswer(undefined, undefined);
   }

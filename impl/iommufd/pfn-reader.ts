@@ -92,8 +92,7 @@ export class PfnReader {
   #fillSpan(): Errno | undefined {
     const pages = this.#pages;
     const { source } = pages;
-    const asksBuffer = source.kind === 'dmabuf' && this.#features.dmabufKeepsMmio;
-    const span = asksBuffer ? undefined : spanAt(pages, this.#end, this.#last);
+    const span = this.#skipsDomains() ? undefined : spanAt(pages, this.#end, this.#last);
     if (span?.by === 'access') {
       this.#fromAccess(span.last);
       return undefined;
@@ -108,6 +107,10 @@ export class PfnReader {
     const pfn = source.phys.paddr / PAGE_SIZE + source.startPage + this.#end;
     if (this.batch.add(pfn, last - this.#end + 1, 'mmio')) this.#end = last + 1;
     return undefined;
+  }
+
+  #skipsDomains(): boolean {
+    return this.#pages.source.kind === 'dmabuf' && this.#features.dmabufKeepsMmio;
   }
 
   /** batch_from_xarray() */

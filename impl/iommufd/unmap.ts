@@ -44,8 +44,8 @@ export function* unmapRange(iopt: IoPagetable, start: Iova, last: Iova): Thread<
 
 /** How far an UNMAP has come. */
 interface Sweep {
-  readonly start: Iova;
-  /** Where to look for the next area; undefined when nothing is above. */
+  start: Iova;
+  /** Undefined when nothing is above. */
   from: Iova | undefined;
   bytes: Bytes;
 }
@@ -75,12 +75,13 @@ function* removeUnpinned(iopt: IoPagetable, sweep: Sweep, last: Iova): Thread<Pi
       }
       if (taken === undefined || isErrno(taken)) return taken;
       if (!('area' in taken)) {
+        sweep.start = taken.iova;
         sweep.from = taken.iova;
         return taken;
       }
       yield* removeArea(iopt, taken);
       sweep.bytes = add(sweep.bytes, taken.area.length);
-      sweep.from = behind(taken.area, sweep);
+      sweep.from = behind(taken.area, sweep.start);
     }
     return undefined;
   } finally {
@@ -89,7 +90,7 @@ function* removeUnpinned(iopt: IoPagetable, sweep: Sweep, last: Iova): Thread<Pi
 }
 
 /** Where to look for the next area. An older kernel looks at all of the range again. */
-function behind(removed: Area, { start }: Sweep): Iova | undefined {
+function behind(removed: Area, start: Iova): Iova | undefined {
   return current().kernel.features.unmapMovesUp ? next(removed.last) : start;
 }
 

@@ -150,7 +150,7 @@ export class Mm {
     return vma !== undefined && page <= vma.lastPage ? vma : undefined;
   }
 
-  /** The RAM behind a page of the process, and how many pages of it lie there in a row. What a BAR holds is not kept. */
+  /** The RAM behind a page of the process, and how many pages lie there in a row. What a BAR holds, nobody keeps. */
   ramAt(page: number): { readonly backing: Backing; readonly index: number; readonly pages: number } | undefined {
     const vma = this.find(page);
     if (vma?.backing === undefined) return undefined;

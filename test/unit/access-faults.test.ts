@@ -160,7 +160,7 @@ test.each(CASES.map((each) => [each.name, each] as const))(
   },
 );
 
-test('a domain that cannot be filled from what an access has pinned leaves the pins, and is filled the next time', () => {
+test('a domain that cannot be filled where an access has pinned leaves the pins, and is filled the next time', () => {
   const rig = new AccessRig([MAP]);
   const mock = rig.create();
   rig.pin(mock, A + 0x2000n, 0x2000n);

@@ -91,7 +91,7 @@ export class AccessRig extends Rig {
   }
 
   /** The areas of an IOAS, ascending. */
-  areas(ioas = 'ioas'): Area[] {
+  areas(ioas = 'ioas'): readonly Area[] {
     return this.ioas(ioas).iopt.areas.all();
   }
 

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { ACCESS_RW_KTHREAD, ACCESS_RW_SLOW_PATH, ACCESS_RW_WRITE, accessRw } from '../../impl/iommufd/access-rw.ts';
 import { mockAccessRw } from '../../impl/iommufd/mock-access.ts';
 import { Mm } from '../../impl/kernel/mm.ts';
+import { exitMmap } from '../../impl/kernel/mmap.ts';
 import { fromBigint } from '../../impl/kernel/units.ts';
 import type { Command } from '../../trace/command.ts';
 import { AccessRig, contentAt, MAP } from './access-rig.ts';
@@ -142,7 +143,7 @@ describe('when the process has ended (T-39, T-40)', () => {
     const rig = new AccessRig([MAP]);
     const mock = rig.create();
     rig.pin(mock, A, 0x2000n);
-    rig.machine.mm.exit();
+    rig.call(exitMmap(rig.machine.mm));
     expect(read(rig, who, A + 0x10n, 2)).toEqual([1, 1]);
     expect(read(rig, who, A + 0xfffn, 2)).toEqual(contents(0xfff, 2));
     expect(read(rig, who, A + 0x1fffn, 2)).toBe('EFAULT');
@@ -157,7 +158,7 @@ describe('when the process has ended (T-39, T-40)', () => {
     const rig = new AccessRig([MAP]);
     rig.must({ do: 'vfio_attach', dev: 'dev0', pt: 'ioas' });
     rig.create('ioas', 0);
-    rig.machine.mm.exit();
+    rig.call(exitMmap(rig.machine.mm));
     expect(read(rig, 'another process', A + 0xfffn, 2)).toEqual(contents(0xfff, 2));
     expect(rig.hwpt('h')).toEqual(OK);
   });

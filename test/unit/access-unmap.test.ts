@@ -97,7 +97,7 @@ describe('UNMAP of what accesses have pinned', () => {
     rig.expectAtRest();
   });
 
-  test('is EDEADLOCK when the access does not, after areas below are gone, and nobody gets at the area any more', () => {
+  test('is EDEADLOCK when the access does not, with areas below gone, and nobody gets at the area any more', () => {
     const rig = new AccessRig([MAP, NEXT]);
     const { access, asked } = stubborn(rig);
     const reader = rig.create('ioas', 0);

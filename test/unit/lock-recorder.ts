@@ -1,6 +1,6 @@
 /** Which locks a running command takes, in which order, and what is nested in what: read from its wait points. */
 import { expect } from 'vitest';
-import { interleave } from '../../explore/interleave.ts';
+import { type Branch, interleave } from '../../explore/interleave.ts';
 import { type HeldLock, LOCK_CLASSES } from '../../impl/kernel/lockdep.ts';
 import type { Task } from '../../impl/kernel/thread.ts';
 import type { Result } from '../../trace/answer.ts';
@@ -48,9 +48,13 @@ function written({ lock, inside }: Section): string {
 
 /** Run one command to its end, alone; the locks it took. */
 export function locksOf(rig: Rig, command: Command, answer: unknown): string {
+  return locksOfBranch<Result>(rig.machine.start(command.do, command), answer);
+}
+
+/** The same of any thread. */
+export function locksOfBranch<T>(branch: Branch<T>, answer: unknown): string {
   const recorder = new LockRecorder();
-  const branch = rig.machine.start(command.do, command);
-  const answers: Result[] = interleave(
+  const answers = interleave(
     [branch],
     () => 0,
     ({ task, wants }) => recorder.look(task, wants),

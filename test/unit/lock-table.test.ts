@@ -212,9 +212,6 @@ test.each(ROWS.map((row) => [row.operation, row] as const))(
 );
 
 describe('rows of operations that there are not yet', () => {
-  test.todo('access attach, replace and detach');
-  test.todo('pin, unpin and rw');
   test.todo('VFIO cut');
   test.todo('dirty set and get');
-  test.todo('CHANGE_PROCESS');
 });
