@@ -110,17 +110,22 @@ export class Mm {
   mapAnonymous(name: string, length: U64): UserAddr | Errno {
     const backing = this.#ram.allocate(name, length);
     if (!(backing instanceof Backing)) return backing;
-    const startPage = this.unmappedArea(backing.pages);
-    if (isErrno(startPage)) return startPage;
+    if (!this.hasRoom(backing.pages)) return 'ENOMEM';
+    const startPage = this.#nextPage;
     const vma = new Vma(this, startPage, backing.pages);
     vma.backing = backing;
     this.insert(vma);
     return u64(startPage, 0);
   }
 
-  /** get_unmapped_area(): where there is room. ENOMEM. */
+  /** get_unmapped_area(): where the next mapping begins. ENOMEM for more than any process can have. */
   unmappedArea(npages: number): number | Errno {
     return npages >= USER_PAGES ? 'ENOMEM' : this.#nextPage;
+  }
+
+  /** Whether there is room for it, and for the hole behind it. */
+  hasRoom(npages: number): boolean {
+    return this.#nextPage + npages + 1 <= USER_PAGES;
   }
 
   /** Enter a mapping at the unmapped area. No address is ever given again, and nothing is mapped next to it. */

@@ -46,6 +46,7 @@ function* mmapRegion(mm: Mm, file: File, { length, offset, shared }: MmapArgs): 
   const vma = new Vma(mm, startPage, npages, { file, mapping, pgoff: offset.page, shared });
   const refused = what.mmap(vma);
   if (refused !== undefined) return refused;
+  if (!mm.hasRoom(npages)) return 'ENOMEM';
   file.get();
   mm.insert(vma);
   yield mapping.iMmapRwsem.write;

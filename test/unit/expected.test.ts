@@ -24,18 +24,15 @@ const row = String.raw` (?:#D?\d+[ab]?|[A-Za-z][\w ]*)`;
 const citation = new RegExp(`^(?:(?:${iommufd}|${vfio})${row}|traces (?:Values|A trace|Steps))$`);
 
 describe('the table of expected answers', () => {
-  test('has every command, and an `ok` of each that occurs', () => {
-    expect(entries).toHaveLength(26);
-    expect(entries.map(([command]) => pairKey(command, 'ok')).filter((pair) => !everything().has(pair))).toEqual([]);
-  });
-
-  test('knows but one command that never succeeds', () => {
-    const fails = entries.filter(([, list]) => !list.some((it) => it.answer === 'ok' && 'when' in it));
-    expect(fails.map(([command]) => command)).toEqual(['fd_mmap']);
+  test('has every command, and an `ok` of each but one that occurs', () => {
+    expect(entries).toHaveLength(36);
+    expect(entries.map(([command]) => pairKey(command, 'ok')).filter((pair) => !everything().has(pair))).toEqual([
+      'fd_mmap ok',
+    ]);
   });
 
   test('has the number of pairs that the documents give', () => {
-    expect([expectedPairs().length, impossiblePairs().length]).toEqual([103, 64]);
+    expect([expectedPairs().length, impossiblePairs().length]).toEqual([142, 89]);
   });
 
   test('cites a section of the documents in every row', () => {
@@ -105,9 +102,9 @@ describe('a run against the table', () => {
   });
 
   test('gets one line about a command that nobody knows', () => {
-    const seen = everything().set('peek ok', 4);
-    expect(unexpected(seen)).toEqual(['peek ok occurred 4 times: no row of the documents answers so']);
-    expect(line(coverageTable(seen), 'peek')).toEqual(['peek', 'UNEXPECTED 4']);
+    const seen = everything().set('mlock ok', 4);
+    expect(unexpected(seen)).toEqual(['mlock ok occurred 4 times: no row of the documents answers so']);
+    expect(line(coverageTable(seen), 'mlock')).toEqual(['mlock', 'UNEXPECTED 4']);
   });
 
   test('shows counts, dashes with their reasons, and nothing where the documents have nothing', () => {
