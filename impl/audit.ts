@@ -10,6 +10,7 @@
  * Source: iommufd I-16, I-26, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18, V-47
  */
 import { auditMm } from './audit-mm.ts';
+import { auditCharges } from './audit-charges.ts';
 import { dmaBufOf } from './dmabuf/dma-buf.ts';
 import type { Domain } from './iommu/domain.ts';
 import { Access } from './iommufd/access.ts';
@@ -47,6 +48,7 @@ export function audit(machine: Machine, whole: boolean): string[] {
   auditDevices(machine.devices.values(), machine.kernel.live.files, it.number, it.breaches);
   auditMm(machine.mm, it.number, it.breaches);
   auditMemory(it, machine);
+  auditCharges(machine, it.breaches);
   for (const file of machine.kernel.live.files) auditReferences(it, file);
   return it.breaches;
 }

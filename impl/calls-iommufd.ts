@@ -140,12 +140,9 @@ export function* optionHugePages(machine: Machine, { ioas: handle, enable }: Ioa
   if (isErrno(ioas)) return { err: ioas };
   const value = enable ? ONE : ZERO;
   const args = { option: OPTION_HUGE_PAGES, op: OPTION_SET, objectId: ioas.id, value };
-  const written = yield* iommufdOption(ioas.ctx, args, everything);
+  const written = yield* iommufdOption(ioas.ctx, args);
   return leave(ioas.ctx, isErrno(written) ? { err: written } : DONE);
 }
-
-/** Whoever makes the calls of a trace is root. */
-const everything = (): boolean => true;
 
 export function* iovaRanges(machine: Machine, handle: Handle): Thread<Result> {
   const ioas = enter(machine, handle);

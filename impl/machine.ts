@@ -1,6 +1,6 @@
 /**
- * One machine: RAM, an IOMMU, PCI devices under vfio-pci, and the one process that makes the system calls. The file
- * that wires everything; what a command does stands in `execute.ts`.
+ * One machine: RAM, an IOMMU, PCI devices under vfio-pci, and the process that makes the system calls. The file that
+ * wires everything; what a command does stands in `execute.ts`.
  */
 import type { Result } from '../trace/answer.ts';
 import type { Command, Handle } from '../trace/command.ts';
@@ -14,6 +14,7 @@ import type { MockDevice } from './iommufd/selftest.ts';
 import { type Features, featuresOf } from './kernel/features.ts';
 import { FdTable } from './kernel/file.ts';
 import { Mm, physOf, Ram } from './kernel/mm.ts';
+import { Process, User } from './kernel/process.ts';
 import { drain, Kernel, syscall, Task, type Thread } from './kernel/thread.ts';
 import { fromBigint, PAGE_SIZE, type PhysAddr, type UserAddr } from './kernel/units.ts';
 import { DevSet } from './vfio/dev-set.ts';
@@ -61,7 +62,6 @@ export class Machine {
   readonly features: Features;
   readonly iommu: Iommu;
   readonly ram = new Ram(RAM_START, RAM_END);
-  readonly mm = new Mm(this.ram);
   readonly fds = new FdTable();
   readonly devices = new Map<Handle, VfioPciDevice>();
   readonly names = new Map<Handle, Named>();
@@ -74,7 +74,10 @@ export class Machine {
   /** Contexts that are not released, open or kept alive by a bound device. */
   readonly contexts = new Set<IommufdCtx>();
   readonly #bars: BarMemory[] = [];
-  readonly #task: Task;
+  /** Every process and user that there has been. */
+  readonly processes: Process[] = [];
+  readonly users: User[] = [];
+  #task: Task;
 
   /** `kernel` is a version such as `7.2.13`; the machine behaves like it. Fails for what is no version. */
   constructor(config: MachineConfig, kernel: string) {
@@ -84,9 +87,39 @@ export class Machine {
     this.kernel = new Kernel(features);
     const [first, last] = config.aperture;
     this.iommu = new Iommu(config.pageSizes.map(Number), fromBigint(first), fromBigint(last));
-    this.#task = new Task('process', this.kernel);
+    this.#task = this.runAs(this.addProcess('process', this.addUser('root')));
     this.reserved = config.reserved.map(([start, last]) => ({ start: fromBigint(start), last: fromBigint(last) }));
     this.#addDevices(config);
+  }
+
+  addUser(name: string): User {
+    const user = new User(name);
+    this.users.push(user);
+    return user;
+  }
+
+  /** A process of its own, with an empty address space; it may do anything, and nothing limits it. */
+  addProcess(name: string, user: User): Process {
+    const process = new Process(name, new Mm(this.ram), user);
+    this.processes.push(process);
+    return process;
+  }
+
+  /** From now on, system calls are made by `process`. */
+  runAs(process: Process): Task {
+    this.kernel.process = process;
+    this.#task = new Task(process.name, this.kernel);
+    return this.#task;
+  }
+
+  /** Who makes the system calls. */
+  get process(): Process {
+    return this.#task.process as Process;
+  }
+
+  /** The address space in which they are made. */
+  get mm(): Mm {
+    return this.process.mm;
   }
 
   /** One system call, from entry to return, with nobody else on the machine. */

@@ -11,6 +11,7 @@ import { assertHeldAny } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import type { PageIndex, Pfn } from '../kernel/units.ts';
+import { chargePinned, unchargeUnpinned } from './accounting.ts';
 import type { Area } from './area.ts';
 import { readNext } from './fill.ts';
 import type { Pages } from './pages.ts';
@@ -92,7 +93,7 @@ function* fillStore(
 ): Thread<Errno | undefined> {
   const reader = new PfnReader(pages, first, last, features);
   for (;;) {
-    const failed = (yield* readNext(pages, reader)) ?? (reader.done ? undefined : store(accesses, reader));
+    const failed = (yield* readNext(pages, reader)) ?? (reader.done ? chargePinned(pages) : store(accesses, reader));
     if (failed !== undefined) {
       forget(pages, accesses, first, last);
       reader.release();
@@ -142,4 +143,5 @@ function unfillStore(pages: Pages, accesses: PagesAccesses, first: PageIndex, la
     index = span.last + 1;
   }
   forget(pages, accesses, first, last);
+  unchargeUnpinned(pages);
 }

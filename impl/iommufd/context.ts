@@ -13,6 +13,7 @@ import { File } from '../kernel/file.ts';
 import { Rwsem } from '../kernel/rwsem.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
+import type { AccountMode } from './accounting.ts';
 import type { IommufdGroup } from './group.ts';
 
 export type ObjectKind = 'ioas' | 'hwpt' | 'device' | 'access' | 'selftest';
@@ -38,14 +39,14 @@ export class IommufdCtx {
   readonly file: File;
   readonly iommu: Iommu;
   readonly features: Features;
+  /** Who is charged for pinned memory, unless its process may lock what it likes. */
+  accountMode: Exclude<AccountMode, 'none'> = 'user';
   /** By number; ids are the lowest free from 1 on. */
   readonly #objects: (IommufdObject | undefined)[] = [];
   /** Held for writing by who must know every IOAS. */
   readonly ioasCreationLock = new Rwsem('ioas_creation_lock', 'ioas_creation_lock');
   /** The groups of the bound devices. */
   readonly groups = new Map<IommuGroup, IommufdGroup>();
-  /** Pinned memory is charged to the process, not to its user. */
-  accountMm = false;
 
   constructor(name: string, iommu: Iommu, features: Features) {
     this.iommu = iommu;

@@ -14,6 +14,7 @@ import { assertHeldAny } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
 import type { Thread } from '../kernel/thread.ts';
 import { type PageIndex, sub, toNumber, u64 } from '../kernel/units.ts';
+import { chargePinned } from './accounting.ts';
 import type { Area } from './area.ts';
 import { isRevoked, trackAllDomains, trackDomain, untrackAllDomains, untrackDomain } from './dmabuf.ts';
 import type { Pages } from './pages.ts';
@@ -69,15 +70,19 @@ export function* fillDomain(area: Area, pages: Pages, domain: Domain, features: 
   return undefined;
 }
 
-/** Read the pages batch by batch, and map each batch in every domain; undo all of it on failure. */
+/**
+ * Read the pages batch by batch, and map each batch in every domain; what that has pinned is charged at the end. On
+ * failure all of it is undone.
+ */
 function* mapInto(area: Area, pages: Pages, domains: readonly Domain[], features: Features): Thread<Errno | undefined> {
   const reader = new PfnReader(pages, area.index, area.lastIndex, features);
   for (;;) {
     const unread = yield* readNext(pages, reader);
-    if (unread !== undefined) {
+    const failed = unread ?? (reader.done ? chargePinned(pages) : undefined);
+    if (failed !== undefined) {
       for (const domain of domains) unmapPages(area, domain, reader.start);
       reader.release();
-      return unread;
+      return failed;
     }
     if (reader.done) return undefined;
     const unmapped = mapBatch(reader, area, domains);

@@ -26,6 +26,7 @@ import {
   u64,
   ZERO,
 } from '../kernel/units.ts';
+import { accountOf } from './accounting.ts';
 import { type IommufdCtx, IommufdObject } from './context.ts';
 import { mapDmabuf } from './dmabuf.ts';
 import type { Hwpt } from './hw-pagetable.ts';
@@ -122,7 +123,8 @@ export function* ioasMap(
     const npages = isZero(args.length) ? undefined : pageCount(address.byte, args.length);
     if (npages === undefined || tooLong(args.length)) return 'EINVAL';
     if (shouldFail('iopt_alloc_pages')) return 'ENOMEM';
-    const pages = new Pages({ kind: 'user', mm, startPage: address.page }, npages, isWriteable(args), ram);
+    const source = { kind: 'user', mm, startPage: address.page } as const;
+    const pages = new Pages(source, npages, isWriteable(args), ram, accountOf(ctx));
     return yield* mapOne(ioas, pages, address.byte, args);
   } finally {
     ctx.put(ioas);
@@ -154,7 +156,7 @@ export function* ioasMapFile(
     const dmabuf = dmaBufOf(file);
     const pages =
       dmabuf === undefined
-        ? filePages(file, start, last, args, ram)
+        ? filePages(ctx, file, start, last, args, ram)
         : yield* bufferPages(dmabuf, start, last, args, ram);
     if (!isErrno(pages)) return yield* mapOne(ioas, pages, start.byte, args);
     file.put();
@@ -165,12 +167,13 @@ export function* ioasMapFile(
 }
 
 /** The pages of [start, last] of an open file; on success they own the file's reference. */
-function filePages(file: File, start: Bytes, last: Bytes, args: MapArgs, ram: Ram): Pages | Errno {
+function filePages(ctx: IommufdCtx, file: File, start: Bytes, last: Bytes, args: MapArgs, ram: Ram): Pages | Errno {
   const npages = pageCount(start.byte, args.length);
   if (npages === undefined || tooLong(args.length)) return 'EINVAL';
   if (shouldFail('iopt_alloc_pages')) return 'ENOMEM';
   const memfd = file.what instanceof Memfd ? file.what : undefined;
-  return new Pages({ kind: 'file', file, memfd, startPage: start.page, last }, npages, isWriteable(args), ram);
+  const source = { kind: 'file', file, memfd, startPage: start.page, last } as const;
+  return new Pages(source, npages, isWriteable(args), ram, accountOf(ctx));
 }
 
 /** The same of a buffer, all of which must lie inside it. Fails: EINVAL before anything that the exporter says */

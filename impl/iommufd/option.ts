@@ -5,10 +5,11 @@
  */
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { Thread } from '../kernel/thread.ts';
-import { equal, isZero, ONE, type U64, ZERO } from '../kernel/units.ts';
+import { equal, isZero, ONE, type U64, u64, ZERO } from '../kernel/units.ts';
 import type { IommufdCtx } from './context.ts';
 import { getIoas } from './ioas.ts';
 import { disableLargePages, enableLargePages } from './large-pages.ts';
+import { getRlimitMode, setRlimitMode } from './rlimit-mode.ts';
 
 export const OPTION_RLIMIT_MODE = 0;
 export const OPTION_HUGE_PAGES = 1;
@@ -24,26 +25,19 @@ export interface OptionArgs {
   readonly value: U64;
 }
 
-/** Whether the caller has the capability. */
-export type Capable = (capability: 'CAP_SYS_RESOURCE') => boolean;
-
 /** The value that is written back. Fails: EOPNOTSUPP, and as the option says */
-export function* iommufdOption(ctx: IommufdCtx, args: OptionArgs, capable: Capable): Thread<U64 | Errno> {
+export function* iommufdOption(ctx: IommufdCtx, args: OptionArgs): Thread<U64 | Errno> {
   if ((args.reserved ?? 0) !== 0) return 'EOPNOTSUPP';
-  if (args.option === OPTION_RLIMIT_MODE) return rlimitMode(ctx, args, capable);
+  if (args.option === OPTION_RLIMIT_MODE) return rlimitMode(ctx, args);
   return args.option === OPTION_HUGE_PAGES ? yield* hugePages(ctx, args) : 'EOPNOTSUPP';
 }
 
 /** Who is charged for pinned memory: 0 the user, 1 the process. Fails: EOPNOTSUPP, EPERM, EBUSY, EINVAL */
-function rlimitMode(ctx: IommufdCtx, { op, objectId, value }: OptionArgs, capable: Capable): U64 | Errno {
-  if (objectId !== 0) return 'EOPNOTSUPP';
-  if (op === OPTION_GET) return ctx.accountMm ? ONE : ZERO;
-  if (op !== OPTION_SET) return 'EOPNOTSUPP';
-  if (!capable('CAP_SYS_RESOURCE')) return 'EPERM';
-  if (ctx.objects.length > 0) return 'EBUSY';
-  if (!isZero(value) && !equal(value, ONE)) return 'EINVAL';
-  ctx.accountMm = equal(value, ONE);
-  return value;
+function rlimitMode(ctx: IommufdCtx, { op, objectId, value }: OptionArgs): U64 | Errno {
+  if (op === OPTION_SET) return setRlimitMode(ctx, objectId, value) ?? value;
+  if (op !== OPTION_GET) return 'EOPNOTSUPP';
+  const mode = getRlimitMode(ctx, objectId);
+  return isErrno(mode) ? mode : u64(0, mode);
 }
 
 /** 0 maps page by page, 1 with pages as large as possible. Fails: ENOENT, EOPNOTSUPP, EINVAL, EADDRINUSE */

@@ -2,8 +2,8 @@
  * A pages object: the memory behind areas, from user memory, a file, or a dma-buf. All areas that COPY made from one
  * another share one.
  *
- * Locks: `mutex` protects `domainsItree`, every area's `storage`, `npinned`, the dma-buf's `phys` and tracker, and
- * every map and unmap of a dma-buf's area.
+ * Locks: `mutex` protects `domainsItree`, every area's `storage`, `npinned`, `ncharged`, the dma-buf's `phys` and
+ * tracker, and every map and unmap of a dma-buf's area.
  * Source: drivers/iommu/iommufd/pages.c, struct iopt_pages
  */
 import type { Attachment } from '../dmabuf/attachment.ts';
@@ -15,6 +15,7 @@ import { Live } from '../kernel/live.ts';
 import type { Memfd, Mm, Ram } from '../kernel/mm.ts';
 import { Mutex } from '../kernel/mutex.ts';
 import { add, addChecked, type Bytes, type PageIndex, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
+import type { Account } from './accounting.ts';
 import type { Area } from './area.ts';
 import type { PagesAccesses } from './pages-accesses.ts';
 
@@ -68,15 +69,20 @@ export class Pages extends Live {
   touches = -1;
   /** What accesses hold; made when the first pins. Protected by `mutex`. */
   accesses: PagesAccesses | undefined;
+  /** How many of them have been charged; all, between operations. */
+  ncharged = 0;
+  /** Who pays for them; nobody for a dma-buf, of which nothing is pinned. */
+  account: Account | undefined;
   /** Where its pinned pages lie. */
   readonly ram: Ram;
 
-  constructor(source: Source, npages: number, writable: boolean, ram: Ram) {
+  constructor(source: Source, npages: number, writable: boolean, ram: Ram, account?: Account) {
     super('pages');
     this.source = source;
     this.ram = ram;
     this.npages = npages;
     this.writable = writable;
+    this.account = account;
     const dmabuf = source.kind === 'dmabuf';
     this.mutex = new Mutex('pages->mutex', dmabuf ? 'pages.mutex/dmabuf' : 'pages.mutex');
   }

@@ -8,6 +8,7 @@ import type { Domain } from '../iommu/domain.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { PAGE_SIZE, type PageIndex, type Pfn, sub, toNumber } from '../kernel/units.ts';
+import { unchargeUnpinned } from './accounting.ts';
 import type { Area } from './area.ts';
 import type { Pages } from './pages.ts';
 import { spanAt } from './pages-accesses.ts';
@@ -25,6 +26,7 @@ export function unpinArea(area: Area, pages: Pages, domain: Domain): void {
     domain.unmap(start, toNumber(sub(area.iovaLastOfIndex(index + batch.total - 1), start)) + 1);
     unpinUnheld(pages, batch, index);
   }
+  unchargeUnpinned(pages);
 }
 
 function pfnAt(area: Area, domain: Domain, index: PageIndex): Pfn {

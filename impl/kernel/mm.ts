@@ -4,7 +4,7 @@
  */
 import { AddressSpace } from './address-space.ts';
 import { CpuPageTable } from './cpu-page-table.ts';
-import { type Errno, isErrno } from './errno.ts';
+import type { Errno } from './errno.ts';
 import { Rwsem } from './rwsem.ts';
 import { Splat } from './splat.ts';
 import { PAGE_SIZE, type Pfn, type PhysAddr, type U64, type UserAddr, u64 } from './units.ts';
@@ -91,7 +91,7 @@ const ALIGN_PAGES = (64 * 1024 * 1024) / PAGE_SIZE;
 const FIRST_USER_PAGE = 0x7000_0000_0000 / PAGE_SIZE;
 const USER_PAGES = 2 ** 47 / PAGE_SIZE;
 
-/** The address space of the process that makes the system calls. */
+/** The address space of a process. */
 export class Mm {
   readonly mmapLock = new Rwsem('mmap_lock', 'mmap_lock');
   readonly pageTable = new CpuPageTable();
@@ -101,6 +101,10 @@ export class Mm {
   #nextPage = FIRST_USER_PAGE;
   /** The process has ended, and has no memory any more; what is pinned stays. */
   exited = false;
+  /** Pages pinned on the account of this process. */
+  pinnedVm = 0;
+  /** Those of them that count against a limit of its own. */
+  lockedVm = 0;
 
   constructor(ram: Ram) {
     this.#ram = ram;

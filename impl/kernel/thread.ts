@@ -7,6 +7,7 @@ import { FaultPoints } from './fail-nth.ts';
 import { DEFAULT_FEATURES, type Features } from './features.ts';
 import type { Live } from './live.ts';
 import { type HeldLock, Lockdep } from './lockdep.ts';
+import type { Process } from './process.ts';
 import { Splat } from './splat.ts';
 
 /** Where a kernel thread may stop: a lock it wants, a completion it awaits. */
@@ -25,6 +26,8 @@ export class Kernel {
   readonly features: Features;
   readonly lockdep = new Lockdep();
   readonly faults = new FaultPoints();
+  /** Who makes the system calls of the tasks to come. */
+  process: Process | undefined;
   /** Ghost: what lives, by kind; see live.ts. */
   readonly live: { readonly files: Set<Live>; readonly pages: Set<Live> } = { files: new Set(), pages: new Set() };
 
@@ -37,6 +40,8 @@ export class Kernel {
 export class Task {
   readonly name: string;
   readonly kernel: Kernel;
+  /** Whose system call it is; nobody's where there is no machine around the kernel. */
+  readonly process: Process | undefined;
   /** Locks held, in the order in which they were taken. */
   readonly held: HeldLock[] = [];
   /** Deferred work (the last fput of a file), run when the system call returns. */
@@ -45,6 +50,7 @@ export class Task {
   constructor(name: string, kernel: Kernel) {
     this.name = name;
     this.kernel = kernel;
+    this.process = kernel.process;
   }
 }
 

@@ -52,6 +52,11 @@ class Scene {
     return this.areas[0]?.pages as Pages;
   }
 
+  /** The pages of the area that maps user memory. */
+  get memory(): Pages {
+    return this.areas[1]?.pages as Pages;
+  }
+
   get source(): DmabufSource {
     return this.pages.source as DmabufSource;
   }
@@ -128,6 +133,14 @@ test.each<[what: string, spoil: (scene: Scene) => unknown, line: RegExp]>([
   ['an area that nobody has, tracked', (it) => void it.source.tracker.add(it.areas[1] as Area), /no longer its own/],
   ['device memory that is pinned', (it) => void it.pages.npinned++, /are pinned$/],
   ['a pin too many', (it) => it.machine.ram.backings[0]?.pin(0, 1), /6 pages are pinned, and 5 pins are accounted for/],
+  ['a page that is pinned and not charged', (it) => void it.memory.npinned++, /user pages have 5 pages pinned, and 4/],
+  [
+    'a charge to a user who owes nothing',
+    (it) => void it.machine.process.user.lockedVm++,
+    /user root counts 1 pages, and owes for 0/,
+  ],
+  ['a page too few of a process', (it) => void it.machine.mm.pinnedVm--, /pinned_vm of process counts 4 .* owes for 5/],
+  ['a locked page too many', (it) => void it.machine.mm.lockedVm++, /locked_vm of process counts 1 .* owes for 0/],
   [
     'a registration too many',
     ({ device }) => device.registration.get(),

@@ -40,6 +40,7 @@ const MAP_SITES = ['iopt_alloc_pages', 'iopt_area_alloc'];
 const FILL = ['batch_init', 'iommu_map', 'iommu_alloc_pages'];
 const DMABUF_SITES = ['iopt_alloc_pages', 'dma_buf_dynamic_attach', 'iopt_area_alloc'];
 const TRACK = 'iopt_dmabuf_track_domain';
+const CHARGE = 'do_update_pinned';
 const one = { before: [attach], domains: ['dev0'] };
 const two = { before: [attach, hwpt], domains: ['dev0', 'hwpt'] };
 const copied = [mapFileOf(), memory, adjacent];
@@ -60,21 +61,21 @@ const CASES: readonly Case[] = [
     command: mapMemory,
     before: [attach, memory],
     domains: ['dev0'],
-    sites: [...MAP_SITES, 'batch_init', 'pin_user_pages', 'iommu_map', 'iommu_alloc_pages'],
+    sites: [...MAP_SITES, ...FILL, 'pin_user_pages', CHARGE],
   },
   {
     name: 'MAP, with two',
     command: mapMemory,
     before: [attach, hwpt, memory],
     domains: ['dev0', 'hwpt'],
-    sites: [...MAP_SITES, 'batch_init', 'pin_user_pages', 'iommu_map', 'iommu_alloc_pages'],
+    sites: [...MAP_SITES, ...FILL, 'pin_user_pages', CHARGE],
   },
   {
     name: 'MAP_FILE of a memfd, with two domains',
     command: mapMemfd,
     before: [attach, hwpt, memfd],
     domains: ['dev0', 'hwpt'],
-    sites: [...MAP_SITES, 'batch_init', 'memfd_pin_folios', 'iommu_map', 'iommu_alloc_pages'],
+    sites: [...MAP_SITES, ...FILL, 'memfd_pin_folios', CHARGE],
   },
   { name: 'COPY of two pieces, without a domain', command: copy, before: copied, sites: COPY_SITES },
   {
@@ -116,6 +117,7 @@ const CASES: readonly Case[] = [
       'iommu_map',
       'iommu_alloc_pages',
       TRACK,
+      CHARGE,
     ],
   },
   {
@@ -145,6 +147,7 @@ const CASES: readonly Case[] = [
       'iommu_map',
       'iommu_alloc_pages',
       'pin_user_pages',
+      CHARGE,
     ],
   },
   {
@@ -158,6 +161,7 @@ const CASES: readonly Case[] = [
       'iopt_table_add_domain',
       TRACK,
       'pin_user_pages',
+      CHARGE,
       ...FILL,
     ],
   },

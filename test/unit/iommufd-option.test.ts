@@ -29,7 +29,8 @@ function option(
   root = true,
 ): unknown {
   const { value = 0n, objectId = 0, ...rest } = args;
-  const answer = rig.call(iommufdOption(rig.ioas().ctx, { ...rest, objectId, value: fromBigint(value) }, () => root));
+  rig.machine.process.capSysResource = root;
+  const answer = rig.call(iommufdOption(rig.ioas().ctx, { ...rest, objectId, value: fromBigint(value) }));
   return isErrno(answer) ? answer : toBigint(answer);
 }
 

@@ -182,6 +182,15 @@ export class Rig {
     return drain(task, syscall(task, thread));
   }
 
+  /** Kernel code that never waits, as a system call of its own. */
+  inTask<T>(work: () => T): T {
+    return this.call(
+      (function* (): Thread<T> {
+        return work();
+      })(),
+    );
+  }
+
   backing(name: string): Backing {
     const backing = this.machine.ram.backings.find((each) => each.name === name);
     if (backing === undefined) throw new Error(`no memory is called ${name}`);
