@@ -49,6 +49,10 @@ export class Domain {
   /** For messages and observers: the IOAS or HWPT by which a user knows it. */
   readonly name: string;
   readonly granule: number;
+  /** Whether its devices can set dirty bits; said once, when it is made. */
+  hasDirtyOps = false;
+  /** Whether they do. */
+  tracking = false;
   readonly #table: PageTable;
   /** The table has room for granules below this. */
   readonly #end: number;
@@ -123,6 +127,29 @@ export class Domain {
   protection(iova: Iova): number {
     const entry = this.#table.lookup(this.#granules(iova));
     return entry - Math.floor(entry / 64) * 64;
+  }
+
+  /** A device writes the byte at `iova`: where it goes, undefined for a fault. What is tracked leaves its bit. */
+  write(iova: Iova): PhysAddr | undefined {
+    if (!this.inAperture(iova) || (this.protection(iova) & IOMMU_WRITE) === 0) return undefined;
+    if (this.tracking) this.setDirty(iova);
+    return this.translate(iova);
+  }
+
+  /** Set the dirty bit of the page at `iova`, as a device does that writes it. False where nothing is mapped. */
+  setDirty(iova: Iova): boolean {
+    return this.#table.setDirty(this.#granules(iova));
+  }
+
+  /**
+   * read_and_clear_dirty(): visit what of [first, last] lies in written pages; `clear` forgets all of these pages, even
+   * what lies outside.
+   * Units: visited lengths in bytes
+   */
+  readDirty(first: Iova, last: Iova, clear: boolean, visit: (iova: Iova, length: number) => void): void {
+    this.#table.readDirty(this.#granules(first), this.#granules(last), clear, (granule, granules) => {
+      visit(this.#iova(granule), granules * this.granule);
+    });
   }
 
   /** What the hardware finds in the aperture's [first, last], ascending, neighbours merged. */

@@ -32,6 +32,8 @@ export interface DmaDevice {
   readonly reserved: readonly ReservedRegion[];
   /** A mock device, which is part of the context that it is bound to, and so must not keep it open. */
   readonly selftest?: true;
-  /** The flags of HWPT_ALLOC that its IOMMU driver knows; none where absent. */
+  /** The flags of HWPT_ALLOC that its IOMMU driver knows, besides that of dirty tracking; none where absent. */
   readonly hwptFlags?: number;
+  /** Whether its DMA can set dirty bits. */
+  readonly dirtyTracking?: boolean;
 }

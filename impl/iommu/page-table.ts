@@ -4,8 +4,9 @@
  * smallest page), as plain numbers: this is the hot path. Nothing shadows it; what a device can reach is what a walk of
  * these tables finds.
  *
- * An entry is 0 when empty, else `granule * 1024 + order * 64 + protection`. Masking the low bits of a whole number
- * below 2^53 is exact, because the conversion to 32 bits keeps them; nothing else here is masked.
+ * An entry is 0 when empty, else `granule * 1024 + order * 64 + protection`, plus 32 once it was written. Masking the
+ * low bits of a whole number below 2^53 is exact, because the conversion to 32 bits keeps them; nothing else here is
+ * masked.
  */
 import { Splat } from '../kernel/splat.ts';
 import { shouldFail } from '../kernel/thread.ts';
@@ -13,11 +14,16 @@ import { shouldFail } from '../kernel/thread.ts';
 const ENTRIES = 512;
 const ENTRY_BITS = 1024;
 const PROT_BITS = 64;
+/** What the hardware sets in the leaf of a page that a device has written. */
+const DIRTY = 32;
+const PROTECTION = DIRTY - 1;
 
 const targetOf = (entry: number): number => Math.floor(entry / ENTRY_BITS);
-const protOf = (entry: number): number => entry & (PROT_BITS - 1);
+const protOf = (entry: number): number => entry & PROTECTION;
 /** How many entries the leaf has. */
 const entriesOf = (entry: number): number => 1 << ((entry & (ENTRY_BITS - 1)) >> 6);
+/** Its first entry. */
+const headOf = (index: number, entry: number): number => index - (index & (entriesOf(entry) - 1));
 
 class Table {
   readonly entries = new Float64Array(ENTRIES);
@@ -200,7 +206,7 @@ export class PageTable {
       const at = base + index * size;
       if (entry !== 0) {
         const start = Math.max(at, first);
-        const behind = index - (index & (entriesOf(entry) - 1)) + entriesOf(entry);
+        const behind = headOf(index, entry) + entriesOf(entry);
         const end = Math.min(base + behind * size - 1, last);
         visit(start, targetOf(entry) + (start - at), end - start + 1, protOf(entry));
         index = behind - 1;
@@ -208,6 +214,56 @@ export class PageTable {
         const child = table.children?.[index];
         if (child !== undefined) this.#walk(child, level - 1, at, first, last, visit);
       }
+    }
+  }
+
+  /** The page of `granule` was written: set the bit of its leaf, in the first entry. False where nothing is mapped. */
+  setDirty(granule: number): boolean {
+    let table = this.#root;
+    for (let level = this.#top; ; level--) {
+      const index = this.#index(granule, level);
+      const entry = table.entries[index] as number;
+      if (entry !== 0) {
+        const head = headOf(index, entry);
+        const first = table.entries[head] as number;
+        table.entries[head] = first - (first & DIRTY) + DIRTY;
+      }
+      const child = table.children?.[index];
+      if (entry !== 0 || child === undefined) return entry !== 0;
+      table = child;
+    }
+  }
+
+  /** Visit what of [first, last] lies in written leaves, ascending; `clear` takes their bits away, whole. */
+  readDirty(first: number, last: number, clear: boolean, visit: (granule: number, granules: number) => void): void {
+    this.#readDirty(this.#root, this.#top, 0, first, last, clear, visit);
+  }
+
+  #readDirty(
+    table: Table,
+    level: number,
+    base: number,
+    first: number,
+    last: number,
+    clear: boolean,
+    visit: (granule: number, granules: number) => void,
+  ): void {
+    const size = this.#span[level] as number;
+    const to = Math.min(ENTRIES - 1, Math.floor((last - base) / size));
+    for (let index = first <= base ? 0 : Math.floor((first - base) / size); index <= to; index++) {
+      const at = base + index * size;
+      const entry = table.entries[index] as number;
+      const child = table.children?.[index];
+      if (child !== undefined) this.#readDirty(child, level - 1, at, first, last, clear, visit);
+      if (entry === 0) continue;
+      const head = headOf(index, entry);
+      const leaf = table.entries[head] as number;
+      const behind = head + entriesOf(entry);
+      index = behind - 1;
+      if ((leaf & DIRTY) === 0) continue;
+      if (clear) table.entries[head] = leaf - DIRTY;
+      const start = Math.max(at, first);
+      visit(start, Math.min(base + behind * size - 1, last) - start + 1);
     }
   }
 

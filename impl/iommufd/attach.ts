@@ -18,7 +18,7 @@ import type { Ioas } from './ioas.ts';
  * iommufd_hw_pagetable_attach(): reserve what the device reserves, and, for the first device of the group, point the
  * hardware at the domain.
  * Locks: takes igroup.lock, iova_rwsem W and the group's mutex
- * Fails: EINVAL when the group is attached elsewhere, EADDRINUSE, ENOMEM
+ * Fails: EINVAL when the group is attached elsewhere, or cannot have this domain, EADDRINUSE, ENOMEM
  */
 export function* attachHwpt(hwpt: Hwpt, idev: IommufdDevice): Thread<Errno | undefined> {
   const { igroup } = idev;
@@ -30,9 +30,10 @@ export function* attachHwpt(hwpt: Hwpt, idev: IommufdDevice): Thread<Errno | und
     const reserved = yield* reserveRegions(iopt, idev);
     if (reserved !== undefined) return reserved;
     if (igroup.hwpt === undefined) {
-      if (shouldFail('iommu_attach_group')) {
+      const refused = driverRefuses(hwpt.domain, [idev], 'iommu_attach_group');
+      if (refused !== undefined) {
         yield* unreserveRegions(iopt, idev);
-        return 'ENOMEM';
+        return refused;
       }
       yield* setDomain(igroup.group, hwpt.domain);
       igroup.hwpt = hwpt;
@@ -72,21 +73,32 @@ export function* unattachHwpt(idev: IommufdDevice): Thread {
   if (hwpt !== undefined) hwpt.ctx.put(hwpt);
 }
 
-/** What the group's devices reserve, in the new IOAS instead of the old. Locks: igroup.lock; takes iova_rwsem W */
-export function* moveReservations(igroup: IommufdGroup, from: Ioas, to: Ioas): Thread<Errno | undefined> {
+/**
+ * What the group's devices reserve, in the new IOAS instead of the old, if the hardware takes the new domain. Its
+ * caller points the hardware there.
+ * Locks: igroup.lock; takes iova_rwsem W
+ * Fails: EADDRINUSE, ENOMEM, EINVAL from the driver; then nothing has changed
+ */
+export function* moveReservations(igroup: IommufdGroup, from: Ioas, to: Hwpt): Thread<Errno | undefined> {
   assertHeld(igroup.lock);
-  if (from === to) return undefined;
+  const { iopt } = to.ioas;
+  const moving = from === to.ioas ? [] : [...igroup.attached];
   const done: IommufdDevice[] = [];
-  for (const device of igroup.attached) {
-    const failed = yield* reserveRegions(to.iopt, device);
-    if (failed !== undefined) {
-      for (const undone of done) yield* unreserveRegions(to.iopt, undone);
-      return failed;
-    }
+  let failed: Errno | undefined;
+  for (const device of moving) {
+    failed = yield* reserveRegions(iopt, device);
+    if (failed !== undefined) break;
     done.push(device);
   }
-  for (const device of done) yield* unreserveRegions(from.iopt, device);
-  return undefined;
+  failed ??= driverRefuses(to.domain, igroup.attached, 'iommu_group_replace_domain');
+  for (const device of done) yield* unreserveRegions(failed === undefined ? from.iopt : iopt, device);
+  return failed;
+}
+
+/** What the driver says to a domain for these devices. Fails: EINVAL when it is to see writes that one of them hides */
+function driverRefuses(domain: Domain, devices: Iterable<IommufdDevice>, site: string): Errno | undefined {
+  if (domain.hasDirtyOps) for (const { dev } of devices) if (dev.dirtyTracking !== true) return 'EINVAL';
+  return shouldFail(site) ? 'ENOMEM' : undefined;
 }
 
 /** iopt_table_enforce_dev_resv_regions(): all of the device's, or none. Locks: takes iova_rwsem W */

@@ -158,7 +158,7 @@ function* replaceWith(hwpt: Hwpt, idev: IommufdDevice): Thread<Hwpt | Errno | un
     const old = igroup.hwpt;
     if (old === undefined || !igroup.attached.has(idev)) return 'EINVAL';
     if (old === hwpt) return undefined;
-    const moved = yield* moveReservations(igroup, old.ioas, hwpt.ioas);
+    const moved = yield* moveReservations(igroup, old.ioas, hwpt);
     if (moved !== undefined) return moved;
     yield* setDomain(igroup.group, hwpt.domain);
     igroup.hwpt = hwpt;

@@ -14,7 +14,7 @@ import type { IommufdDevice } from './device.ts';
 import { Ioas } from './ioas.ts';
 import { addDomain, removeDomain } from './table-domain.ts';
 
-/** Flags of IOMMU_HWPT_ALLOC. */
+/** Flags of IOMMU_HWPT_ALLOC: DIRTY_TRACKING asks for a domain whose devices can set dirty bits. */
 export const NEST_PARENT = 1;
 export const DIRTY_TRACKING = 2;
 
@@ -26,11 +26,12 @@ export class Hwpt extends IommufdObject {
   readonly auto: boolean;
   #inTable = false;
 
-  constructor(ioas: Ioas, name: string, auto: boolean) {
+  constructor(ioas: Ioas, name: string, auto: boolean, dirty = false) {
     super(ioas.ctx);
     this.ioas = ioas;
     this.auto = auto;
     this.domain = new Domain(ioas.ctx.iommu, name);
+    this.domain.hasDirtyOps = dirty;
     ioas.users++;
   }
 
@@ -72,11 +73,11 @@ export class Hwpt extends IommufdObject {
 export function* hwptPagingAlloc(
   ioas: Ioas,
   idev: IommufdDevice,
-  options: { readonly name: string; readonly auto: boolean; readonly immediate: boolean },
+  options: { readonly name: string; readonly auto: boolean; readonly immediate: boolean; readonly dirty?: boolean },
 ): Thread<Hwpt | Errno> {
   assertHeld(ioas.mutex);
   if (shouldFail('iommu_paging_domain_alloc')) return 'ENOMEM';
-  const hwpt = new Hwpt(ioas, options.name, options.auto);
+  const hwpt = new Hwpt(ioas, options.name, options.auto, options.dirty);
   const failed = yield* settle(hwpt, idev, options.immediate);
   if (failed === undefined) return hwpt;
   yield* hwpt.abort();
@@ -96,7 +97,7 @@ function* settle(hwpt: Hwpt, idev: IommufdDevice, immediate: boolean): Thread<Er
 }
 
 /**
- * IOMMU_HWPT_ALLOC on an IOAS. What the flags ask for (nesting, dirty tracking) is not used here, only allowed.
+ * IOMMU_HWPT_ALLOC on an IOAS. Nesting is not used here, only allowed; and only some hardware tracks writes.
  * Fails: ENOENT for what is no device, EINVAL for a missing parent, EOPNOTSUPP, what filling fails with
  */
 export function* hwptAlloc(
@@ -121,10 +122,12 @@ export function* hwptAlloc(
   try {
     if (parent.kind === 'hwpt') return 'EOPNOTSUPP'; // A nested table, without the data that would describe it.
     if (!(parent instanceof Ioas)) return 'EINVAL';
-    if ((flags & ~(device.dev.hwptFlags ?? 0)) !== 0) return 'EOPNOTSUPP';
+    const dirty = (flags & DIRTY_TRACKING) !== 0;
+    const known = (device.dev.hwptFlags ?? 0) | (device.dev.dirtyTracking === true ? DIRTY_TRACKING : 0);
+    if ((flags & ~known) !== 0) return 'EOPNOTSUPP';
     yield parent.mutex;
     try {
-      return yield* hwptPagingAlloc(parent, device, { name, auto: false, immediate: false });
+      return yield* hwptPagingAlloc(parent, device, { name, auto: false, immediate: false, dirty });
     } finally {
       parent.mutex.release();
     }

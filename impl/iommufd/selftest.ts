@@ -15,7 +15,7 @@ import {
   iommufdDeviceDetach,
   iommufdDeviceUnbind,
 } from './device.ts';
-import { DIRTY_TRACKING, NEST_PARENT } from './hw-pagetable.ts';
+import { NEST_PARENT } from './hw-pagetable.ts';
 
 /** `mock_dev`: alone in its group. */
 export class MockDevice implements DmaDevice {
@@ -23,7 +23,8 @@ export class MockDevice implements DmaDevice {
   readonly group: IommuGroup;
   readonly reserved: readonly ReservedRegion[];
   readonly selftest = true;
-  readonly hwptFlags = NEST_PARENT | DIRTY_TRACKING;
+  readonly hwptFlags = NEST_PARENT;
+  readonly dirtyTracking = true;
   /** While it is bound. */
   iommufdDevice: IommufdDevice | undefined;
 

@@ -58,6 +58,8 @@ export class VfioPciDevice implements DmaDevice {
   readonly resets: readonly ResetMethod[];
   readonly hotResetErr: Errno | undefined;
   readonly noCommandMemory: boolean;
+  /** What the IOMMU before it can do; it cannot, unless a test says so. */
+  dirtyTracking = false;
 
   /** 1 until the driver goes, 1 for each open file, 1 for each buffer in `dmabufs`. */
   readonly registration: Kref;

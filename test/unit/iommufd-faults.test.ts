@@ -142,6 +142,7 @@ const CASES: readonly Case[] = [
       'iommufd_object_alloc',
       'iopt_reserve_iova',
       'iopt_table_add_domain',
+      'iommu_group_replace_domain',
       TRACK,
       'batch_init',
       'iommu_map',
@@ -149,6 +150,12 @@ const CASES: readonly Case[] = [
       'pin_user_pages',
       CHARGE,
     ],
+  },
+  {
+    name: 'replace within an IOAS',
+    command: { do: 'vfio_attach', dev: 'dev0', pt: 'hwpt' },
+    ...two,
+    sites: ['iommu_group_replace_domain'],
   },
   {
     name: 'HWPT_ALLOC as the first domain',
