@@ -38,7 +38,8 @@ export function perform(world: World, command: Command): Performed {
   return { command, result, calls, observation };
 }
 
-function execute(world: World, command: Command, number: number): Result {
+/** The implementation's answer. Fails with a Divergence when it has none. */
+export function execute(world: World, command: Command, number: number): Result {
   try {
     return world.machine.execute(command);
   } catch (error) {
@@ -67,6 +68,7 @@ export function choiceIn(command: Command, result: Result): bigint | undefined {
   return undefined;
 }
 
+/** How an answer differs from what it must be; undefined when it does not. */
 export function wrongAnswer(outcome: Outcome, result: Result): string[] | undefined {
   if ('refused' in outcome) return [outcome.refused, `the implementation answered ${showValue(result)}`];
   const expected: Result = 'err' in outcome ? { err: outcome.err } : { ok: outcome.ok };

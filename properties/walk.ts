@@ -67,7 +67,7 @@ function takeStep(world: World, command: Command, witness: Witness | undefined):
 }
 
 /** Close every descriptor that is open, in an order that `closing` decides, and look for what is left. */
-function closeAll(world: World, closing: number, witness: Witness | undefined): void {
+export function closeAll(world: World, closing: number, witness?: Witness): void {
   walkCommands(world, shuffled(closers(world), closing), witness);
   const left = leftovers(world);
   if (left.length > 0) throw new Divergence('left over', world.history.length, undefined, left);

@@ -1,5 +1,8 @@
 /** The seed of a random property: its own, or the one that SHOOTDOWN_SEED says. */
 
+/** The seed of most of them. */
+export const SEED = seedOr(20261120);
+
 export function seedOr(fixed: number): number {
   const text = process.env['SHOOTDOWN_SEED'] ?? String(fixed);
   const seed = Number(text);

@@ -7,9 +7,8 @@ import { replay } from '../../properties/recorded.ts';
 import { reportOf } from '../../properties/regression.ts';
 import { checkSequences } from '../../properties/sequential.ts';
 import { readTraces } from '../../trace/parse.ts';
-import { seedOr } from './seed.ts';
+import { SEED } from './seed.ts';
 
-const SEED = seedOr(20261120);
 const RUNS = 4000;
 const LONGEST = 200;
 
