@@ -1,5 +1,6 @@
 /** What no correct caller does: each is a splat, because nothing above would notice. Source: iommufd 4.4 */
 import { describe, expect, test } from 'vitest';
+import { accountOf, chargePinned, unchargeUnpinned } from '../../impl/iommufd/accounting.ts';
 import { Area } from '../../impl/iommufd/area.ts';
 import {
   isRevoked,
@@ -21,7 +22,7 @@ import { unpinArea } from '../../impl/iommufd/unpin.ts';
 import { DEFAULT_FEATURES } from '../../impl/kernel/features.ts';
 import type { Mutex } from '../../impl/kernel/mutex.ts';
 import type { Rwsem } from '../../impl/kernel/rwsem.ts';
-import type { Thread } from '../../impl/kernel/thread.ts';
+import { drain, Kernel, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { bytes, fromBigint, u64, ZERO } from '../../impl/kernel/units.ts';
 import { A, attached, mapFileOf, type Rig } from './iommufd-rig.ts';
 import { splatOf } from './kernel-rig.ts';
@@ -64,6 +65,8 @@ describe('without its lock, splats', () => {
     ['tracking a domain', 'pages->mutex', ({ pages, area, domain }) => trackDomain(pages, area, domain)],
     ['untracking a domain', 'pages->mutex', ({ pages, area, domain }) => untrackDomain(pages, area, domain)],
     ['untracking all domains', 'pages->mutex', ({ pages, area }) => untrackAllDomains(pages, area)],
+    ['charging', 'pages->mutex', ({ userPages }) => chargePinned(userPages)],
+    ['giving a charge back', 'pages->mutex', ({ userPages }) => unchargeUnpinned(userPages)],
     ['revoke', 'dev0.dmabuf0.resv', ({ pages }) => revokeNotify(pages)],
     ['filling an area', 'domains_rwsem', ({ area, pages }) => fillDomains(area, pages, DEFAULT_FEATURES)],
     ['unfilling an area', 'domains_rwsem', ({ area, pages }) => unfillDomains(area, pages)],
@@ -111,7 +114,7 @@ test('memory of other kinds is not tracked', () => {
   expect(answers).toEqual([undefined, undefined, undefined, false]);
 });
 
-test('pages are not released with a domain, with pins, or with tracker entries', () => {
+test('pages are not released with a domain, with pins, with charges, or with tracker entries', () => {
   const inDomain = world();
   expect(held(inDomain.rig, [], () => putPages(inDomain.pages))).toBe('WARN: pages released while a domain holds them');
   const pinned = world();
@@ -119,10 +122,40 @@ test('pages are not released with a domain, with pins, or with tracker entries',
   const leaking = new Pages(source, 1, true, pinned.rig.machine.ram);
   leaking.npinned = 3;
   expect(held(pinned.rig, [], () => putPages(leaking))).toBe('WARN: pages released with 3 pages pinned');
+  const charged = world();
+  const owing = new Pages(source, 1, true, charged.rig.machine.ram);
+  owing.ncharged = 3;
+  expect(held(charged.rig, [], () => putPages(owing))).toBe('WARN: pages released with 3 pages charged');
   const tracked = world();
   expect(held(tracked.rig, [], () => releaseDmabuf(tracked.source))).toBe(
     'WARN: dma-buf pages released with tracker entries',
   );
+});
+
+test('what is charged is never more than what is pinned, nor the reverse, when it is evened out', () => {
+  const more = world();
+  more.userPages.npinned--;
+  expect(held(more.rig, [more.userPages.mutex], () => chargePinned(more.userPages))).toBe(
+    'WARN: pages were unpinned, and not given back',
+  );
+  const less = world();
+  less.userPages.npinned++;
+  expect(held(less.rig, [less.userPages.mutex], () => unchargeUnpinned(less.userPages))).toBe(
+    'WARN: more pages are pinned than were charged',
+  );
+});
+
+test('memory is charged to a process: kernel code without one maps none', () => {
+  const task = new Task('nobody', new Kernel());
+  const { ctx } = world().rig.ioas();
+  expect(
+    splatOf(() =>
+      drain(
+        task,
+        locked([], () => accountOf(ctx)),
+      ),
+    ),
+  ).toBe('WARN: memory is mapped by no process');
 });
 
 test('a domain neither joins an IOAS twice nor leaves it twice', () => {
