@@ -9,8 +9,9 @@
  *
  * Source: iommufd I-16, I-26, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18, V-47
  */
-import { auditMm } from './audit-mm.ts';
+
 import { auditCharges } from './audit-charges.ts';
+import { auditMm } from './audit-mm.ts';
 import { dmaBufOf } from './dmabuf/dma-buf.ts';
 import type { Domain } from './iommu/domain.ts';
 import { Access } from './iommufd/access.ts';

@@ -104,10 +104,10 @@ export class Accounting {
     if (failed === undefined) this.#chargesProcess.add(context);
   }
 
-  #pinned({ ioases }: State, state: State): Pinned {
+  #pinned({ ioases }: State): Pinned {
     const pinned = new Map<Pages, Set<bigint>>();
     for (const ioas of ioases) {
-      if (domainNames(state, ioas).length === 0) continue;
+      if (domainNames(ioas).length === 0) continue;
       for (const area of ioas.areas) {
         const pages = this.#pagesOf.get(area);
         if (pages === undefined) continue;
@@ -121,7 +121,7 @@ export class Accounting {
 
   /** Whether the step had to meet the limit: it pinned more than there was room for, before it let go of anything. */
   wrongLimit(before: State, limited: boolean): string[] {
-    const [had, has] = [this.#pinned(before, before), this.#pinned(this.#world.state, this.#world.state)];
+    const [had, has] = [this.#pinned(before), this.#pinned(this.#world.state)];
     const charged = charges(had);
     const gained = new Map<string, bigint>();
     for (const [pages, set] of has) {
@@ -143,7 +143,7 @@ export class Accounting {
   /** What is pinned, and charged, and should not be; or the reverse. */
   wrong(): string[] {
     const { machine, state } = this.#world;
-    const pinned = this.#pinned(state, state);
+    const pinned = this.#pinned(state);
     const charged = charges(pinned);
     const wrong: string[] = [];
     const compare = (what: string, found: number, expected: bigint): void => {

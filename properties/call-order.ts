@@ -26,7 +26,7 @@ interface Mapped {
   readonly area: Area;
 }
 
-const REVOKING: ReadonlySet<Command['do']> = new Set(['vfio_memory', 'vfio_reset', 'vfio_close']);
+const REVOKING: ReadonlySet<Command['do']> = new Set(['vfio_memory', 'vfio_reset', 'vfio_close', 'mock_revoke']);
 
 export class CallOrderWatcher implements Watcher {
   readonly name = 'call order';
@@ -62,7 +62,7 @@ export class CallOrderWatcher implements Watcher {
   /** 1.5: a new domain gets the last slot; the last slot moves into the one of a domain that goes. */
   #moveSlots(state: State): void {
     for (const ioas of state.ioases) {
-      const names = domainNames(state, ioas);
+      const names = domainNames(ioas);
       const slots = this.#slots.get(ioas.space.name) ?? [];
       this.#slots.set(ioas.space.name, slots);
       for (const name of names) if (!slots.includes(name)) slots.push(name);
@@ -131,17 +131,15 @@ function undone(command: Command, before: State, calls: readonly Call[]): string
     count(domain, end, op === 'map' ? -1 : 1);
   }
   const left = [...edges].filter(([, net]) => net !== 0).map(([edge]) => `a refused step leaves something at ${edge}`);
-  const adds = command.do === 'vfio_attach' || command.do === 'hwpt_alloc';
-  const old = new Set(before.ioases.flatMap((ioas) => domainNames(before, ioas)));
+  const adds = command.do === 'vfio_attach' || command.do === 'mock_domain' || command.do === 'hwpt_alloc';
+  const old = new Set(before.ioases.flatMap((ioas) => domainNames(ioas)));
   const called = calls.filter(({ domain }) => adds && old.has(domain));
   return [...left, ...called.map(({ op, domain }) => `${op} of ${domain}, which is not the new domain`)];
 }
 
 function mapped(state: State): Mapped[] {
   return state.ioases.flatMap((ioas) =>
-    domainNames(state, ioas).flatMap((domain) =>
-      ioas.areas.filter(({ live }) => live).map((area) => ({ domain, area })),
-    ),
+    domainNames(ioas).flatMap((domain) => ioas.areas.filter(({ live }) => live).map((area) => ({ domain, area }))),
   );
 }
 

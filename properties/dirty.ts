@@ -44,6 +44,9 @@ interface Range {
   readonly keep: boolean;
 }
 
+/** The domains of an IOAS that have a name of their own. */
+const manual = ({ domains }: Ioas): Ioas['domains'] => domains.filter(({ automatic }) => !automatic);
+
 export class DirtyWatcher implements Watcher {
   readonly name = 'dirty bits';
   readonly #tables = new NaiveTables();
@@ -75,10 +78,10 @@ export class DirtyWatcher implements Watcher {
     for (let i = draw(4); i > 0; i--) wrong.push(...this.#write(world, draw));
     const { state, machine } = world;
     const ioas = pick(
-      state.ioases.filter(({ domains }) => domains.length > 0),
+      state.ioases.filter((it) => manual(it).length > 0),
       draw(64),
     );
-    const hwpt = ioas && pick(ioas.domains, draw(64));
+    const hwpt = ioas && pick(manual(ioas), draw(64));
     const domain = hwpt && [...machine.iommu.domains].find(({ name }) => name === hwpt.name);
     if (ioas === undefined || hwpt === undefined || domain === undefined) return wrong;
     if (draw(3) === 0) wrong.push(...this.#set(world, hwpt.name, domain, ioas, draw(4) > 0));

@@ -103,6 +103,7 @@ const fills = ({ do: what }: Command): boolean =>
   what === 'ioas_map_file' ||
   what === 'ioas_copy' ||
   what === 'vfio_attach' ||
+  what === 'mock_domain' ||
   what === 'hwpt_alloc';
 
 /** Both worlds agree, and the watcher has nothing to say. */

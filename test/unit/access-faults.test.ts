@@ -46,7 +46,7 @@ interface Case {
   readonly sites: readonly string[];
 }
 
-const PIN_USER = ['iopt_area_add_access', 'batch_init', 'pin_user_pages', 'pages_to_xarray'];
+const PIN_USER = ['iopt_area_add_access', 'batch_init', 'pin_user_pages', 'pages_to_xarray', 'do_update_pinned'];
 const withAccess = (work: (rig: AccessRig, mock: ReturnType<AccessRig['create']>) => unknown) => (rig: AccessRig) => {
   const mock = rig.create();
   return () => work(rig, mock);

@@ -48,6 +48,7 @@ const CASES: readonly Case[] = [
       TRACK,
       'pin_user_pages',
       ...FILL,
+      'do_update_pinned',
     ],
   },
   {
