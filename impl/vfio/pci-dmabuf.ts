@@ -14,7 +14,7 @@ import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { current, shouldFail, type Thread } from '../kernel/thread.ts';
 import { isZero, type U64 } from '../kernel/units.ts';
-import { type P2pdmaProvider, pcimP2pdmaProvider } from './p2pdma.ts';
+import { type BarResource, type P2pdmaProvider, pcimP2pdmaProvider } from './p2pdma.ts';
 import { memoryEnabled, type VfioPciDevice } from './pci-device.ts';
 import { type DmaRange, fillPhysVec, validateRanges } from './pci-dmabuf-ranges.ts';
 import { putRegistration, tryGetRegistration } from './registration.ts';
@@ -129,6 +129,18 @@ export function* exportDmaBuf(
   return fd;
 }
 
+/** What can be refused of an export before its ranges are read. Fails: EINVAL, ENODEV */
+export function exportedBar(
+  device: VfioPciDevice,
+  region: number,
+  rangeCount: number,
+  flags: U64,
+): BarResource | Errno {
+  if (rangeCount === 0 || !isZero(flags)) return 'EINVAL';
+  const bar = device.bars.get(region);
+  return bar === undefined || device.barErr[region] !== undefined ? 'ENODEV' : bar;
+}
+
 /** What can be refused of an export, in the documented order. The buffer is on no list yet. */
 function createDmaBuf(
   device: VfioPciDevice,
@@ -137,9 +149,8 @@ function createDmaBuf(
   flags: U64,
 ): VfioPciDmaBuf | Errno {
   if (shouldFail('copy_from_user')) return 'EFAULT';
-  if (ranges.length === 0 || !isZero(flags)) return 'EINVAL';
-  const bar = device.bars.get(region);
-  if (bar === undefined || device.barErr[region] !== undefined) return 'ENODEV';
+  const bar = exportedBar(device, region, ranges.length, flags);
+  if (isErrno(bar)) return bar;
   if (shouldFail('memdup_array_user')) return 'ENOMEM';
   const invalid = validateRanges(ranges);
   if (invalid !== undefined) return invalid;

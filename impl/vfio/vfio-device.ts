@@ -58,28 +58,40 @@ export function* vfioDeviceOpen(device: VfioPciDevice): Thread<File | Errno> {
   return device.file.file;
 }
 
+/** Tells the caller a number, if it wants to know, before the call is done; an errno undoes the call. */
+export type Tell = (id: number) => Errno | undefined;
+
 /**
- * `vfio_df_ioctl_bind_iommufd()`: the device's DMA belongs to this iommufd from now on, and the device is opened.
+ * `vfio_df_ioctl_bind_iommufd()`: the device's DMA belongs to this iommufd from now on, and the device is opened. Tells
+ * the number that the iommufd has given the device.
  * Locks: takes dev_set->lock
  * Fails: EINVAL when bound, or while another file has the device open; EBADF, EBADFD for what is no iommufd; EPERM when
  *        somebody else owns the group; ENOMEM, EAGAIN, EIO
  */
-export function* vfioDeviceBind(device: VfioPciDevice, iommufd: File | undefined): Thread<Errno | undefined> {
+export function* vfioDeviceBind(
+  device: VfioPciDevice,
+  iommufd: File | undefined,
+  tell?: Tell,
+): Thread<Errno | undefined> {
   const df = device.file;
   if (df === undefined || !df.file.getActive()) return 'EBADF';
   yield device.devSet.lock;
   try {
-    return yield* bindIommufd(df, iommufd);
+    return yield* bindIommufd(df, iommufd, tell);
   } finally {
     device.devSet.lock.release();
     df.file.put();
   }
 }
 
-function* bindIommufd(df: VfioDeviceFile, iommufd: File | undefined): Thread<Errno | undefined> {
+function* bindIommufd(df: VfioDeviceFile, iommufd: File | undefined, tell?: Tell): Thread<Errno | undefined> {
   if (df.accessGranted) return 'EINVAL';
   if (iommufd === undefined || !iommufd.getActive()) return 'EBADF';
-  const failed = yield* vfioDfOpen(df.device, iommufd);
+  let failed = yield* vfioDfOpen(df.device, iommufd);
+  if (failed === undefined) {
+    failed = tell?.(df.device.iommufdDevice?.id ?? 0);
+    if (failed !== undefined) yield* closeLocked(df.device);
+  }
   if (failed !== undefined) {
     iommufd.put();
     return failed;
@@ -111,10 +123,15 @@ export function vfioDeviceAttach(device: VfioPciDevice, ptId: number): Thread<Er
   return withAccess(device, attachPt(device, ptId));
 }
 
-function* attachPt(device: VfioPciDevice, ptId: number): Thread<Errno | undefined> {
+/** The same within a call that has access already. Tells the number of the HWPT; untold, the device is detached. */
+export function* attachPt(device: VfioPciDevice, ptId: number, tell?: Tell): Thread<Errno | undefined> {
   yield device.devSet.lock;
   try {
-    return yield* physicalAttachIoas(device, ptId);
+    const failed = yield* physicalAttachIoas(device, ptId);
+    if (failed !== undefined) return failed;
+    const untold = tell?.(device.iommufdDevice?.igroup.hwpt?.id ?? 0);
+    if (untold !== undefined) yield* physicalDetachIoas(device);
+    return untold;
   } finally {
     device.devSet.lock.release();
   }
@@ -129,7 +146,8 @@ export function vfioDeviceDetach(device: VfioPciDevice): Thread<Errno | undefine
   return withAccess(device, detachPt(device));
 }
 
-function* detachPt(device: VfioPciDevice): Thread<undefined> {
+/** The same within a call that has access already. */
+export function* detachPt(device: VfioPciDevice): Thread<undefined> {
   yield device.devSet.lock;
   try {
     yield* physicalDetachIoas(device);
@@ -156,10 +174,14 @@ function* vfioDeviceFopsRelease(df: VfioDeviceFile): Thread {
 function* vfioDfClose(device: VfioPciDevice): Thread {
   yield device.devSet.lock;
   try {
-    device.openCount--;
-    yield* coreCloseDevice(device);
-    yield* physicalUnbind(device);
+    yield* closeLocked(device);
   } finally {
     device.devSet.lock.release();
   }
+}
+
+function* closeLocked(device: VfioPciDevice): Thread {
+  device.openCount--;
+  yield* coreCloseDevice(device);
+  yield* physicalUnbind(device);
 }
