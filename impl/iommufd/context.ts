@@ -41,6 +41,8 @@ export class IommufdCtx {
   readonly features: Features;
   /** Who is charged for pinned memory, unless its process may lock what it likes. */
   accountMode: Exclude<AccountMode, 'none'> = 'user';
+  /** The IOAS that the calls of a VFIO container mean; none unless a user says. */
+  vfioIoas: IommufdObject | undefined;
   /** By number; ids are the lowest free from 1 on. */
   readonly #objects: (IommufdObject | undefined)[] = [];
   /** Held for writing by who must know every IOAS. */
@@ -84,6 +86,7 @@ export class IommufdCtx {
     warnOn(this.#objects[object.id] !== object, `${object.kind} ${object.id} is not in its table`);
     this.#objects[object.id] = undefined;
     object.users--;
+    if (this.vfioIoas === object) this.vfioIoas = undefined;
   }
 
   /** IOMMU_DESTROY. Fails: ENOENT, EBUSY while anything uses the object. Source: iommufd_destroy() */

@@ -123,13 +123,15 @@ function unmapPages(area: Area, domain: Domain, end: PageIndex): void {
   domain.unmap(area.iova, toNumber(sub(area.iovaLastOfIndex(end - 1), area.iova)) + 1);
 }
 
-function store(area: Area, pages: Pages, domain: Domain): void {
+/** The area's pages can be read back from `domain` from now on. Locks: pages->mutex */
+export function store(area: Area, pages: Pages, domain: Domain): void {
   area.storage = domain;
   area.pagesNode = new IntervalNode(u64(area.index, 0), u64(area.lastIndex, 0), area);
   pages.domainsItree.insert(area.pagesNode);
 }
 
-function unstore(area: Area, pages: Pages): void {
+/** The reverse. Locks: pages->mutex */
+export function unstore(area: Area, pages: Pages): void {
   warnOn(area.pagesNode === undefined, 'an area leaves the domains tree twice');
   pages.domainsItree.remove(area.pagesNode as IntervalNode<Area>);
   area.pagesNode = undefined;

@@ -119,16 +119,21 @@ export function* ioasMap(
   const ioas = checkMapArgs(args) ?? getIoas(ctx, ioasId);
   if (isErrno(ioas)) return ioas;
   try {
-    if (addChecked(address, args.length) === undefined) return 'EOVERFLOW';
-    const npages = isZero(args.length) ? undefined : pageCount(address.byte, args.length);
-    if (npages === undefined || tooLong(args.length)) return 'EINVAL';
-    if (shouldFail('iopt_alloc_pages')) return 'ENOMEM';
-    const source = { kind: 'user', mm, startPage: address.page } as const;
-    const pages = new Pages(source, npages, isWriteable(args), ram, accountOf(ctx));
-    return yield* mapOne(ioas, pages, address.byte, args);
+    return yield* mapUserPages(ioas, args, address, mm, ram);
   } finally {
     ctx.put(ioas);
   }
+}
+
+/** iopt_map_user_pages(). Fails: EOVERFLOW, EINVAL, ENOMEM; then as mapPages() */
+export function* mapUserPages(ioas: Ioas, args: MapArgs, address: UserAddr, mm: Mm, ram: Ram): Thread<Iova | Errno> {
+  if (addChecked(address, args.length) === undefined) return 'EOVERFLOW';
+  const npages = isZero(args.length) ? undefined : pageCount(address.byte, args.length);
+  if (npages === undefined || tooLong(args.length)) return 'EINVAL';
+  if (shouldFail('iopt_alloc_pages')) return 'ENOMEM';
+  const source = { kind: 'user', mm, startPage: address.page } as const;
+  const pages = new Pages(source, npages, isWriteable(args), ram, accountOf(ioas.ctx));
+  return yield* mapOne(ioas, pages, address.byte, args);
 }
 
 /** length > U64_MAX - PAGE_SIZE */

@@ -53,6 +53,9 @@ export class PfnBatch {
    * page's offset and the last page's tail are cut off here. A failed call undoes this batch in this domain.
    */
   toDomain(domain: Domain, area: Area, index: PageIndex): Errno | undefined {
+    // A VFIO container maps what permits nothing, which a domain refuses; the kernel also warns, and that is a known
+    // bug of its caller's.
+    if (area.prot === 0) return 'EINVAL';
     const start = area.iovaOfIndex(index);
     const prot = area.prot | (this.#kind === 'mmio' ? IOMMU_MMIO : IOMMU_CACHE);
     let offset = index === area.index ? area.pageOffset : 0;

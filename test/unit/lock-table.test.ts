@@ -212,6 +212,5 @@ test.each(ROWS.map((row) => [row.operation, row] as const))(
 );
 
 describe('rows of operations that there are not yet', () => {
-  test.todo('VFIO cut');
   test.todo('dirty set and get');
 });
