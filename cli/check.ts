@@ -4,8 +4,10 @@ import { Digest } from '../properties/digest.ts';
 import { reportOf } from '../properties/regression.ts';
 import { checkSequences, type Report } from '../properties/sequential.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
+import { checkRawCalls } from './check-raw.ts';
 import { Progress } from './progress.ts';
 import { keep } from './regressions.ts';
+import { seedOf } from './seeds.ts';
 import { UsageError } from './usage.ts';
 
 const DEFAULT_RUNS = 2000;
@@ -27,10 +29,19 @@ export async function check(args: readonly string[]): Promise<number> {
     runs: { type: 'string' },
     time: { type: 'string' },
     json: { type: 'boolean' },
+    raw: { type: 'boolean' },
+    calls: { type: 'string' },
   });
   if (positionals.length > 0) throw new UsageError(`check takes no files, such as "${positionals[0]}"`);
   const seed = values.seed === undefined ? freshSeed() : wholeNumber('seed', values.seed, 0);
   const limit = values.time === undefined ? undefined : duration('time', values.time);
+  if (values.raw === true) {
+    if (values.runs !== undefined || values.json === true)
+      throw new UsageError('--raw takes --calls, not --runs or --json');
+    const calls = values.calls === undefined ? undefined : wholeNumber('calls', values.calls, 1);
+    return await checkRawCalls({ seed, calls, limit });
+  }
+  if (values.calls !== undefined) throw new UsageError('--calls goes with --raw');
   const most =
     values.runs === undefined
       ? limit === undefined
@@ -51,9 +62,6 @@ export async function check(args: readonly string[]): Promise<number> {
 
 /** Any that fits fast-check's 32 bits. */
 const freshSeed = (): number => Math.floor(Math.random() * 2 ** 31);
-
-/** The seed of a batch; batch 0 has the seed itself. */
-const seedOf = (seed: number, batch: number): number => (seed + Math.imul(batch, 0x9e3779b1)) | 0;
 
 interface Run {
   readonly seed: number;

@@ -9,14 +9,19 @@ export class Progress {
     this.#live = wanted && process.stdout.isTTY === true;
   }
 
-  /** At most ten times a second. */
   show(sequences: number, coverage: Coverage, seconds: number): void {
+    this.showLine(() => {
+      const rate = Math.round(coverage.steps / seconds).toLocaleString('en');
+      const seen = Math.floor(coverage.share * 100);
+      return `${sequences} sequences, ${rate} steps/s, coverage ${seen} %, ${seconds.toFixed(0)} s`;
+    });
+  }
+
+  /** At most ten times a second. */
+  showLine(line: () => string): void {
     if (!this.#live || performance.now() - this.#shown < 100) return;
     this.#shown = performance.now();
-    const rate = Math.round(coverage.steps / seconds).toLocaleString('en');
-    const seen = Math.floor(coverage.share * 100);
-    const line = `${sequences} sequences, ${rate} steps/s, coverage ${seen} %, ${seconds.toFixed(0)} s`;
-    process.stdout.write(`\r${line.padEnd(76)}`);
+    process.stdout.write(`\r${line().padEnd(76)}`);
   }
 
   end(): void {

@@ -18,7 +18,7 @@ export interface Planted {
 }
 
 /** Replace a method for a while; `make` is given the right one. */
-function replace<T extends object, K extends keyof T>(of: T, key: K, make: (right: T[K]) => T[K]): () => void {
+export function replace<T extends object, K extends keyof T>(of: T, key: K, make: (right: T[K]) => T[K]): () => void {
   const right = of[key];
   of[key] = make(right);
   return () => {
