@@ -1,0 +1,33 @@
+/** Every command of a sequence made by its bytes: model and invariants see no difference. */
+import { expect, test } from 'vitest';
+import { initial } from '../../model/spec.ts';
+import { Coverage } from '../../properties/coverage.ts';
+import { Digest } from '../../properties/digest.ts';
+import { reportOf } from '../../properties/regression.ts';
+import { checkSequences } from '../../properties/sequential.ts';
+import { walk } from '../../properties/walk.ts';
+import type { World } from '../../properties/world.ts';
+import { RawMachine } from './raw-machine.ts';
+
+const raw = (config: World['config'], kernel: string): World => ({
+  config,
+  kernel,
+  machine: new RawMachine(config, kernel),
+  wholeEvery: 64,
+  state: initial(config),
+  history: [],
+});
+
+const OPTIONS = { seed: 20261121, runs: 120, longest: 200 };
+
+test('random sequences of raw system calls agree with the model after every step, and answer as commands do', () => {
+  const digest = new Digest();
+  const { failure } = checkSequences(
+    { ...OPTIONS, digest, walk: (drawn, witness) => walk(drawn, witness, raw) },
+    new Coverage(),
+  );
+  if (failure !== undefined) throw new Error(reportOf(failure.divergence, 'nothing, it is not kept').join('\n'));
+  const asCommands = new Digest();
+  checkSequences({ ...OPTIONS, digest: asCommands }, new Coverage());
+  expect(digest.hex).toBe(asCommands.hex);
+});
