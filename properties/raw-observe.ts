@@ -12,7 +12,7 @@ import type { Machine } from '../impl/machine.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT } from '../impl/vfio/pci-device.ts';
 import { type VfioPciDmaBuf, vfioPciDmaBufOf } from '../impl/vfio/pci-dmabuf.ts';
 import type { AreaSeen, Observation, Pte, Stretch } from '../model/invariants.ts';
-import { callsSeen, translations } from './observe.ts';
+import { callsSeen, cpuSeen, translations } from './observe.ts';
 
 const P = BigInt(PAGE_SIZE);
 
@@ -75,6 +75,7 @@ export function observe(machine: Machine, imports: Imports, calls: readonly Doma
     ptes,
     areas,
     revoked: revoked(machine),
+    cpu: cpuSeen(machine),
     ...callsSeen(machine, joined(calls, pageByPage)),
     keepsMmio: machine.features.dmabufKeepsMmio,
   };
@@ -136,7 +137,7 @@ function placeOf(machine: Machine, area: Area, pages: Pages): Stretch | undefine
   switch (source.kind) {
     case 'user': {
       const vma = source.mm.find(source.startPage + area.index);
-      if (vma === undefined) return undefined;
+      if (vma?.backing === undefined) return undefined;
       return { memory: vma.backing.name, offset: from + BigInt(source.startPage - vma.startPage) * P, length };
     }
     case 'file': {

@@ -6,6 +6,7 @@ import type { Area } from '../impl/iommufd/area.ts';
 import type { IommufdCtx } from '../impl/iommufd/context.ts';
 import { Ioas } from '../impl/iommufd/ioas.ts';
 import { add, addWrapping, bytes, fromBigint, type U64, U64_MAX, u64, ZERO } from '../impl/kernel/units.ts';
+import { IOMMU_IOVA_RANGE } from '../impl/uapi/iommufd-structs.ts';
 import { encode } from '../impl/uapi/layout.ts';
 import { FEATURE_DATA_DMA_BUF, REGION_DMA_RANGE } from '../impl/uapi/vfio-structs.ts';
 import { type CallName, callOf, type RawCall } from './raw-calls.ts';
@@ -39,8 +40,9 @@ const MIX: readonly (readonly [CallName, number])[] = [
   ['PCI_HOT_RESET', 10],
   ['CHECK_EXTENSION', 8],
   ['GET_API_VERSION', 4],
-  ['IOAS_ALLOW_IOVAS', 4],
+  ['IOAS_ALLOW_IOVAS', 8],
   ['OPTION', 4],
+  ['IOAS_CHANGE_PROCESS', 2],
 ];
 const WEIGHTED: readonly CallName[] = MIX.flatMap(([name, weight]) => Array<CallName>(weight).fill(name));
 
@@ -81,12 +83,18 @@ class Resolver {
           array: new Uint8Array(16 * 4),
         };
       case 'IOAS_ALLOW_IOVAS':
-        return {
-          ...callOf(name, fd, { ioas_id: this.#id('ioas'), num_iovas: 1, allowed_iovas: ARRAYS }),
-          array: draw.bytes(16),
-        };
+        return this.#allow(fd);
       case 'OPTION':
-        return callOf(name, fd, { option_id: 1, object_id: this.#id('ioas'), val64: bytes(draw.below(2)) });
+        return draw.oneIn(3)
+          ? callOf(name, fd, { option_id: 0, op: draw.below(2), val64: bytes(draw.below(2)) })
+          : callOf(name, fd, {
+              option_id: 1,
+              op: draw.below(2),
+              object_id: this.#id('ioas'),
+              val64: bytes(draw.below(2)),
+            });
+      case 'IOAS_CHANGE_PROCESS':
+        return callOf(name, fd);
       case 'IOAS_MAP':
         return callOf(name, fd, { ...this.#placing(), ioas_id: this.#id('ioas'), user_va: this.#address() });
       case 'IOAS_MAP_FILE':
@@ -192,6 +200,20 @@ class Resolver {
     const draw = this.#draw;
     const at = bytes(draw.below(4) * PAGE);
     return draw.oneIn(12) ? add(at, bytes(0x800)) : at;
+  }
+
+  /** Nothing, or a range or two around where most is mapped. */
+  #allow(fd: number): RawCall {
+    const draw = this.#draw;
+    const count = draw.below(3);
+    const array = new Uint8Array(IOMMU_IOVA_RANGE.size * count);
+    for (let i = 0; i < count; i++) {
+      const page = BASE.page * (i + 1);
+      const range = { start: u64(page + draw.below(64), 0), last: u64(page + 64 + draw.below(512), 0xfff) };
+      encode(IOMMU_IOVA_RANGE, range, array.subarray(IOMMU_IOVA_RANGE.size * i));
+    }
+    const args = { ioas_id: this.#id('ioas'), num_iovas: count, allowed_iovas: ARRAYS };
+    return { ...callOf('IOAS_ALLOW_IOVAS', fd, args), array };
   }
 
   /** Some or all of an area. */

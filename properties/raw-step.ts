@@ -59,6 +59,7 @@ function mayChange(called: Called, errno: Errno): boolean {
     case 'IOAS_MAP':
     case 'IOAS_MAP_FILE':
     case 'IOAS_COPY':
+    case 'OPTION':
       return errno === 'EFAULT';
     case 'IOAS_UNMAP':
       return errno === 'EFAULT' || errno === 'ENOENT';

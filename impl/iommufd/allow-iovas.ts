@@ -18,14 +18,14 @@ export interface IovaRange {
 }
 
 /**
- * Replace the whole set; no ranges clear it. `reserved` is the field of that name, which must be 0.
+ * Replace the whole set; no ranges clear it. A range that the user's memory does not have is an errno. `reserved` is the field of that name, which must be 0.
  * Locks: takes iova_rwsem W, when the ranges are read
  * Fails: EOPNOTSUPP, ENOENT, then range by range EFAULT, EINVAL, ENOMEM, at last EADDRINUSE; the old set stays then
  */
 export function* ioasAllowIovas(
   ctx: IommufdCtx,
   ioasId: number,
-  ranges: readonly IovaRange[],
+  ranges: Iterable<IovaRange | Errno>,
   reserved = 0,
 ): Thread<Errno | undefined> {
   if (reserved !== 0) return 'EOPNOTSUPP';
@@ -39,10 +39,12 @@ export function* ioasAllowIovas(
   }
 }
 
-function loadIovas(ranges: readonly IovaRange[]): IntervalTree<Allowed> | Errno {
+function loadIovas(ranges: Iterable<IovaRange | Errno>): IntervalTree<Allowed> | Errno {
   const allowed = new IntervalTree<Allowed>();
-  for (const { start, last } of ranges) {
+  for (const range of ranges) {
+    if (isErrno(range)) return range;
     if (shouldFail('copy_from_user')) return 'EFAULT';
+    const { start, last } = range;
     if (atMost(last, start)) return 'EINVAL';
     if (allowed.first(start, last) !== undefined) return 'EINVAL';
     if (shouldFail('iommufd_ioas_load_iovas')) return 'ENOMEM';

@@ -4,8 +4,12 @@
  *
  * Source: iommufd 2.1 to 2.15, 7.1
  */
+import { handOverToCaller } from '../iommufd/accounting.ts';
+import { type IovaRange, ioasAllowIovas } from '../iommufd/allow-iovas.ts';
+import { ioasChangeProcess } from '../iommufd/change-process.ts';
 import { hwptAlloc } from '../iommufd/hw-pagetable.ts';
 import { ioasAlloc, ioasCopy, ioasIovaRanges, ioasMap, ioasMapFile, ioasUnmap } from '../iommufd/ioas.ts';
+import { iommufdOption } from '../iommufd/option.ts';
 import { vfioIoasClear, vfioIoasGet, vfioIoasSet } from '../iommufd/vfio-compat.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { Thread } from '../kernel/thread.ts';
@@ -16,6 +20,7 @@ import {
   IOMMU_HWPT_ALLOC,
   IOMMU_IOAS_ALLOC,
   IOMMU_IOAS_ALLOW_IOVAS,
+  IOMMU_IOAS_CHANGE_PROCESS,
   IOMMU_IOAS_COPY,
   IOMMU_IOAS_IOVA_RANGES,
   IOMMU_IOAS_MAP,
@@ -28,7 +33,7 @@ import {
   VFIO_IOAS_GET,
   VFIO_IOAS_SET,
 } from './iommufd-structs.ts';
-import { after, encode, type Fields, type Layout, type Values } from './layout.ts';
+import { after, decode, encode, type Fields, type Layout, type Values } from './layout.ts';
 import { type Op, op, type Ucmd } from './ucmd.ts';
 
 type Args<L> = L extends Layout<infer F extends Fields> ? Values<F> : never;
@@ -36,25 +41,49 @@ type Args<L> = L extends Layout<infer F extends Fields> ? Values<F> : never;
 export const IOMMUFD_OPS: readonly Op[] = [
   op(0x3b80, IOMMU_DESTROY, (cmd, { id }) => cmd.ctx.destroy(id)),
   op(0x3b81, IOMMU_IOAS_ALLOC, allocIoas),
-  { number: 0x3b82, layout: IOMMU_IOAS_ALLOW_IOVAS },
+  op(0x3b82, IOMMU_IOAS_ALLOW_IOVAS, allowIovas),
   op(0x3b83, IOMMU_IOAS_COPY, copy),
   op(0x3b84, IOMMU_IOAS_IOVA_RANGES, iovaRanges),
   op(0x3b85, IOMMU_IOAS_MAP, map),
   op(0x3b86, IOMMU_IOAS_UNMAP, unmap),
-  { number: 0x3b87, layout: IOMMU_OPTION },
+  op(0x3b87, IOMMU_OPTION, option),
   op(0x3b88, IOMMU_VFIO_IOAS, vfioIoas),
   op(0x3b89, IOMMU_HWPT_ALLOC, allocHwpt),
   op(0x3b8f, IOMMU_IOAS_MAP_FILE, mapFile),
+  op(0x3b92, IOMMU_IOAS_CHANGE_PROCESS, (cmd, args) => ioasChangeProcess(cmd.ctx, args.__reserved, handOverToCaller)),
 ];
 
 /** An IOAS whose number cannot be told is none. */
 function* allocIoas(cmd: Ucmd, { flags }: Args<typeof IOMMU_IOAS_ALLOC>): Thread<Errno | undefined> {
   if (flags !== 0) return 'EOPNOTSUPP';
-  const ioas = ioasAlloc(cmd.ctx, cmd.caller.nameFor('ioas'));
+  const ioas = yield* ioasAlloc(cmd.ctx, cmd.caller.nameFor('ioas'));
   if (isErrno(ioas)) return ioas;
   const untold = cmd.respond(IOMMU_IOAS_ALLOC, { out_ioas_id: ioas.id });
   if (untold !== undefined) yield* cmd.ctx.destroy(ioas.id);
   return untold;
+}
+
+/** Range by range, so that a bad one is met before one that cannot be read. */
+function* allowIovas(cmd: Ucmd, args: Args<typeof IOMMU_IOAS_ALLOW_IOVAS>): Thread<Errno | undefined> {
+  return yield* ioasAllowIovas(cmd.ctx, args.ioas_id, rangesOf(cmd, args), args.__reserved);
+}
+
+function* rangesOf(
+  { caller }: Ucmd,
+  { allowed_iovas, num_iovas }: Args<typeof IOMMU_IOAS_ALLOW_IOVAS>,
+): Generator<IovaRange | Errno> {
+  const { size } = IOMMU_IOVA_RANGE;
+  for (let i = 0; i < num_iovas; i++) {
+    const range = caller.memory.read(after(allowed_iovas, i * size), size);
+    yield range === 'EFAULT' ? range : decode(IOMMU_IOVA_RANGE, range);
+  }
+}
+
+function* option(cmd: Ucmd, args: Args<typeof IOMMU_OPTION>): Thread<Errno | undefined> {
+  const { option_id, op: operation, __reserved: reserved, object_id: objectId, val64 } = args;
+  const wanted = { option: option_id, op: operation, reserved, objectId, value: val64 };
+  const value = yield* iommufdOption(cmd.ctx, wanted);
+  return isErrno(value) ? value : cmd.respond(IOMMU_OPTION, { val64: value });
 }
 
 /** As many ranges as there is room for, and how many there are. Fails: EMSGSIZE, with the answer written */

@@ -79,6 +79,11 @@ export const IOMMU_OPTION = layout('iommu_option', 24, 24, {
   val64: wide(16),
 });
 
+export const IOMMU_IOAS_CHANGE_PROCESS = layout('iommu_ioas_change_process', 8, 8, {
+  size: u32(0),
+  __reserved: u32(4),
+});
+
 export const IOMMU_VFIO_IOAS = layout('iommu_vfio_ioas', 12, 12, {
   size: u32(0),
   ioas_id: u32(4),

@@ -50,7 +50,7 @@ export class RawMachine extends Machine {
       }
       case 'hwpt_alloc': {
         const { fd, id, ctx } = this.#object(command.ioas);
-        const device = this.devices.get(command.dev)?.iommufdDevice;
+        const device = this.dmaDevice(command.dev)?.iommufdDevice;
         const dev_id = device !== undefined && device.ctx === this.#context(command.ioas) ? device.id : 0;
         const values = { dev_id, pt_id: id, flags: rawFlags(command.flags) };
         const { answer, out } = this.#named(command.as)(fd, 0x3b89, iommufd.IOMMU_HWPT_ALLOC, values);

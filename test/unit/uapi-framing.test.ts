@@ -41,7 +41,7 @@ describe('which command', () => {
 
   test.each([
     ['that nothing has', 0x3b8a],
-    ['that is not carried out', 0x3b82],
+    ['that is not carried out', 0x3b8b],
     ['of another kind', 0x1234_3b80],
   ])('a number %s, with a structure that is too small, is ENOTTY and not EINVAL', (_, number) => {
     expect(new RawRig().raw(number, IOMMU_DESTROY, {}, { size: 4 }).answer).toBe('ENOTTY');

@@ -29,7 +29,7 @@ test('MAP_DMA, with two domains: at every fault point, leaves all as it was, and
     },
   );
   expect(new Set(sites)).toEqual(
-    new Set(['iopt_alloc_pages', 'iopt_area_alloc', 'batch_init', 'pin_user_pages', 'iommu_map']),
+    new Set(['iopt_alloc_pages', 'iopt_area_alloc', 'batch_init', 'do_update_pinned', 'pin_user_pages', 'iommu_map']),
   );
   expect(it.reach('h')).toContain('0x1020000 -> m+0x0 0x3000 RW+CACHE');
   it.expectAtRest();
