@@ -134,7 +134,8 @@ test('HWPT_ALLOC for a mock device knows nesting and dirty tracking, and no othe
 });
 
 test('HWPT_ALLOC is ENOENT for a mock device that is gone, EINVAL for an IOAS that is', () => {
-  const rig = world(mock('md0'), mock('md1'), other, destroy('other'), remove('md0'));
+  // The number of the one is that of the other.
+  const rig = world(other, destroy('other'), mock('md0'), remove('md0'), mock('md1'));
   expect(rig.do(hwptFor('md0'))).toEqual(refused('ENOENT'));
   expect(rig.do(hwptFor('md1', 'other'))).toEqual(refused('EINVAL'));
   rig.expectAtRest();

@@ -123,6 +123,13 @@ test.each<[what: string, address: bigint, length: bigint, space: Space, answer: 
     },
     0x2000n,
   ],
+  [
+    'ENOSPC where only the last page is free of what is allowed',
+    0n,
+    0x100n,
+    { allowed: [[U64_MAX - 0x1fffn, U64_MAX]], areas: [[U64_MAX - 0x1fffn, U64_MAX - 0x1000n]] },
+    'ENOSPC',
+  ],
   ['ENOSPC where only the last page is allowed', 0n, 0x100n, { allowed: [[U64_MAX - 0x800n, U64_MAX]] }, 'ENOSPC'],
   ['nothing outside of what is allowed', 0n, 0x1000n, { allowed: [[0x3000n, 0x3ffen]] }, 'ENOSPC'],
   [
