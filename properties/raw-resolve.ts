@@ -42,7 +42,7 @@ const MIX: readonly (readonly [CallName, number])[] = [
   ['GET_API_VERSION', 4],
   ['IOAS_ALLOW_IOVAS', 8],
   ['OPTION', 4],
-  ['IOAS_CHANGE_PROCESS', 2],
+  ['IOAS_CHANGE_PROCESS', 10],
 ];
 const WEIGHTED: readonly CallName[] = MIX.flatMap(([name, weight]) => Array<CallName>(weight).fill(name));
 
