@@ -64,7 +64,7 @@ export function allocIova(iopt: IoPagetable, address: U64, length: Bytes): Iova 
   };
   for (const [start, last] of spans(iopt)) {
     const from = place(start, last);
-    const iova = from && findHole(iopt, from, last, length.page, place);
+    const iova = from && findHole(iopt, from, last, length, align, place);
     if (iova !== undefined) return iova;
   }
   return 'ENOSPC';
@@ -97,19 +97,20 @@ function findHole(
   iopt: IoPagetable,
   from: Iova,
   to: Iova,
-  pages: number,
+  length: Bytes,
+  align: number,
   place: (start: Iova, last: Iova) => Iova | undefined,
 ): Iova | undefined {
   let free: Iova | undefined = from;
   for (const { node } of iopt.reserved.overlapping(from, to)) {
     if (free === undefined) return undefined;
     if (less(free, node.start)) {
-      const iova = iopt.areas.lowestGap(free, previous(node.start), pages, place);
+      const iova = iopt.areas.lowestGap(free, previous(node.start), length, align, place);
       if (iova !== undefined) return iova;
     }
     if (atMost(free, node.last)) free = next(node.last);
   }
-  return free && atMost(free, to) ? iopt.areas.lowestGap(free, to, pages, place) : undefined;
+  return free && atMost(free, to) ? iopt.areas.lowestGap(free, to, length, align, place) : undefined;
 }
 
 /** A power of two: the length rounded up, but no more than the address is aligned to, nor than a huge page. */

@@ -1,13 +1,9 @@
 /**
  * An ordered tree of intervals [start, last], which may overlap unless its user forbids it. Balanced (AVL), so that
- * every operation costs the logarithm of its size, and augmented with each subtree's reach and widest gap.
+ * every operation costs the logarithm of its size, and augmented with each subtree's reach and widest gaps.
  */
-import { less, min, next, PAGE_SIZE, previous, type U64, u64 } from './units.ts';
-
-/** Page numbers are cut here, so that both parts are small integers, which an object holds without a pointer. */
-const PART = 2 ** 26;
-/** Gaps of this many pages, and all longer ones, count as this long. */
-const LONGEST_GAP = 2 ** 30;
+import { gapBetween, PART, rankOf, unitsOf, widestGap } from './interval-gaps.ts';
+import { less, min, next, previous, type U64, u64 } from './units.ts';
 
 /**
  * Membership of one tree; the owner embeds it, as kernel structures embed a node. What a descent compares stands in the
@@ -26,14 +22,15 @@ export class IntervalNode<T> {
   left: IntervalNode<T> | undefined;
   right: IntervalNode<T> | undefined;
   height = 1;
-  /** The page of the lowest start, and the highest last, in this subtree. */
+  /** The lowest start, and the highest last, in this subtree. */
   firstHigh: number;
   firstLow: number;
+  firstByte: number;
   reachHigh: number;
   reachLow: number;
   reachByte: number;
-  /** No gap between neighbours in this subtree is longer than this many pages and a rest. */
-  gapPages = 0;
+  /** The widest gap between neighbours in this subtree, by rank of alignment; forgotten when the subtree changes. */
+  gaps: (number | undefined)[] | undefined;
   /** Keeps intervals that start together in the order in which they came. */
   serial = 0;
 
@@ -49,6 +46,7 @@ export class IntervalNode<T> {
     this.lastByte = last.byte;
     this.firstHigh = this.startHigh;
     this.firstLow = this.startLow;
+    this.firstByte = this.startByte;
     this.reachHigh = this.lastHigh;
     this.reachLow = this.lastLow;
     this.reachByte = this.lastByte;
@@ -133,16 +131,26 @@ export class IntervalTree<T> {
 
   /**
    * The lowest gap between the intervals inside [from, to] that `place` takes; it is offered each, ascending, until it
-   * answers. Gaps that are surely shorter than `pages` whole pages are passed over. The intervals must not overlap.
+   * answers. Gaps in which `length` bytes from a multiple of `align` on surely do not fit are passed over. The
+   * intervals must not overlap.
+   * Units: align in bytes, a power of two of at most 2 MiB
    */
-  lowestGap<R>(from: U64, to: U64, pages: number, place: (start: U64, last: U64) => R | undefined): R | undefined {
-    const wanted = Math.min(pages, LONGEST_GAP);
+  lowestGap<R>(
+    from: U64,
+    to: U64,
+    length: U64,
+    align: number,
+    place: (start: U64, last: U64) => R | undefined,
+  ): R | undefined {
+    const wanted = unitsOf(length);
+    const rank = rankOf(align);
     let free: U64 | undefined = from;
     let answer: R | undefined;
     const visit = (tree: Node<T> | undefined): boolean => {
       if (tree === undefined || free === undefined || endsBefore(tree, key(free))) return false;
-      const before = tree.firstHigh * PART + tree.firstLow - free.page;
-      if (before < wanted && tree.gapPages < wanted) {
+      const { firstHigh, firstLow, firstByte } = tree;
+      const before = gapBetween(high(free), low(free), free.byte, firstHigh, firstLow, firstByte, rank);
+      if (before < wanted && widestGap(tree, rank) < wanted) {
         free = next(reachOf(tree));
         return false;
       }
@@ -197,35 +205,23 @@ const heightOf = <T>(tree: Node<T> | undefined): number => (tree === undefined ?
 /** The highest last of a subtree. */
 const reachOf = <T>(tree: Node<T>): U64 => u64(tree.reachHigh * PART + tree.reachLow, tree.reachByte);
 
-/** Pages between the byte after a last byte and a start that follows; 0 when it does not follow. */
-function gapBetween(lastHigh: number, lastLow: number, lastByte: number, high: number, low: number): number {
-  const pages = (high - lastHigh) * PART + low - lastLow - (lastByte === PAGE_SIZE - 1 ? 1 : 0);
-  return pages < 0 ? 0 : Math.min(pages, LONGEST_GAP);
-}
-
 function update<T>(tree: Node<T>): void {
   const { left, right } = tree;
   tree.height = 1 + Math.max(heightOf(left), heightOf(right));
   tree.firstHigh = tree.startHigh;
   tree.firstLow = tree.startLow;
+  tree.firstByte = tree.startByte;
   tree.reachHigh = tree.lastHigh;
   tree.reachLow = tree.lastLow;
   tree.reachByte = tree.lastByte;
-  let gap = 0;
+  tree.gaps = undefined;
   if (left !== undefined) {
     tree.firstHigh = left.firstHigh;
     tree.firstLow = left.firstLow;
-    const { reachHigh, reachLow, reachByte } = left;
-    gap = Math.max(left.gapPages, gapBetween(reachHigh, reachLow, reachByte, tree.startHigh, tree.startLow));
+    tree.firstByte = left.firstByte;
     extend(tree, left);
   }
-  if (right !== undefined) {
-    const { lastHigh, lastLow, lastByte } = tree;
-    const between = gapBetween(lastHigh, lastLow, lastByte, right.firstHigh, right.firstLow);
-    gap = Math.max(gap, right.gapPages, between);
-    extend(tree, right);
-  }
-  tree.gapPages = gap;
+  if (right !== undefined) extend(tree, right);
 }
 
 /** The subtree reaches as far as its child does. */
