@@ -1,4 +1,4 @@
-/** IOMMU_IOAS_CHANGE_PROCESS: what it asks of all areas, and that it is alone while it does. Source: iommufd 2.17, 3.8 */
+/** IOMMU_IOAS_CHANGE_PROCESS: what it asks of all areas, and that it is alone while it does. Source: 2.17, 3.8 */
 import { expect, test } from 'vitest';
 import { exhaust } from '../../explore/exhaustive.ts';
 import { interleave } from '../../explore/interleave.ts';
