@@ -17,7 +17,7 @@ describe('is allowed', () => {
     [['dev_set.lock', 'ioas.mutex', 'igroup.lock', 'iommu_group.mutex']],
     [['ioas.mutex', 'domains_rwsem', 'iova_rwsem', 'pages.mutex', 'mmap_lock']],
     [['igroup.lock', 'iova_rwsem']],
-    [['access.ioas_lock', 'domains_rwsem', 'iova_rwsem', 'pages.mutex']],
+    [['staccess.lock', 'access.ioas_lock', 'domains_rwsem', 'iova_rwsem', 'pages.mutex']],
     [['dev_set.lock', 'memory_lock', 'dma_resv', 'pages.mutex/dmabuf']],
     [['domains_rwsem', 'dma_resv']],
     [['ioas_creation_lock', 'iova_rwsem']],
@@ -31,6 +31,18 @@ describe('is allowed', () => {
     // One after the other is no nesting.
     for (const name of chain.toReversed()) expect(() => lockdep.acquire([], lock(name))).not.toThrow();
   });
+});
+
+test('several of a class may be taken under the lock that makes that safe, and without it only one', () => {
+  const lockdep = new Lockdep();
+  expect(() => nest(lockdep, 'ioas_creation_lock', 'iova_rwsem', 'iova_rwsem', 'iova_rwsem')).not.toThrow();
+  // Nothing is learned of it that would forbid one alone.
+  expect(() => nest(lockdep, 'domains_rwsem', 'iova_rwsem', 'pages.mutex')).not.toThrow();
+  for (const chain of [
+    ['iova_rwsem', 'iova_rwsem'],
+    ['ioas_creation_lock', 'pages.mutex', 'pages.mutex'],
+  ] as const)
+    expect(splatOf(() => nest(new Lockdep(), ...chain))).toMatch(/same class$/);
 });
 
 describe('is forbidden, in any run and whoever waits', () => {

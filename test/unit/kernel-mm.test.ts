@@ -94,6 +94,31 @@ describe('a process', () => {
   });
 });
 
+describe('contents', () => {
+  const bytes = (backing: Backing, offset: number, length: number): number[] => {
+    const data = new Uint8Array(length).fill(0xee);
+    backing.read(offset, data);
+    return [...data];
+  };
+
+  test('are zero until they are written, page by page', () => {
+    const backing = new Backing('m', 4, 100);
+    expect(bytes(backing, 0xffe, 4)).toEqual([0, 0, 0, 0]);
+    backing.write(0x1001, Uint8Array.of(7));
+    expect(bytes(backing, 0xffe, 5)).toEqual([0, 0, 0, 7, 0]);
+  });
+
+  test('are written and read to the byte, across pages and in the last', () => {
+    const backing = new Backing('m', 4, 100);
+    const data = Uint8Array.from({ length: 0x2002 }, (_, i) => (i & 0x7f) + 1);
+    backing.write(0xfff, data);
+    expect(bytes(backing, 0xfff, data.length)).toEqual([...data]);
+    expect([...bytes(backing, 0xffd, 2), ...bytes(backing, 0xfff + data.length, 2)]).toEqual([0, 0, 0, 0]);
+    backing.write(0x3ffe, Uint8Array.of(1, 2));
+    expect(bytes(backing, 0x3ffd, 3)).toEqual([0, 1, 2]);
+  });
+});
+
 test('a byte of a page has the physical address of the page and its own place', () => {
   expect([physOf(3, 0), physOf(3, 0xfff), physOf(2 ** 40 - 1, 1)]).toEqual([0x3000, 0x3fff, 2 ** 52 - 0x1000 + 1]);
 });
