@@ -12,7 +12,7 @@ import { newWorld, type World } from '../properties/world.ts';
 import type { Command } from '../trace/command.ts';
 import { showCommand } from '../trace/show.ts';
 import { blindCommand, PRELUDE } from './blind.ts';
-import { config, KERNEL, LONGEST, SEQUENCES } from './mix.ts';
+import { config, KERNEL, LONGEST, type Mix, SEQUENCES, STATED_MIX } from './mix.ts';
 
 /** What fast-check calls the model and the real system: here both worlds are in one, and somebody may look on. */
 interface Real {
@@ -74,12 +74,13 @@ class BlindCommand implements fc.Command<World, Real> {
 const HANDLES = new Set(['ctx', 'ioas', 'src', 'dst', 'pt', 'obj', 'fd', 'mem']);
 
 const field = fc.nat(FIELD - 1);
-const intentCommand = fc
-  .record({ what: fc.nat(999), pick: field, from: field, size: field, at: field, how: field, odd: field })
-  .map((intent) => new IntentCommand(intent));
+const intentCommand = ({ intent }: Mix): fc.Arbitrary<IntentCommand> =>
+  fc
+    .record({ what: fc.nat(999), pick: field, from: field, size: field, at: field, how: field, odd: field })
+    .map((drawn) => new IntentCommand(intent(drawn)));
 
 const constraints = { maxCommands: LONGEST, size: 'max' } as const;
-const intentCommands = fc.commands<World, Real>([intentCommand], constraints);
+const intentCommands = fc.commands<World, Real>([intentCommand(STATED_MIX)], constraints);
 const blindCommands = fc.commands<World, Real>([blindCommand.map((it) => new BlindCommand(it))], constraints);
 
 /** For whom, and how thoroughly. */
@@ -89,7 +90,7 @@ export interface Options {
   readonly wholeEvery?: number;
 }
 
-/** Run sequences of intents; how many steps that was. */
+/** Run sequences of intents of the stated mix; how many steps that was. */
 export const runIntents = (seed: number, options: Options = {}): number => run(intentCommands, [], seed, options);
 
 /** Run sequences of commands drawn blind, each on a machine on which something can be mapped. */

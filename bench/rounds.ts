@@ -9,16 +9,21 @@ export interface Competitor {
   readonly run: () => number;
 }
 
-/** Rounds that are not kept: code is slow until it is compiled. */
+/** Rounds that are not kept: code is slow until it is compiled. Much code takes more of them. */
 const WARMING_UP = 2;
 
 /** Nanoseconds a unit, for each competitor in each of `count` rounds. */
-export function rounds(competitors: readonly Competitor[], count: number, milliseconds: number): number[][] {
+export function rounds(
+  competitors: readonly Competitor[],
+  count: number,
+  milliseconds: number,
+  warmingUp = WARMING_UP,
+): number[][] {
   const kept: number[][] = competitors.map(() => []);
-  for (let round = 0; round < WARMING_UP + count; round++) {
+  for (let round = 0; round < warmingUp + count; round++) {
     for (const [i, { run }] of competitors.entries()) {
       const cost = costOf(run, milliseconds);
-      if (round >= WARMING_UP) kept[i]?.push(cost);
+      if (round >= warmingUp) kept[i]?.push(cost);
     }
   }
   return kept;

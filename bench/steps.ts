@@ -4,30 +4,36 @@
  */
 import * as fc from 'fast-check';
 import { Coverage } from '../properties/coverage.ts';
-import { intents } from '../properties/intents.ts';
 import { type Witness, walk } from '../properties/walk.ts';
 import { runBlind, runIntents } from './baseline.ts';
-import { config, KERNEL, LONGEST, MACHINE, SEQUENCES } from './mix.ts';
+import { config, KERNEL, LONGEST, MACHINE, type Mix, SEQUENCES, STATED_MIX, TEST_MIX } from './mix.ts';
 import { median, ratio, rounds, spread } from './rounds.ts';
 import { percent, printTable, times, whole } from './table.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 7;
 const MILLISECONDS = 500;
+/** Every competitor runs for four seconds before anything counts. */
+const WARMING_UP = 8;
 
 export function steps(): void {
   const seen = mixes();
   printMix(seen);
-  const [walked, ofIntents, ofBlind] = seen;
+  const [walked, ofTest, ofIntents, ofBlind] = seen;
   const rows = [
-    { name: 'the walk of the property', mix: walked, take: (seed: number) => runWalk(seed) },
-    { name: 'the same, and coverage', mix: walked, take: (seed: number) => runWalk(seed, witnessOf(new Coverage())) },
+    { name: 'the walk of the property', mix: walked, take: (seed: number) => runWalk(seed, STATED_MIX) },
+    {
+      name: 'the same, and coverage',
+      mix: walked,
+      take: (seed: number) => runWalk(seed, STATED_MIX, witnessOf(new Coverage())),
+    },
+    { name: 'the same, mix of npm test', mix: ofTest, take: (seed: number) => runWalk(seed, TEST_MIX) },
     { name: 'fc.commands, intents', mix: ofIntents, take: (seed: number) => runIntents(seed) },
     { name: 'the same, all compared', mix: ofIntents, take: (seed: number) => runIntents(seed, { wholeEvery: 1 }) },
     { name: 'fc.commands, blind', mix: ofBlind, take: (seed: number) => runBlind(seed) },
   ];
   let seed = 1;
   const competitors = rows.map(({ name, take }) => ({ name, run: () => take(seed++) }));
-  const costs = rounds(competitors, ROUNDS, MILLISECONDS);
+  const costs = rounds(competitors, ROUNDS, MILLISECONDS, WARMING_UP);
   printTable(
     ['checked steps, one core', 'steps/s', 'that succeed/s', 'µs/step', 'spread', 'walk is faster'],
     rows.map(({ name, mix }, i) => {
@@ -54,30 +60,33 @@ const witnessOf =
     coverage.see(world, before, performed);
 
 /** Walk some sequences; how many steps that was. */
-function runWalk(seed: number, witness?: Witness): number {
+function runWalk(seed: number, { intents }: Mix, witness?: Witness): number {
   let count = 0;
-  const property = fc.property(intents(LONGEST), fc.nat(), (drawn, closing) => {
+  const property = fc.property(intents, fc.nat(), (drawn, closing) => {
     count += walk({ config, kernel: KERNEL, intents: drawn, closing }, witness).history.length;
   });
   fc.assert(property, { seed, numRuns: SEQUENCES });
   return count;
 }
 
-/** What the three kinds of sequences really consist of: the walk's, resolved intents', and blind ones'. */
-function mixes(): [Coverage, Coverage, Coverage] {
-  const seen: [Coverage, Coverage, Coverage] = [new Coverage(), new Coverage(), new Coverage()];
+type Seen = readonly [walk: Coverage, test: Coverage, intents: Coverage, blind: Coverage];
+
+/** What the kinds of sequences really consist of: the walk's of both mixes, resolved intents', and blind ones'. */
+function mixes(): Seen {
+  const seen: Seen = [new Coverage(), new Coverage(), new Coverage(), new Coverage()];
   for (let seed = 1; seed <= 5; seed++) {
-    runWalk(seed, witnessOf(seen[0]));
-    runIntents(seed, { witness: witnessOf(seen[1]) });
-    runBlind(seed, { witness: witnessOf(seen[2]) });
+    runWalk(seed, STATED_MIX, witnessOf(seen[0]));
+    runWalk(seed, TEST_MIX, witnessOf(seen[1]));
+    runIntents(seed, { witness: witnessOf(seen[2]) });
+    runBlind(seed, { witness: witnessOf(seen[3]) });
   }
   return seen;
 }
 
-function printMix(seen: readonly [Coverage, Coverage, Coverage]): void {
+function printMix(seen: Seen): void {
   console.log(`Machine "${MACHINE}" (${[...config.devices.keys()].join(', ')}), kernel ${KERNEL}.`);
   console.log(`Sequences of 1 to ${LONGEST} drawn commands, in the walk also the closing of all that is open.\n`);
-  const columns = ['walk', 'fc.commands, intents', 'fc.commands, blind'];
+  const columns = ['walk', 'mix of npm test', 'fc.commands, intents', 'fc.commands, blind'];
   printTable(
     ['the mix', ...columns],
     [
