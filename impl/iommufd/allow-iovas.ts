@@ -18,7 +18,8 @@ export interface IovaRange {
 }
 
 /**
- * Replace the whole set; no ranges clear it. A range that the user's memory does not have is an errno. `reserved` is the field of that name, which must be 0.
+ * Replace the whole set; no ranges clear it. A range that the user's memory does not have is an errno. `reserved` is
+ * the field of that name, which must be 0.
  * Locks: takes iova_rwsem W, when the ranges are read
  * Fails: EOPNOTSUPP, ENOENT, then range by range EFAULT, EINVAL, ENOMEM, at last EADDRINUSE; the old set stays then
  */

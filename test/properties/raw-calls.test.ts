@@ -16,7 +16,8 @@ test('raw calls, good and bad, get an answer each, and break nothing', () => {
   if (breach !== undefined) throw new Error([...breach.history, breach.message].join('\n'));
   console.log(`seed ${SEED}, ${tally.calls} raw calls`);
   expect(tally.calls).toBeGreaterThan(45_000);
-  // A good share gets deep, though memory of a process or a buffer is nearly always in the way of CHANGE_PROCESS: every call succeeds often, and is refused for what its bytes say.
+  // A good share gets deep: every call succeeds often, and is refused for what its bytes say. In the way of
+  // CHANGE_PROCESS there is nearly always memory of a process, or a buffer.
   for (const name of CALL_NAMES) {
     expect(tally.count(name, 'ok'), name).toBeGreaterThan(name === 'IOAS_CHANGE_PROCESS' ? 20 : 100);
   }
