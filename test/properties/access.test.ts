@@ -1,5 +1,6 @@
 /** The property of accesses, in the test run: a fixed seed, or the one that SHOOTDOWN_SEED says. */
 import { expect, test } from 'vitest';
+import { PagesAccesses } from '../../impl/iommufd/pages-accesses.ts';
 import { type Answers, checkAccesses } from '../../properties/access-property.ts';
 import { seedOr } from './seed.ts';
 
@@ -28,4 +29,19 @@ test('accesses get what was promised of memory and pins in random sequences, and
   const failure = checkAccesses({ seed: SEED, runs: RUNS, longest: LONGEST }, answers);
   if (failure !== undefined) throw new Error(failure);
   expect(MUST.filter((pair) => !answers.has(pair))).toEqual([]);
+});
+
+test('a pin that is not found again is found out, and shrunk to the few steps that show it', () => {
+  const { prototype } = PagesAccesses;
+  const right = prototype.exact;
+  prototype.exact = () => undefined;
+  try {
+    const message = checkAccesses({ seed: 1, runs: 100, longest: LONGEST }) ?? 'nothing was found out';
+    expect(message).toMatch(/not pinned like that/);
+    // Closing the access shows it.
+    const steps = message.split('\n').filter((line) => /^ +\d+ {2}/.test(line) && !/close/.test(line));
+    expect(steps.map((line) => line.split(/[ ,:]+/)[2])).toEqual(['map', 'create', 'pin']);
+  } finally {
+    prototype.exact = right;
+  }
 });

@@ -160,7 +160,7 @@ test.each<[what: string, atLeast: number, race: Race, ends: readonly string[]]>(
   [
     'two UNMAPs of what is pinned: one removes it, the other finds it going or gone (H-11)',
     300,
-    { actors: [unmap, unmap], prepare: pinFirst, preemptions: 4 },
+    { actors: [unmap, unmap], prepare: pinFirst, preemptions: 3 },
     ['EBUSY, ok', 'ENOENT, ok', 'ok, EBUSY', 'ok, ENOENT'].map((answers) => `${answers}, ${NONE}, 0 held`),
   ],
   [
