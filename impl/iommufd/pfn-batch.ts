@@ -98,6 +98,8 @@ function mapRun(
   smallPagesOnly: boolean,
 ): Errno | undefined {
   if (!smallPagesOnly) return domain.map(iova, phys, length, prot);
+  // Pieces of a COPY may be odd, though all together are whole pages.
+  if (iova.byte !== 0 || phys % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0) return 'EINVAL';
   for (let done = 0; done < length; done += PAGE_SIZE) {
     const failed = domain.map(add(iova, bytes(done)), phys + done, PAGE_SIZE, prot);
     if (failed !== undefined) {
