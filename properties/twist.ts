@@ -45,9 +45,6 @@ const HANDLES: Readonly<Record<string, readonly Pool[]>> = {
   map: ['mapping', 'fd'],
 };
 
-/** What `fd_mmap` may name: it is a rule of traces that it names no other file. */
-const BUFFERS: readonly Pool[] = ['fd', 'test buffer', 'context'];
-
 const NUMBERS = new Set(['start', 'length', 'iova', 'offset', 'src_iova', 'dst_iova']);
 
 /** Put one thing wrong; a command without arguments to spoil is given a name that stands for nothing. */
@@ -65,9 +62,9 @@ type Fields = Record<string, unknown>;
 function waysFor(command: Command, { at, from, how }: Intent, state: State): (() => Fields)[] {
   const ways: (() => Fields)[] = [];
   for (const [key, value] of Object.entries(command)) {
-    const pools = command.do === 'fd_mmap' && key === 'fd' ? BUFFERS : HANDLES[key];
+    const pools = HANDLES[key];
     if (pools !== undefined) {
-      ways.push(() => ({ [key]: pick(pools.flatMap(namesOf), at + from) }));
+      ways.push(() => ({ [key]: pick(pools.flatMap(namesOf).filter(mayBe(command, state)), at + from) }));
       if (pools.includes('ioas')) ways.push(() => ({ [key]: pick(destroyedObjects(state), at) ?? value }));
     }
     if (key === 'dev' && command.do !== 'mock_domain')
@@ -111,6 +108,12 @@ function someDevice({ do: what }: Command, at: number, { devices, machine }: Sta
   const any = what === 'hwpt_alloc' || what === 'mock_domain_destroy';
   return any ? pick([...devices, { name: 'md2' }], at)?.name : pick([...machine.devices.keys()], at);
 }
+
+/** It is a rule of traces that `fd_mmap` names no memfd, which can be mapped. */
+const mayBe =
+  ({ do: what }: Command, { handles }: State) =>
+  (name: string): boolean =>
+    what !== 'fd_mmap' || handles.get(name)?.is !== 'memfd';
 
 /** On top of an area, or over its end. */
 function overlapping(ioas: string, at: number, state: State): Fields {
