@@ -13,7 +13,7 @@ export const lower = (a: Bytes, b: Bytes): Bytes => (a < b ? a : b);
 export const higher = (a: Bytes, b: Bytes): Bytes => (a > b ? a : b);
 export const ceil = (value: Bytes, to: Bytes): Bytes => ((value + to - 1n) / to) * to;
 export const meeting = (...intervals: readonly Interval[]): ((it: Pick<Area, 'iova' | 'length'>) => boolean) => {
-  return ({ iova, length }) => intervals.some(([low, last]) => iova <= last && low < iova + length);
+  return ({ iova, length }) => intervals.some((it) => iova <= it[1] && it[0] < iova + length);
 };
 
 /** What of `[from, last]` is not taken: ascending, each as long as can be. */
