@@ -164,11 +164,15 @@ export class Machine {
 
   /** The leaves of the process's page table that reach device memory: what every revoke must find and remove. */
   cpuMappings(): CpuMapping[] {
-    return this.mm.pageTable.leaves().flatMap(({ page, pfn, order }) => {
+    const mappings: CpuMapping[] = [];
+    for (const { page, pfn, order } of this.mm.pageTable.leaves()) {
+      if (pfn < FIRST_BAR / PAGE_SIZE) continue;
       const place = this.placeOf(physOf(pfn, 0));
-      if (place === undefined || pfn < FIRST_BAR / PAGE_SIZE) return [];
-      return [{ ...place, address: page * PAGE_SIZE, length: 2 ** order * PAGE_SIZE }];
-    });
+      if (place === undefined) continue;
+      const { memory, offset } = place;
+      mappings.push({ memory, offset, address: page * PAGE_SIZE, length: 2 ** order * PAGE_SIZE });
+    }
+    return mappings;
   }
 
   /** The byte of memory at a physical address as traces write it: `?` where there is none that has a name. */

@@ -24,12 +24,13 @@ export function wrongCpu({ handles }: State, cpu: readonly CpuPte[]): string[] {
   if (cpu.length === 0) return [];
   const mapped: Source[] = [];
   for (const named of handles.values()) if (named?.is === 'mapping') mapped.push(named);
-  return cpu
-    .filter(({ memory, offset, length }) => {
-      const within = (it: Source): boolean => it.base <= offset && offset + length <= it.base + it.length;
-      return !mapped.some((it) => it.memory === memory && within(it));
-    })
-    .map(({ memory, offset, at }) => `the CPU reaches ${memory}+0x${offset.toString(16)} at 0x${at.toString(16)}`);
+  const wrong: string[] = [];
+  for (const { memory, offset, length, at } of cpu) {
+    const within = (it: Source): boolean => it.base <= offset && offset + length <= it.base + it.length;
+    if (!mapped.some((it) => it.memory === memory && within(it)))
+      wrong.push(`the CPU reaches ${memory}+0x${offset.toString(16)} at 0x${at.toString(16)}`);
+  }
+  return wrong;
 }
 
 const LAST = (1n << 64n) - 1n;

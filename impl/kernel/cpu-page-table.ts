@@ -79,7 +79,7 @@ export class CpuPageTable {
 
   /** zap_page_range(): no leaf is left that shows a page of [first, last]. */
   zap(first: UserPage, last: UserPage): void {
-    for (const { table, at } of leavesOf(this.#root, 0, first, last)) table.slots.delete(at);
+    eachLeaf(this.#root, 0, first, last, (_, table, at) => table.slots.delete(at));
   }
 
   /** free_pgtables(): the tables that only [first, last] needed go. Every leaf in it is zapped. */
@@ -89,7 +89,9 @@ export class CpuPageTable {
 
   /** The leaves that show a page of [first, last], or all, in no order. */
   leaves(first: UserPage = 0, last: UserPage = Number.MAX_SAFE_INTEGER): Leaf[] {
-    return leavesOf(this.#root, 0, first, last).map(({ leaf }) => leaf);
+    const found: Leaf[] = [];
+    eachLeaf(this.#root, 0, first, last, (leaf) => found.push(leaf));
+    return found;
   }
 
   /** How many tables there are besides the root. */
@@ -98,18 +100,20 @@ export class CpuPageTable {
   }
 }
 
-/** The leaves below a table of a level, with where they stand. */
-function leavesOf(
+/** Visit the leaves below a table of a level that show a page of [first, last], with where they stand. */
+function eachLeaf(
   table: Table,
   level: number,
   first: UserPage,
   last: UserPage,
-): { table: Table; at: number; leaf: Leaf }[] {
+  visit: (leaf: Leaf, table: Table, at: number) => void,
+): void {
   const size = 2 ** (ORDERS[level] as Order);
-  return [...table.slots].flatMap(([at, slot]) => {
-    if ((at + 1) * size <= first || last < at * size) return [];
-    return slot instanceof Table ? leavesOf(slot, level + 1, first, last) : [{ table, at, leaf: slot }];
-  });
+  for (const [at, slot] of table.slots) {
+    if ((at + 1) * size <= first || last < at * size) continue;
+    if (slot instanceof Table) eachLeaf(slot, level + 1, first, last, visit);
+    else visit(slot, table, at);
+  }
 }
 
 function prune(table: Table, level: number, first: UserPage, last: UserPage): void {
