@@ -2,30 +2,37 @@
  * I-77: what users and processes are charged is what the pages objects that they pay for have pinned. A charge too many
  * is seen though the pages that it was for are gone.
  */
+import type { Account } from './iommufd/accounting.ts';
 import type { Pages } from './iommufd/pages.ts';
 import type { Machine } from './machine.ts';
 
+/** What one pages object was charged for, and to whom. */
+interface Owing {
+  readonly account: Account;
+  readonly ncharged: number;
+}
+
 /** Charges that nobody owes, a line each. In plain loops: this runs after every step of a sequence. */
 export function auditCharges({ kernel, processes, users }: Machine, breaches: string[]): void {
+  const owing: Owing[] = [];
   for (const each of kernel.live.pages) {
     const { account, npinned, ncharged, label } = each as Pages;
-    if (account !== undefined && npinned !== ncharged)
-      breaches.push(`${label} have ${npinned} pages pinned, and ${ncharged} charged`);
+    if (account === undefined) continue;
+    if (npinned !== ncharged) breaches.push(`${label} have ${npinned} pages pinned, and ${ncharged} charged`);
+    if (ncharged !== 0) owing.push({ account, ncharged });
   }
   for (const user of users) {
     let owed = 0;
-    for (const each of kernel.live.pages) {
-      const { account, ncharged } = each as Pages;
-      if (account?.mode === 'user' && account.user === user) owed += ncharged;
+    for (const { account, ncharged } of owing) {
+      if (account.mode === 'user' && account.user === user) owed += ncharged;
     }
     if (owed !== user.lockedVm) breaches.push(`user ${user.name} counts ${user.lockedVm} pages, and owes for ${owed}`);
   }
   for (const { name, mm } of processes) {
     let pinned = 0;
     let locked = 0;
-    for (const each of kernel.live.pages) {
-      const { account, ncharged } = each as Pages;
-      if (account?.mm !== mm) continue;
+    for (const { account, ncharged } of owing) {
+      if (account.mm !== mm) continue;
       pinned += ncharged;
       if (account.mode === 'mm') locked += ncharged;
     }

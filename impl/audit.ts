@@ -50,16 +50,14 @@ export function audit(machine: Machine, whole: boolean): string[] {
   auditMm(machine.mm, it.number, it.breaches);
   auditMemory(it, machine);
   auditCharges(machine, it.breaches);
-  for (const file of machine.kernel.live.files) auditReferences(it, file);
   return it.breaches;
 }
 
 /** Every reference to the object was found, and no other. */
 function auditReferences({ number, breaches }: Audit, object: Live): void {
   const found = object.audit === number ? object.found : 0;
-  if (found !== object.references) {
-    breaches.push(`${object.label} counts ${object.references} references, and ${found} are found`);
-  }
+  const { references } = object;
+  if (found !== references) breaches.push(`${object.label} counts ${references} references, and ${found} are found`);
 }
 
 /** I-79 and I-64: users of every object, the domains of every IOAS, and the areas in it. */
@@ -96,17 +94,16 @@ function auditIoas(it: Audit, ioas: Ioas): void {
   }
   auditSpace(ioas.name, iopt, it.whole, it.breaches);
   auditList(iopt, it.breaches);
-  for (const area of iopt.areas.all()) auditArea(it, area);
+  for (const area of iopt.areas.all()) auditArea(it, area, iopt.domains);
 }
 
 /** I-16: the tracker has every domain of the area's IOAS; I-64: its storage is one of them. */
-function auditArea(it: Audit, area: Area): void {
+function auditArea(it: Audit, area: Area, domains: readonly Domain[]): void {
   const { pages, storage } = area;
   if (pages === undefined) {
     it.breaches.push('an area is left in set-up or teardown');
     return;
   }
-  const { domains } = area.iopt;
   pages.count(it.number);
   countPins(area, it.pins);
   const stored = storage === undefined ? domains.length === 0 : domains.includes(storage);
@@ -163,7 +160,10 @@ function auditMemory(it: Audit, machine: Machine): void {
     pins += (pages as Pages).npinned;
     if ((pages as Pages).source.kind === 'dmabuf') importers++;
   }
-  for (const file of machine.kernel.live.files) attachments += dmaBufOf(file as File)?.attached ?? 0;
+  for (const file of machine.kernel.live.files) {
+    auditReferences(it, file);
+    attachments += dmaBufOf(file as File)?.attached ?? 0;
+  }
   let pinned = 0;
   for (const backing of machine.ram.backings) pinned += backing.pinned;
   if (pins !== pinned) it.breaches.push(`${pinned} pages are pinned, and ${pins} pins are accounted for`);

@@ -8,24 +8,27 @@ import type { Area } from './area.ts';
 import type { IoPagetable } from './io-pagetable.ts';
 
 /**
- * Append a line for each breach; `name` is that of the IOAS. Areas that were found right are right until one comes or
- * goes, or the alignment changes: an area never moves. An audit of the `whole` asks again.
+ * Append a line for each breach; `name` is that of the IOAS. What was found right is right until an area, a reservation
+ * or an allowed range comes or goes, or the alignment changes: none of them ever moves. An audit of the `whole` asks
+ * again.
  */
 export function auditSpace(name: string, iopt: IoPagetable, whole: boolean, breaches: string[]): void {
   const { alignment } = iopt;
   if (alignment > PAGE_SIZE || alignment !== iopt.alignmentWith(iopt.domains)) {
     breaches.push(`${name} has an alignment of ${alignment}, which nobody asks for`);
   }
-  for (const { node } of iopt.reserved.all()) {
+  const was = iopt.foundRight;
+  const [areas, reserved, allowed] = [iopt.areas.all(), iopt.reserved.all(), iopt.allowed.all()];
+  const same = was.areas === areas && was.reserved === reserved && was.allowed === allowed;
+  if (!whole && same && was.alignment === alignment) return;
+  const found = breaches.length;
+  for (const { node } of reserved) {
     const { start, last } = node;
     if (iopt.areas.first(start, last) !== undefined) breaches.push(`${name} has an area where nobody may map`);
     if (iopt.allowed.first(start, last) !== undefined) breaches.push(`${name} allows what is reserved`);
   }
-  const areas = iopt.areas.all();
-  if (!whole && iopt.foundRight.areas === areas && iopt.foundRight.alignment === alignment) return;
-  const found = breaches.length;
   auditAreas(name, areas, iopt, breaches);
-  if (breaches.length === found) iopt.foundRight = { areas, alignment };
+  if (breaches.length === found) iopt.foundRight = { areas, reserved, allowed, alignment };
 }
 
 /**

@@ -35,6 +35,14 @@ export class Allowed {
   }
 }
 
+/** The lists of the trees, which are others once something has come or gone, and the alignment. */
+interface FoundRight {
+  readonly areas: readonly Area[];
+  readonly reserved: readonly Reserved[];
+  readonly allowed: readonly Allowed[];
+  readonly alignment: number;
+}
+
 export class IoPagetable {
   readonly domainsRwsem = new Rwsem('domains_rwsem', 'domains_rwsem');
   readonly iovaRwsem = new Rwsem('iova_rwsem', 'iova_rwsem');
@@ -50,8 +58,8 @@ export class IoPagetable {
   alignment = 1;
   /** Map page by page. */
   disableLargePages = false;
-  /** Ghost: the areas, and the alignment, that an audit last found right. */
-  foundRight: { readonly areas: readonly Area[]; readonly alignment: number } = { areas: [], alignment: 1 };
+  /** Ghost: what an audit last found right. */
+  foundRight: Partial<FoundRight> = {};
 
   /** iopt_reserve_iova(). Locks: iova_rwsem W. Fails: EADDRINUSE over an area or an allowed range, ENOMEM */
   reserve(start: Iova, last: Iova, owner: object): Errno | undefined {

@@ -17,13 +17,14 @@ export function auditDevices(
   audit: number,
   breaches: string[],
 ): void {
+  const open: VfioDeviceFile[] = [];
+  for (const file of files) if ('what' in file && file.what instanceof VfioDeviceFile) open.push(file.what);
   for (const device of devices) {
     const { name, dmabufs } = device;
     let opened = 0;
     let bound = 0;
-    for (const file of files) {
-      const df = 'what' in file ? file.what : undefined;
-      if (!(df instanceof VfioDeviceFile) || df.device !== device) continue;
+    for (const df of open) {
+      if (df.device !== device) continue;
       opened++;
       if (df.iommufd === undefined) continue;
       bound++;
