@@ -53,6 +53,8 @@ export interface CpuMapping extends Place {
   readonly length: number;
 }
 
+const NO_CALLS: readonly DomainCall[] = [];
+
 const FIRST_BAR = 2 ** 38;
 const RAM_START = 2 ** 32;
 const RAM_END = 2 ** 37;
@@ -148,8 +150,9 @@ export class Machine {
   }
 
   /** The calls that reached domains since the last time; hands them over. */
-  takeCalls(): DomainCall[] {
-    return this.iommu.calls.splice(0);
+  takeCalls(): readonly DomainCall[] {
+    const { calls } = this.iommu;
+    return calls.length === 0 ? NO_CALLS : calls.splice(0);
   }
 
   /** Which memory lies at a physical address. */

@@ -201,18 +201,19 @@ export class PageTable {
     const size = this.#span[level] as number;
     const from = first <= base ? 0 : Math.floor((first - base) / size);
     const to = Math.min(ENTRIES - 1, Math.floor((last - base) / size));
+    const { entries, children } = table;
     for (let index = from; index <= to; index++) {
-      const entry = table.entries[index] as number;
-      const at = base + index * size;
+      const entry = entries[index] as number;
       if (entry !== 0) {
+        const at = base + index * size;
         const start = Math.max(at, first);
         const behind = headOf(index, entry) + entriesOf(entry);
         const end = Math.min(base + behind * size - 1, last);
         visit(start, targetOf(entry) + (start - at), end - start + 1, protOf(entry));
         index = behind - 1;
-      } else {
-        const child = table.children?.[index];
-        if (child !== undefined) this.#walk(child, level - 1, at, first, last, visit);
+      } else if (children !== undefined) {
+        const child = children[index];
+        if (child !== undefined) this.#walk(child, level - 1, base + index * size, first, last, visit);
       }
     }
   }

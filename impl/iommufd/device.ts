@@ -83,21 +83,17 @@ export function* iommufdDeviceUnbind(idev: IommufdDevice): Thread {
 /**
  * iommufd_device_attach(): to a HWPT, or to an IOAS through an automatic one. Fails: ENOENT, EINVAL, EBUSY, EADDRINUSE
  */
-export function* iommufdDeviceAttach(idev: IommufdDevice, ptId: number): Thread<Errno | undefined> {
-  return yield* changePt(idev, ptId, attachTo);
+export function iommufdDeviceAttach(idev: IommufdDevice, ptId: number): Thread<Errno | undefined> {
+  return changePt(idev, ptId, attachHwpt);
 }
 
 /** iommufd_device_replace(): move the whole group; the old table goes last. Fails: as attach; then nothing has moved */
-export function* iommufdDeviceReplace(idev: IommufdDevice, ptId: number): Thread<Errno | undefined> {
-  return yield* changePt(idev, ptId, replaceWith);
+export function iommufdDeviceReplace(idev: IommufdDevice, ptId: number): Thread<Errno | undefined> {
+  return changePt(idev, ptId, replaceWith);
 }
 
 /** One way to go to a HWPT: an errno, or the HWPT that the device has left, if any. */
 type Change = (hwpt: Hwpt, idev: IommufdDevice) => Thread<Hwpt | Errno | undefined>;
-
-function* attachTo(hwpt: Hwpt, idev: IommufdDevice): Thread<Errno | undefined> {
-  return yield* attachHwpt(hwpt, idev);
-}
 
 function* changePt(idev: IommufdDevice, ptId: number, change: Change): Thread<Errno | undefined> {
   const pt = idev.ctx.getAny(ptId);
@@ -130,7 +126,7 @@ function* autoDomain(ioas: Ioas, idev: IommufdDevice, change: Change): Thread<Hw
       idev.ctx.put(hwpt);
       if (left !== 'EINVAL') return left;
     }
-    const immediate = change === attachTo;
+    const immediate = change === attachHwpt;
     const hwpt = yield* hwptPagingAlloc(ioas, idev, { name: ioas.name, auto: true, immediate });
     if (isErrno(hwpt) || immediate) return isErrno(hwpt) ? hwpt : undefined;
     const left = yield* change(hwpt, idev);

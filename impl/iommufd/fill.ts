@@ -77,7 +77,8 @@ export function* fillDomain(area: Area, pages: Pages, domain: Domain, features: 
 function* mapInto(area: Area, pages: Pages, domains: readonly Domain[], features: Features): Thread<Errno | undefined> {
   const reader = new PfnReader(pages, area.index, area.lastIndex, features);
   for (;;) {
-    const unread = yield* readNext(pages, reader);
+    // Only user memory may have to be waited for.
+    const unread = pages.source.kind === 'user' ? yield* readNext(pages, reader) : reader.next();
     const failed = unread ?? (reader.done ? chargePinned(pages) : undefined);
     if (failed !== undefined) {
       for (const domain of domains) unmapPages(area, domain, reader.start);

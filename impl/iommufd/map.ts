@@ -62,7 +62,8 @@ export function* mapPages(
   yield iopt.domainsRwsem.read;
   let failed: Errno | undefined;
   try {
-    failed = yield* fillAll(areas, pieces, features);
+    // Without a domain there is nothing to fill.
+    if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces, features);
     yield iopt.iovaRwsem.write;
     try {
       areas.forEach((area, i) => {

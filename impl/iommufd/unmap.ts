@@ -79,9 +79,14 @@ function* removeUnpinned(iopt: IoPagetable, sweep: Sweep, last: Iova): Thread<Pi
         sweep.from = taken.iova;
         return taken;
       }
-      yield* removeArea(iopt, taken);
-      sweep.bytes = add(sweep.bytes, taken.area.length);
-      sweep.from = behind(taken.area, sweep.start);
+      const { area, pages } = taken;
+      yield* unfillDomains(area, pages);
+      yield iopt.iovaRwsem.write;
+      iopt.areas.remove(area.node);
+      iopt.iovaRwsem.releaseWrite();
+      yield* putPages(pages);
+      sweep.bytes = add(sweep.bytes, area.length);
+      sweep.from = behind(area, sweep.start);
     }
     return undefined;
   } finally {
@@ -108,12 +113,4 @@ function takeLowest(iopt: IoPagetable, start: Iova, last: Iova): Taken | Pinned 
   }
   area.pages = undefined;
   return { area, pages };
-}
-
-function* removeArea(iopt: IoPagetable, { area, pages }: Taken): Thread {
-  yield* unfillDomains(area, pages);
-  yield iopt.iovaRwsem.write;
-  iopt.areas.remove(area.node);
-  iopt.iovaRwsem.releaseWrite();
-  yield* putPages(pages);
 }
