@@ -45,6 +45,8 @@ export class IommufdCtx {
   vfioIoas: IommufdObject | undefined;
   /** By number; ids are the lowest free from 1 on. */
   readonly #objects: (IommufdObject | undefined)[] = [];
+  /** Every number below is taken. */
+  #lowest = 1;
   /** Held for writing by who must know every IOAS. */
   readonly ioasCreationLock = new Rwsem('ioas_creation_lock', 'ioas_creation_lock');
   /** The groups of the bound devices. */
@@ -59,10 +61,9 @@ export class IommufdCtx {
   /** iommufd_object_alloc() and _finalize(): give the object a number, and so make it visible. ENOMEM. */
   add(object: IommufdObject): Errno | undefined {
     if (shouldFail('iommufd_object_alloc')) return 'ENOMEM';
-    let id = 1;
-    while (this.#objects[id] !== undefined) id++;
-    this.#objects[id] = object;
-    object.id = id;
+    while (this.#objects[this.#lowest] !== undefined) this.#lowest++;
+    object.id = this.#lowest;
+    this.#objects[object.id] = object;
     return undefined;
   }
 
@@ -85,6 +86,7 @@ export class IommufdCtx {
   remove(object: IommufdObject): void {
     warnOn(this.#objects[object.id] !== object, `${object.kind} ${object.id} is not in its table`);
     this.#objects[object.id] = undefined;
+    this.#lowest = Math.min(this.#lowest, object.id);
     object.users--;
     if (this.vfioIoas === object) this.vfioIoas = undefined;
   }

@@ -196,9 +196,17 @@ export class Ram {
     return backing;
   }
 
-  /** The backing that holds a page. */
+  /** The backing that holds a page. They are ascending, as they were handed out. */
   at(pfn: Pfn): Backing | undefined {
-    return this.#backings.find((b) => b.firstPfn <= pfn && pfn < b.firstPfn + b.pages);
+    let low = 0;
+    let high = this.#backings.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#backings[middle] as Backing).firstPfn <= pfn) low = middle + 1;
+      else high = middle;
+    }
+    const backing = this.#backings[low - 1];
+    return backing !== undefined && pfn < backing.firstPfn + backing.pages ? backing : undefined;
   }
 
   /** Unpin `count` neighbouring pages, whoever they back. */
