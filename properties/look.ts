@@ -63,7 +63,8 @@ export function look(world: World, { name, first, last }: Place): Looked {
   const ioas = ioasOfDomain(state, name);
   const areas: Area[] = [];
   for (const area of ioas?.areas ?? []) {
-    if (area.iova <= last && first < area.iova + area.length) areas.push(area);
+    if (area.iova > last) break; // The areas are ascending.
+    if (first < area.iova + area.length) areas.push(area);
   }
   const page = ioas?.largePages === false ? state.machine.pageSize : undefined;
   const domain = domainNamed(world, name);

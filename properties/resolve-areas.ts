@@ -97,9 +97,13 @@ function placeFor({ areas }: Ioas, length: bigint, { at, how }: Intent, unit: bi
   const step = length >= HUGE ? HUGE : unit;
   let iova = length >= HUGE ? HUGE * BigInt(16 + (at % 16)) : WINDOW + PAGE * BigInt(at % WINDOW_PAGES);
   if (unit < PAGE) iova += unit * BigInt(at % 3);
+  let top = iova + length;
   for (const area of areas) {
+    if (area.iova >= top) break; // The areas are ascending.
     const end = area.iova + area.length;
-    if (iova < end && area.iova < iova + length) iova = ((end + step - 1n) / step) * step;
+    if (iova >= end) continue;
+    iova = ((end + step - 1n) / step) * step;
+    top = iova + length;
   }
   return { iova };
 }

@@ -51,8 +51,11 @@ const NUMBERS = new Set(['start', 'length', 'iova', 'offset', 'src_iova', 'dst_i
 export function twist(command: Command, intent: Intent, state: State): Command {
   const way = pick(waysFor(command, intent, state), intent.odd)?.();
   if (way === undefined) return command;
-  const twisted: Fields = { ...command, ...way };
-  for (const [key, value] of Object.entries(way)) if (value === undefined) delete twisted[key];
+  const twisted: Fields = { ...command };
+  for (const key in way) {
+    if (way[key] === undefined) delete twisted[key];
+    else twisted[key] = way[key];
+  }
   return twisted as unknown as Command;
 }
 
@@ -61,7 +64,8 @@ type Fields = Record<string, unknown>;
 /** What can be put in place of an argument, of which one is worked out; without a value, it is left out. */
 function waysFor(command: Command, { at, from, how }: Intent, state: State): (() => Fields)[] {
   const ways: (() => Fields)[] = [];
-  for (const [key, value] of Object.entries(command)) {
+  for (const key in command) {
+    const value: unknown = command[key as keyof Command];
     const pools = HANDLES[key];
     if (pools !== undefined) {
       ways.push(() => ({ [key]: pick(pools.flatMap(namesOf).filter(mayBe(command, state)), at + from) }));
