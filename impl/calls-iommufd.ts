@@ -36,7 +36,7 @@ import type { Machine, NamedFd } from './machine.ts';
 
 /** open(2) of /dev/iommu */
 export function openIommufd(machine: Machine, as: Handle): Result {
-  const ctx = new IommufdCtx(as, machine.iommu, machine.features);
+  const ctx = new IommufdCtx(as, machine.iommu);
   const result = installAs(machine, ctx.file, as, 'iommufd');
   if ('ok' in result) machine.contexts.add(ctx);
   return result;

@@ -11,7 +11,7 @@ import { type Domain, type DomainCall, Iommu } from './iommu/domain.ts';
 import { IommuGroup, type ReservedRegion } from './iommu/group.ts';
 import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
 import type { MockDevice } from './iommufd/selftest.ts';
-import { type Features, featuresOf } from './kernel/features.ts';
+import { featuresOf } from './kernel/features.ts';
 import { FdTable } from './kernel/file.ts';
 import { Mm, physOf, Ram } from './kernel/mm.ts';
 import { Process, User } from './kernel/process.ts';
@@ -61,7 +61,6 @@ const RAM_END = 2 ** 37;
 
 export class Machine {
   readonly kernel: Kernel;
-  readonly features: Features;
   readonly iommu: Iommu;
   readonly ram = new Ram(RAM_START, RAM_END);
   readonly fds = new FdTable();
@@ -85,7 +84,6 @@ export class Machine {
   constructor(config: MachineConfig, kernel: string) {
     const features = featuresOf(kernel);
     if (features === undefined) throw new Error(`"${kernel}" is no kernel version`);
-    this.features = features;
     this.kernel = new Kernel(features);
     const [first, last] = config.aperture;
     this.iommu = new Iommu(config.pageSizes.map(Number), fromBigint(first), fromBigint(last));

@@ -111,7 +111,7 @@ function wrongInvariants(scene: Scene): string[] {
     revoked: barAnswers ? [] : [{ memory: BAR, offset: 0n, length: 0x10_0000n }],
     cpu: [],
     ...callsSeen(machine, machine.takeCalls()),
-    keepsMmio: machine.features.dmabufKeepsMmio,
+    keepsMmio: machine.kernel.features.dmabufKeepsMmio,
   };
   const wrong = invariants.flatMap(({ name, breaches }) =>
     breaches(seen).map(({ domain, iova, why }) => `${name}: domain ${domain}, IOVA 0x${iova.toString(16)}: ${why}`),

@@ -93,7 +93,7 @@ function observationOf(
     else for (const area of place.areas) areas.push(seenArea(place, area));
     before = place;
   }
-  const keepsMmio = machine.features.dmabufKeepsMmio;
+  const keepsMmio = machine.kernel.features.dmabufKeepsMmio;
   return { ptes, areas, revoked: revokedMemory(state), cpu, maps, unmaps, keepsMmio };
 }
 

@@ -45,7 +45,7 @@ export class CallOrderWatcher implements Watcher {
     const wrong = [...odd, ...disorder(calls, command, 'err' in result)];
     if ('err' in result && state === before) return [...wrong, ...undone(command, before, calls)];
     const [had, has] = [mapped(before), mapped(state)];
-    const keepsMmio = machine.features.dmabufKeepsMmio;
+    const keepsMmio = machine.kernel.features.dmabufKeepsMmio;
     for (const it of has.filter((it) => !includes(had, it))) wrong.push(...tiled('map', it, calls, keepsMmio));
     for (const it of had.filter((it) => !includes(has, it))) wrong.push(...tiled('unmap', it, calls, true));
     if (command.do === 'ioas_map' || command.do === 'ioas_map_file' || command.do === 'ioas_copy') {

@@ -176,8 +176,8 @@ function rangeIn({ machine }: State, { areas }: Ioas, draw: Draw): Range {
 
 /** What is refused of any domain. */
 function refusal({ machine, state }: World, { iova, length, pageSize }: Range): string | undefined {
-  if (length === 0n && (machine.features.dirtyLengthChecked || iova > 0n))
-    return machine.features.dirtyLengthChecked ? 'EINVAL' : 'EOVERFLOW';
+  if (length === 0n && (machine.kernel.features.dirtyLengthChecked || iova > 0n))
+    return machine.kernel.features.dirtyLengthChecked ? 'EINVAL' : 'EOVERFLOW';
   const { grain } = state.machine;
   if (iova % grain !== 0n || (iova + length) % grain !== 0n || pageSize === 0n) return 'EINVAL';
   return iova % pageSize !== 0n || (iova + length) % pageSize !== 0n ? 'EINVAL' : undefined;

@@ -77,7 +77,7 @@ export function observe(machine: Machine, imports: Imports, calls: readonly Doma
     revoked: revoked(machine),
     cpu: cpuSeen(machine),
     ...callsSeen(machine, joined(calls, pageByPage)),
-    keepsMmio: machine.features.dmabufKeepsMmio,
+    keepsMmio: machine.kernel.features.dmabufKeepsMmio,
   };
 }
 

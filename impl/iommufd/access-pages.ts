@@ -6,10 +6,9 @@
  * Source: drivers/iommu/iommufd/pages.c, iopt_area_add_access(), iopt_pages_fill_xarray(), iopt_pages_unfill_xarray()
  */
 import type { Errno } from '../kernel/errno.ts';
-import type { Features } from '../kernel/features.ts';
 import { assertHeldAny } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
-import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { current, shouldFail, type Thread } from '../kernel/thread.ts';
 import type { PageIndex, Pfn } from '../kernel/units.ts';
 import { chargePinned, unchargeUnpinned } from './accounting.ts';
 import type { Area } from './area.ts';
@@ -24,7 +23,6 @@ export interface PinHow {
   readonly write: boolean;
   /** An internal access's pin, against which no UNMAP helps. */
   readonly locks: boolean;
-  readonly features: Features;
 }
 
 /**
@@ -36,11 +34,11 @@ export function* areaAddAccess(
   { area, pages }: { readonly area: Area; readonly pages: Pages },
   first: PageIndex,
   last: PageIndex,
-  { write, locks, features }: PinHow,
+  { write, locks }: PinHow,
 ): Thread<Pfn[] | Errno> {
   assertHeldAny(area.iopt.iovaRwsem);
   if (write && !pages.writable) return 'EPERM';
-  if (pages.source.kind === 'dmabuf' && features.accessRejectsDmabuf) return 'EINVAL';
+  if (pages.source.kind === 'dmabuf' && current().kernel.features.accessRejectsDmabuf) return 'EINVAL';
   yield pages.mutex;
   try {
     pages.accesses ??= new PagesAccesses();
@@ -50,7 +48,7 @@ export function* areaAddAccess(
       exact.users++;
     } else {
       if (shouldFail('iopt_area_add_access')) return 'ENOMEM';
-      const failed = yield* fillStore(pages, accesses, first, last, features);
+      const failed = yield* fillStore(pages, accesses, first, last);
       if (failed !== undefined) return failed;
       accesses.itree.insert(new PagesAccess(first, last).node);
     }
@@ -89,9 +87,8 @@ function* fillStore(
   accesses: PagesAccesses,
   first: PageIndex,
   last: PageIndex,
-  features: Features,
 ): Thread<Errno | undefined> {
-  const reader = new PfnReader(pages, first, last, features);
+  const reader = new PfnReader(pages, first, last);
   for (;;) {
     const failed = (yield* readNext(pages, reader)) ?? (reader.done ? chargePinned(pages) : store(accesses, reader));
     if (failed !== undefined) {

@@ -32,7 +32,7 @@ export function* accessPinPages(access: Access, iova: Iova, length: Bytes, write
   try {
     if (access.ioas === undefined) return 'ENOENT';
     const { iopt } = access.ioas;
-    const how = { write, locks: access.internal, features: access.ctx.features };
+    const how = { write, locks: access.internal };
     yield iopt.iovaRwsem.read;
     try {
       return yield* pinSlices(iopt, iova, last, how);

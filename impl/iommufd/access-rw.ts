@@ -4,7 +4,6 @@
  * Source: drivers/iommu/iommufd/device.c, iommufd_access_rw(); pages.c, iopt_pages_rw_access()
  */
 import type { Errno } from '../kernel/errno.ts';
-import type { Features } from '../kernel/features.ts';
 import type { Backing, Mm } from '../kernel/mm.ts';
 import { preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import {
@@ -40,7 +39,6 @@ interface Move {
   readonly flags: number;
   /** The address space that the caller runs in; a kernel thread has none. */
   readonly caller: Mm | undefined;
-  readonly features: Features;
 }
 
 /**
@@ -65,7 +63,7 @@ export function* accessRw(
     const { iopt } = access.ioas;
     yield iopt.iovaRwsem.read;
     try {
-      return yield* moveRange(iopt, iova, last, { data, flags, caller, features: access.ctx.features });
+      return yield* moveRange(iopt, iova, last, { data, flags, caller });
     } finally {
       iopt.iovaRwsem.releaseRead();
     }
@@ -147,7 +145,7 @@ function* rwSlow(pages: Pages, start: Bytes, move: Move): Thread<Errno | undefin
   yield pages.mutex;
   try {
     const last = add(start, bytes(move.data.length - 1));
-    const reader = new PfnReader(pages, start.page, last.page, move.features);
+    const reader = new PfnReader(pages, start.page, last.page);
     for (let done = 0; ; ) {
       const failed = yield* readNext(pages, reader);
       if (failed === undefined && !reader.done) done += moveBatch(pages, reader, done, start, move);

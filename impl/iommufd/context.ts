@@ -8,7 +8,6 @@
 import type { Iommu } from '../iommu/domain.ts';
 import type { IommuGroup } from '../iommu/group.ts';
 import type { Errno } from '../kernel/errno.ts';
-import type { Features } from '../kernel/features.ts';
 import { File } from '../kernel/file.ts';
 import { Rwsem } from '../kernel/rwsem.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
@@ -38,7 +37,6 @@ export abstract class IommufdObject {
 export class IommufdCtx {
   readonly file: File;
   readonly iommu: Iommu;
-  readonly features: Features;
   /** Who is charged for pinned memory, unless its process may lock what it likes. */
   accountMode: Exclude<AccountMode, 'none'> = 'user';
   /** The IOAS that the calls of a VFIO container mean; none unless a user says. */
@@ -52,9 +50,8 @@ export class IommufdCtx {
   /** The groups of the bound devices. */
   readonly groups = new Map<IommuGroup, IommufdGroup>();
 
-  constructor(name: string, iommu: Iommu, features: Features) {
+  constructor(name: string, iommu: Iommu) {
     this.iommu = iommu;
-    this.features = features;
     this.file = new File(name, this, () => this.#release());
   }
 

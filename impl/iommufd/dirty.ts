@@ -8,7 +8,7 @@
 import type { Domain } from '../iommu/domain.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import { assertHeldAny } from '../kernel/rwsem.ts';
-import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { current, shouldFail, type Thread } from '../kernel/thread.ts';
 import {
   addWrapping,
   type Bytes,
@@ -96,7 +96,7 @@ export function* getDirtyBitmap(
   try {
     yield ioas.iopt.iovaRwsem.read;
     try {
-      const last = lastOfRange(args, ioas.iopt.alignment, ctx.features.dirtyLengthChecked);
+      const last = lastOfRange(args, ioas.iopt.alignment, current().kernel.features.dirtyLengthChecked);
       if (isErrno(last)) return last;
       if (!domain.hasDirtyOps) return 'EOPNOTSUPP';
       if (shouldFail('iova_bitmap_alloc')) return 'ENOMEM';

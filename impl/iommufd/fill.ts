@@ -7,7 +7,6 @@
  */
 import type { Domain } from '../iommu/domain.ts';
 import type { Errno } from '../kernel/errno.ts';
-import type { Features } from '../kernel/features.ts';
 import { IntervalNode } from '../kernel/interval-tree.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { assertHeldAny } from '../kernel/rwsem.ts';
@@ -27,7 +26,7 @@ import { unpinArea } from './unpin.ts';
  * Locks: domains_rwsem; takes pages->mutex
  * Fails: ENOMEM, EFAULT, EINVAL, what a domain says; then no domain maps any of it
  */
-export function* fillDomains(area: Area, pages: Pages, features: Features): Thread<Errno | undefined> {
+export function* fillDomains(area: Area, pages: Pages): Thread<Errno | undefined> {
   assertHeldAny(area.iopt.domainsRwsem);
   const { domains } = area.iopt;
   const storage = domains[0];
@@ -37,7 +36,7 @@ export function* fillDomains(area: Area, pages: Pages, features: Features): Thre
     const untracked = trackAllDomains(pages, area, domains);
     if (untracked !== undefined) return untracked;
     if (!isRevoked(pages)) {
-      const failed = yield* mapInto(area, pages, domains, features);
+      const failed = yield* mapInto(area, pages, domains);
       if (failed !== undefined) {
         untrackAllDomains(pages, area);
         return failed;
@@ -55,12 +54,12 @@ export function* fillDomains(area: Area, pages: Pages, features: Features): Thre
  * Locks: caller holds domains_rwsem W and pages->mutex
  * Fails: as iopt_area_fill_domains(); then the domain maps none of it
  */
-export function* fillDomain(area: Area, pages: Pages, domain: Domain, features: Features): Thread<Errno | undefined> {
+export function* fillDomain(area: Area, pages: Pages, domain: Domain): Thread<Errno | undefined> {
   assertHeld(pages.mutex);
   const untracked = trackDomain(pages, area, domain);
   if (untracked !== undefined) return untracked;
   if (!isRevoked(pages)) {
-    const failed = yield* mapInto(area, pages, [domain], features);
+    const failed = yield* mapInto(area, pages, [domain]);
     if (failed !== undefined) {
       untrackDomain(pages, area, domain);
       return failed;
@@ -74,8 +73,8 @@ export function* fillDomain(area: Area, pages: Pages, domain: Domain, features: 
  * Read the pages batch by batch, and map each batch in every domain; what that has pinned is charged at the end. On
  * failure all of it is undone.
  */
-function* mapInto(area: Area, pages: Pages, domains: readonly Domain[], features: Features): Thread<Errno | undefined> {
-  const reader = new PfnReader(pages, area.index, area.lastIndex, features);
+function* mapInto(area: Area, pages: Pages, domains: readonly Domain[]): Thread<Errno | undefined> {
+  const reader = new PfnReader(pages, area.index, area.lastIndex);
   for (;;) {
     // Only user memory may have to be waited for.
     const unread = pages.source.kind === 'user' ? yield* readNext(pages, reader) : reader.next();

@@ -38,7 +38,7 @@ export class Hwpt extends IommufdObject {
   /** Fill the domain with the areas of the IOAS. Locks: ioas.mutex. Fails: as addDomain() */
   *join(): Thread<Errno | undefined> {
     assertHeld(this.ioas.mutex);
-    const failed = yield* addDomain(this.ioas.iopt, this.domain, this.ctx.features);
+    const failed = yield* addDomain(this.ioas.iopt, this.domain);
     if (failed !== undefined) return failed;
     this.#inTable = true;
     this.ioas.hwpts.push(this);

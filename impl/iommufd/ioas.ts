@@ -102,7 +102,7 @@ const placingOf = ({ flags, iova }: MapArgs): Placing => ({
 /** Map one piece, whose pages the caller has made. Fails: as mapPages(); the pages are gone then */
 function* mapOne(ioas: Ioas, pages: Pages, start: number, args: MapArgs): Thread<Iova | Errno> {
   const piece: Piece = { pages, start: u64(0, start), length: args.length };
-  const iova = yield* mapPages(ioas.iopt, [piece], args.length, placingOf(args), ioas.ctx.features);
+  const iova = yield* mapPages(ioas.iopt, [piece], args.length, placingOf(args));
   if (isErrno(iova)) yield* putPages(pages);
   return iova;
 }
@@ -229,7 +229,7 @@ function* copyInto(ctx: IommufdCtx, dstId: number, pieces: readonly Piece[], arg
   const dst = getIoas(ctx, dstId);
   if (isErrno(dst)) return dst;
   try {
-    return yield* mapPages(dst.iopt, pieces, args.length, placingOf(args), ctx.features);
+    return yield* mapPages(dst.iopt, pieces, args.length, placingOf(args));
   } finally {
     ctx.put(dst);
   }

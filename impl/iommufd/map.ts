@@ -7,7 +7,6 @@
 import { IOMMU_WRITE } from '../iommu/prot.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { isErrno } from '../kernel/errno.ts';
-import type { Features } from '../kernel/features.ts';
 import { assertHeldAny, assertHeldWrite } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
@@ -55,7 +54,6 @@ export function* mapPages(
   pieces: readonly Piece[],
   length: Bytes,
   placing: Placing,
-  features: Features,
 ): Thread<Iova | Errno> {
   const areas = yield* insertAreas(iopt, pieces, length, placing);
   if (isErrno(areas)) return areas;
@@ -63,7 +61,7 @@ export function* mapPages(
   let failed: Errno | undefined;
   try {
     // Without a domain there is nothing to fill.
-    if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces, features);
+    if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces);
     yield iopt.iovaRwsem.write;
     try {
       areas.forEach((area, i) => {
@@ -130,11 +128,11 @@ function insertArea(iopt: IoPagetable, piece: Piece, iova: Iova, prot: number): 
 }
 
 /** iopt_fill_domains_pages(): all areas in all domains, or none. Locks: domains_rwsem */
-function* fillAll(areas: readonly Area[], pieces: readonly Piece[], features: Features): Thread<Errno | undefined> {
+function* fillAll(areas: readonly Area[], pieces: readonly Piece[]): Thread<Errno | undefined> {
   for (let i = 0; i < areas.length; i++) {
     const area = areas[i] as Area;
     assertHeldAny(area.iopt.domainsRwsem);
-    const failed = yield* fillDomains(area, (pieces[i] as Piece).pages, features);
+    const failed = yield* fillDomains(area, (pieces[i] as Piece).pages);
     if (failed === undefined) continue;
     for (let done = 0; done < i; done++) {
       yield* unfillDomains(areas[done] as Area, (pieces[done] as Piece).pages);

@@ -6,12 +6,11 @@
  * Source: drivers/iommu/iommufd/pages.c, struct pfn_reader
  */
 import type { Errno } from '../kernel/errno.ts';
-import type { Features } from '../kernel/features.ts';
 import type { Backing } from '../kernel/mm.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { assertHeldAny } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
-import { shouldFail } from '../kernel/thread.ts';
+import { current, shouldFail } from '../kernel/thread.ts';
 import { less, PAGE_SIZE, type PageIndex, type Pfn, u64 } from '../kernel/units.ts';
 import type { Area } from './area.ts';
 import { isRevoked } from './dmabuf.ts';
@@ -23,18 +22,16 @@ export class PfnReader {
   readonly batch = new PfnBatch();
   readonly #pages: Pages;
   readonly #last: PageIndex;
-  readonly #features: Features;
   /** The batch holds pages [start, end). */
   #start: PageIndex;
   #end: PageIndex;
   /** What this reader has pinned, for an unwind. */
   readonly #pinned: { backing: Backing; first: number; count: number }[] = [];
 
-  constructor(pages: Pages, first: PageIndex, last: PageIndex, features: Features) {
+  constructor(pages: Pages, first: PageIndex, last: PageIndex) {
     warnOn(isRevoked(pages), 'a reader starts on revoked pages');
     this.#pages = pages;
     this.#last = last;
-    this.#features = features;
     this.#start = first;
     this.#end = first;
   }
@@ -110,7 +107,7 @@ export class PfnReader {
   }
 
   #skipsDomains(): boolean {
-    return this.#pages.source.kind === 'dmabuf' && this.#features.dmabufKeepsMmio;
+    return this.#pages.source.kind === 'dmabuf' && current().kernel.features.dmabufKeepsMmio;
   }
 
   /** batch_from_xarray() */

@@ -5,7 +5,6 @@
  */
 import type { Domain } from '../iommu/domain.ts';
 import type { Errno } from '../kernel/errno.ts';
-import type { Features } from '../kernel/features.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
@@ -21,12 +20,12 @@ import type { Pages } from './pages.ts';
  * Fails: EINVAL for pages larger than ours, EADDRINUSE when an area or an allowed range is in the way, what filling
  * fails with; nothing is left behind then
  */
-export function* addDomain(iopt: IoPagetable, domain: Domain, features: Features): Thread<Errno | undefined> {
+export function* addDomain(iopt: IoPagetable, domain: Domain): Thread<Errno | undefined> {
   yield iopt.domainsRwsem.write;
   try {
     yield iopt.iovaRwsem.write;
     try {
-      return yield* addLocked(iopt, domain, features);
+      return yield* addLocked(iopt, domain);
     } finally {
       iopt.iovaRwsem.releaseWrite();
     }
@@ -35,14 +34,14 @@ export function* addDomain(iopt: IoPagetable, domain: Domain, features: Features
   }
 }
 
-function* addLocked(iopt: IoPagetable, domain: Domain, features: Features): Thread<Errno | undefined> {
+function* addLocked(iopt: IoPagetable, domain: Domain): Thread<Errno | undefined> {
   warnOn(iopt.domains.includes(domain), 'a domain joins an IOAS twice');
   const alignment = Math.max(domain.granule, iopt.alignment);
   if (alignment > PAGE_SIZE) return 'EINVAL';
   if (alignment !== iopt.alignment && !iopt.allAligned(alignment)) return 'EADDRINUSE';
   let failed = reserveOutside(iopt, domain);
   if (failed === undefined && shouldFail('iopt_table_add_domain')) failed = 'ENOMEM';
-  failed ??= yield* fillWhole(iopt, domain, features);
+  failed ??= yield* fillWhole(iopt, domain);
   if (failed !== undefined) {
     iopt.unreserve(domain);
     return failed;
@@ -62,7 +61,7 @@ function reserveOutside(iopt: IoPagetable, domain: Domain): Errno | undefined {
 }
 
 /** iopt_fill_domain(): every area into the one domain, or none. Locks: domains_rwsem W, iova_rwsem W */
-function* fillWhole(iopt: IoPagetable, domain: Domain, features: Features): Thread<Errno | undefined> {
+function* fillWhole(iopt: IoPagetable, domain: Domain): Thread<Errno | undefined> {
   assertHeldWrite(iopt.domainsRwsem);
   const filled: Area[] = [];
   for (const area of iopt.areas.all()) {
@@ -71,7 +70,7 @@ function* fillWhole(iopt: IoPagetable, domain: Domain, features: Features): Thre
     yield pages.mutex;
     let failed: Errno | undefined;
     try {
-      failed = yield* fillDomain(area, pages, domain, features);
+      failed = yield* fillDomain(area, pages, domain);
     } finally {
       pages.mutex.release();
     }

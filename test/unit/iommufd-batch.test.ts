@@ -9,7 +9,6 @@ import { mapPages } from '../../impl/iommufd/map.ts';
 import { Pages } from '../../impl/iommufd/pages.ts';
 import { PfnBatch } from '../../impl/iommufd/pfn-batch.ts';
 import { unmapRange } from '../../impl/iommufd/unmap.ts';
-import { DEFAULT_FEATURES } from '../../impl/kernel/features.ts';
 import { type Backing, Mm, Ram } from '../../impl/kernel/mm.ts';
 import { drain, Kernel, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { bytes, fromBigint, hex, u64, ZERO } from '../../impl/kernel/units.ts';
@@ -186,7 +185,7 @@ class Scatter {
   map(): unknown {
     const pages = new Pages({ kind: 'user', mm: this.mm, startPage: 0 }, this.npages, true, this.ram);
     const piece = { pages, start: ZERO, length: bytes(this.npages * 0x1000) };
-    return this.run(mapPages(this.iopt, [piece], piece.length, { iova: IOVA, prot: IOMMU_READ }, DEFAULT_FEATURES));
+    return this.run(mapPages(this.iopt, [piece], piece.length, { iova: IOVA, prot: IOMMU_READ }));
   }
 
   run<T>(thread: Thread<T>): T {

@@ -19,7 +19,6 @@ import { allocIova, checkIova } from '../../impl/iommufd/placement.ts';
 import { putPages } from '../../impl/iommufd/release.ts';
 import { addDomain, removeDomain } from '../../impl/iommufd/table-domain.ts';
 import { unpinArea } from '../../impl/iommufd/unpin.ts';
-import { DEFAULT_FEATURES } from '../../impl/kernel/features.ts';
 import type { Mutex } from '../../impl/kernel/mutex.ts';
 import type { Rwsem } from '../../impl/kernel/rwsem.ts';
 import { drain, Kernel, Task, type Thread } from '../../impl/kernel/thread.ts';
@@ -68,7 +67,7 @@ describe('without its lock, splats', () => {
     ['charging', 'pages->mutex', ({ userPages }) => chargePinned(userPages)],
     ['giving a charge back', 'pages->mutex', ({ userPages }) => unchargeUnpinned(userPages)],
     ['revoke', 'dev0.dmabuf0.resv', ({ pages }) => revokeNotify(pages)],
-    ['filling an area', 'domains_rwsem', ({ area, pages }) => fillDomains(area, pages, DEFAULT_FEATURES)],
+    ['filling an area', 'domains_rwsem', ({ area, pages }) => fillDomains(area, pages)],
     ['unfilling an area', 'domains_rwsem', ({ area, pages }) => unfillDomains(area, pages)],
     ['unfilling a domain', 'pages->mutex', ({ area, pages, domain }) => unfillDomain(area, pages, domain, [])],
     ['unpinning', 'pages->mutex', ({ user, userPages, domain }) => unpinArea(user, userPages, domain)],
@@ -97,7 +96,7 @@ test('a revoked buffer is never read, tracked twice, or untracked twice', () => 
   expect(held(rig, [pages.mutex], twice)).toMatch('that was not tracked');
   const revoked = world();
   revoked.rig.memory(false);
-  const read = (): unknown => new PfnReader(revoked.pages, 0, 3, DEFAULT_FEATURES);
+  const read = (): unknown => new PfnReader(revoked.pages, 0, 3);
   expect(held(revoked.rig, [revoked.pages.mutex], read)).toBe('WARN: a reader starts on revoked pages');
 });
 
@@ -160,7 +159,7 @@ test('memory is charged to a process: kernel code without one maps none', () => 
 
 test('a domain neither joins an IOAS twice nor leaves it twice', () => {
   const { rig, iopt, domain } = world();
-  expect(held(rig, [], () => addDomain(iopt, domain, DEFAULT_FEATURES))).toBe('WARN: a domain joins an IOAS twice');
+  expect(held(rig, [], () => addDomain(iopt, domain))).toBe('WARN: a domain joins an IOAS twice');
   const gone = world();
   gone.iopt.domains.length = 0;
   expect(held(gone.rig, [], () => removeDomain(gone.iopt, gone.domain))).toBe(
@@ -181,7 +180,7 @@ test('an area does not reach beyond its pages', () => {
   const { rig, iopt, pages } = world();
   const piece = { pages, start: u64(3, 0), length: bytes(0x2000) };
   const at = fromBigint(A + 0x100000n);
-  const map = (): unknown => mapPages(iopt, [piece], piece.length, { iova: at, prot: 1 }, DEFAULT_FEATURES);
+  const map = (): unknown => mapPages(iopt, [piece], piece.length, { iova: at, prot: 1 });
   expect(held(rig, [], map)).toBe('WARN: an area reaches beyond its pages');
 });
 
