@@ -4,7 +4,7 @@
  *
  * Source: iommufd 4.3
  */
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Command } from '../../trace/command.ts';
 import { A, attached, mapFileOf, OK, Rig } from './iommufd-rig.ts';
 import { locksOf } from './lock-recorder.ts';
@@ -210,7 +210,3 @@ test.each(ROWS.map((row) => [row.operation, row] as const))(
     expect(locksOf(world(), command, answer)).toBe(locks);
   },
 );
-
-describe('rows of operations that there are not yet', () => {
-  test.todo('dirty set and get');
-});
