@@ -188,6 +188,21 @@ test('an import without an attachment, and an attachment without an import, make
   expect(dmabuf).toBeInstanceOf(DmaBuf);
 });
 
+test('what accesses of the CPU and test devices leave behind is named', () => {
+  const world = walkCommands(newWorld(CONFIG, '7.3'), [
+    ...SCENE,
+    { do: 'bar_mmap', dev: 'dev0', region: 2, offset: 0n, length: 0x1000n, as: 'v0' },
+    { do: 'peek', map: 'v0', offset: 0n },
+    { do: 'ioas_alloc', ctx: 'ctx0', as: 'a1' },
+    { do: 'mock_domain', ioas: 'a1', as: 'x0', dev: 'md0' },
+  ]);
+  const left = leftovers(world);
+  expect(left).toContain('process still maps file dev0');
+  expect(left).toContain('the page table of process has 1 entries and 2 tables');
+  expect(left).toContain('process is charged for 5 pages, 0 of them locked');
+  expect(left).toContain('the group of md0 is still owned');
+});
+
 test('what is left when everything should be closed is named, in both worlds', () => {
   const world = walkCommands(newWorld(CONFIG, '7.3'), SCENE);
   const left = leftovers(world).join('\n');
