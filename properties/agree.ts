@@ -9,6 +9,7 @@ import {
   type Counterexample,
   type CpuPte,
   invariants,
+  neverMappedWhileRevoked,
   type Observation,
   type Pte,
 } from '../model/invariants.ts';
@@ -21,7 +22,7 @@ import { type Looked, look, places, wholePlaces } from './look.ts';
 import { callsSeen, cpuSeen } from './observe.ts';
 import { revokedMemory, seenArea } from './promise.ts';
 import { firstDifference } from './same-reach.ts';
-import { changedSpaces, wholeSpaces, wrongAreas, wrongCpu, wrongDomains } from './structure.ts';
+import { changedSpaces, survivors, wholeSpaces, wrongAreas, wrongCpu, wrongDomains } from './structure.ts';
 import type { World } from './world.ts';
 
 /** How one step is looked at. */
@@ -51,6 +52,7 @@ export function agree(world: World, before: State, made: readonly DomainCall[], 
 
   // The invariants come first, because a failure is named after what it breaks.
   if (anything) judge(observation, must);
+  must(neverMappedWhileRevoked.name, survivors(before, state, it.command, cpu));
   if (effects.length + made.length > 0) must('calls', wrongCalls(effects, calls, it.refused));
   must('reach', wrongDomains(world));
   must('reach', wrongCpu(state, cpu));

@@ -4,6 +4,7 @@ import { Ioas } from '../impl/iommufd/ioas.ts';
 import { fromBigint, toBigint } from '../impl/kernel/units.ts';
 import type { CpuPte } from '../model/invariants.ts';
 import type { Area, Source, State } from '../model/spec.ts';
+import type { Command } from '../trace/command.ts';
 import type { Place } from './look.ts';
 import type { World } from './world.ts';
 
@@ -32,6 +33,20 @@ export function wrongCpu({ handles }: State, cpu: readonly CpuPte[]): string[] {
   }
   return wrong;
 }
+
+/**
+ * What the CPU still reaches of the devices that the step has reset, although every reset takes that away. A device
+ * answers again when the step is over, so nothing else would show it. Whatever a step resets becomes another object.
+ */
+export function survivors(before: State, after: State, command: Command | undefined, cpu: readonly CpuPte[]): string[] {
+  if (cpu.length === 0 || command === undefined || !RESETS.has(command.do)) return [];
+  const reset = after.devices.filter((device) => !before.devices.includes(device)).map(({ name }) => name);
+  return cpu
+    .filter(({ memory }) => reset.includes(memory.slice(0, memory.lastIndexOf(':'))))
+    .map(({ memory, offset }) => `the CPU still maps ${memory}+0x${offset.toString(16)} after the reset`);
+}
+
+const RESETS: ReadonlySet<Command['do']> = new Set<Command['do']>(['vfio_reset', 'vfio_flr', 'vfio_hot_reset']);
 
 const LAST = (1n << 64n) - 1n;
 

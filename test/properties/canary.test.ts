@@ -4,16 +4,17 @@ import { Machine } from '../../impl/machine.ts';
 import { initial } from '../../model/spec.ts';
 import { regressionOf, reportOf } from '../../properties/regression.ts';
 import { checkSequences } from '../../properties/sequential.ts';
-import { walk } from '../../properties/walk.ts';
+import { type MakeWorld, walk } from '../../properties/walk.ts';
 import type { World } from '../../properties/world.ts';
 import type { Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
 
-/** VFIO_DEVICE_RESET of a device that answers says that it has reset it, and has not: no mapping is shot down. */
+/** VFIO_DEVICE_RESET of a device that answers takes the BARs from the CPU alone: no domain loses a mapping. */
 class ForgetfulMachine extends Machine {
   override execute(command: Command): Result {
-    if (command.do === 'vfio_reset' && this.#answers(command.dev)) return { ok: {} };
-    return super.execute(command);
+    if (command.do !== 'vfio_reset' || !this.#answers(command.dev)) return super.execute(command);
+    this.mm.pageTable.zap(0, Number.MAX_SAFE_INTEGER);
+    return { ok: {} };
   }
 
   #answers(name: string): boolean {
@@ -23,10 +24,26 @@ class ForgetfulMachine extends Machine {
   }
 }
 
-const forgetful = (config: World['config'], kernel: string): World => ({
+/** A reset of one function gives the BARs back before it has taken them from the CPU. */
+class LeakyMachine extends Machine {
+  override execute(command: Command): Result {
+    const { pageTable } = this.mm;
+    if (command.do !== 'vfio_reset' && command.do !== 'vfio_flr') return super.execute(command);
+    const { zap } = pageTable;
+    pageTable.zap = () => {};
+    const result = super.execute(command);
+    pageTable.zap = zap;
+    return result;
+  }
+}
+
+const forgetful: MakeWorld = (config, kernel) => worldOf(new ForgetfulMachine(config, kernel), config, kernel);
+const leaky: MakeWorld = (config, kernel) => worldOf(new LeakyMachine(config, kernel), config, kernel);
+
+const worldOf = (machine: Machine, config: World['config'], kernel: string): World => ({
   config,
   kernel,
-  machine: new ForgetfulMachine(config, kernel),
+  machine,
   wholeEvery: 64,
   state: initial(config),
   history: [],
@@ -57,6 +74,19 @@ test.each([1, 2, 3, 4, 5])(
     );
   },
 );
+
+test('a reset after which the CPU still maps a BAR, of a device that answers again, is found and shrunk', () => {
+  const { failure } = checkSequences({
+    seed: 1,
+    runs: 500,
+    longest: 60,
+    walk: (drawn, witness) => walk(drawn, witness, leaky),
+  });
+  const history = failure?.divergence.world?.history ?? [];
+  expect(failure?.divergence.breach).toBe('never mapped while revoked');
+  expect(failure?.divergence.details).toEqual(['the CPU still maps dev0:2+0x0 after the reset']);
+  expect(history.slice(-3).map(({ command }) => command.do)).toEqual(['bar_mmap', 'peek', 'vfio_reset']);
+});
 
 test('the report of a failure shows every step, what is broken, where, and how to see it again', () => {
   const { failure } = checkSequences({
