@@ -6,8 +6,8 @@ import { freeName, pick, sources } from './view.ts';
 
 const PAGE = 0x1000n;
 
-/** Some pages of the largest BAR of an open device, bound or not. */
-export function barMmapOf({ pick: n, from, size }: Intent, state: State): Command | undefined {
+/** Some pages of the largest BAR of an open device, bound or not: its first, its last, or others. */
+export function barMmapOf({ pick: n, from, size, how }: Intent, state: State): Command | undefined {
   const as = freeName(state, 'mapping');
   const device = pick(
     state.devices.filter(({ opening }) => opening !== undefined),
@@ -16,7 +16,8 @@ export function barMmapOf({ pick: n, from, size }: Intent, state: State): Comman
   if (as === undefined || device === undefined) return undefined;
   const [region, bar] = [...device.config.bars].reduce((a, b) => (b[1] > a[1] ? b : a), [0, 0n]);
   const pages = Number(bar / PAGE);
-  const first = from % Math.max(pages, 1);
+  const places = [0, Math.max(0, pages - 1 - (size % 8)), from % Math.max(pages, 1)];
+  const first = places[how % 3] as number;
   const length = BigInt(1 + (size % Math.max(1, Math.min(pages - first, 8)))) * PAGE;
   return { do: 'bar_mmap', dev: device.name, region, offset: BigInt(first) * PAGE, length, as };
 }
@@ -26,7 +27,7 @@ export function peekOf({ pick: n, from, how }: Intent, state: State): Command | 
   const mapping = pick(sources(state, 'mapping'), n);
   if (mapping === undefined) return undefined;
   const { length } = mapping.source;
-  const offset = how % 8 === 0 ? length - 4n : (BigInt(from) * 0x404n) % (length - 3n);
+  const offset = how % 8 === 7 ? length - 4n : (BigInt(from) * 0x404n) % (length - 3n);
   return { do: 'peek', map: mapping.name, offset: offset - (offset % 4n) };
 }
 

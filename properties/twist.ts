@@ -3,7 +3,7 @@
  * misaligned, too large, or wraps; a flag that nobody knows.
  */
 import type { Area, State } from '../model/spec.ts';
-import type { Command } from '../trace/command.ts';
+import type { BarMmap, Command } from '../trace/command.ts';
 import { domainNames } from './changes.ts';
 import type { Intent } from './intents.ts';
 import { destroyedObjects, namesOf, type Pool, pick, sources } from './view.ts';
@@ -100,6 +100,7 @@ function waysFor(command: Command, { at, from, how }: Intent, state: State): (()
   }
   if (command.do === 'bar_mmap') {
     ways.push(() => ({ region: at % 12 }));
+    ways.push(() => onePageTooMany(command, state));
     // The last page of the file of a device, whose regions are side by side.
     ways.push(() => ({ offset: MAX - PAGE + 1n - (BigInt(command.region) << 40n) }));
   }
@@ -118,6 +119,12 @@ const mayBe =
   ({ do: what }: Command, { handles }: State) =>
   (name: string): boolean =>
     what !== 'fd_mmap' || handles.get(name)?.is !== 'memfd';
+
+/** A BAR from where it was to be mapped to its end, and a page. */
+function onePageTooMany({ dev, region, offset }: BarMmap, { machine }: State): Fields {
+  const bar = machine.devices.get(dev)?.bars.get(region) ?? 0n;
+  return { length: (bar > offset ? bar - offset : 0n) + PAGE };
+}
 
 /** On top of an area, or over its end. */
 function overlapping(ioas: string, at: number, state: State): Fields {
