@@ -1,6 +1,6 @@
 /**
  * The buffer scenarios G-01 to G-18 on the selftests' IOMMU. `U` is the extra room that a second buffer lies in. G-10
- * and G-11 need a container and CPU access, which there are not yet; the option of G-08 is set by hand.
+ * is a matter of a container, in vfio-compat.test.ts, and G-11 one of accesses, in access-refusals.test.ts.
  *
  * Source: iommufd 6.5
  */
@@ -96,7 +96,7 @@ test('G-07: an area that is too fine keeps a domain out, and the alignment what 
 test('G-08: without large pages a buffer is mapped page by page, and revoked at once', () => {
   const rig = mock(false);
   const { iopt } = rig.ioas();
-  iopt.disableLargePages = true;
+  rig.must({ do: 'ioas_option_huge_pages', ioas: 'ioas', enable: false });
   rig.mapFile(d);
   rig.attach();
   const maps = [0, 1, 2, 3].map(
