@@ -232,7 +232,7 @@ export function unmapped({ accesses }: Oracle, space: Space, iova: number, lengt
 }
 
 /** The driver lets go of every pin that meets the range, the whole of it. */
-export function dropPins({ pins }: Accessor, range: Pin): void {
+function dropPins({ pins }: Accessor, range: Pin): void {
   for (const [id, pin] of pins) if (meets(pin, range)) pins.delete(id);
 }
 

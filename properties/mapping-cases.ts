@@ -68,7 +68,7 @@ const intent: fc.Arbitrary<Intent> = fc
   });
 
 /** Values of `besides` are below this. */
-export const BESIDES = 2 ** 30;
+const BESIDES = 2 ** 30;
 
 export const mappingCases = (longest: number): fc.Arbitrary<MappingCase> =>
   fc.record({

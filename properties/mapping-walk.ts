@@ -39,7 +39,7 @@ export interface Watcher {
 }
 
 /** Walk a case to its end. Fails with a Divergence, which takes along the world in which it was met. */
-export function walkMapping({ config, kernel, steps, closing }: MappingCase, watcher?: Watcher): Accounting {
+function walkMapping({ config, kernel, steps, closing }: MappingCase, watcher?: Watcher): Accounting {
   const world = newWorld(config, kernel);
   const accounting = new Accounting(world);
   try {

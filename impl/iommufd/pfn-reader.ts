@@ -165,7 +165,7 @@ export class PfnReader {
 }
 
 /** The page number that the area's storage domain holds for page `index` of its pages. */
-export function pfnInDomain(area: Area, index: PageIndex): number {
+function pfnInDomain(area: Area, index: PageIndex): number {
   const phys = area.storage?.translate(area.iovaOfIndex(index));
   warnOn(phys === undefined, 'the storage domain of an area does not map it');
   return Math.floor((phys as number) / PAGE_SIZE);

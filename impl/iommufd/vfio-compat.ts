@@ -31,7 +31,7 @@ import { unmapRange } from './unmap.ts';
 
 /** Kinds of container. */
 export const VFIO_TYPE1_IOMMU = 1;
-export const VFIO_TYPE1v2_IOMMU = 3;
+const VFIO_TYPE1v2_IOMMU = 3;
 /** Other things that a user may ask for. */
 const VFIO_DMA_CC_IOMMU = 4;
 const VFIO_UNMAP_ALL = 9;

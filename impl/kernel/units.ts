@@ -5,7 +5,6 @@
  * here and nowhere else. Ranges end in an inclusive `last`.
  */
 
-export const PAGE_SHIFT = 12;
 export const PAGE_SIZE = 4096;
 const PAGES = 2 ** 52;
 

@@ -1,4 +1,4 @@
-/** The kernel's own answers, held against the model alone: the steps that the implementation lacks are in it. */
+/** The kernel's own answers, held against the model alone: it says which of the two worlds is wrong. */
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { reaches } from '../../model/observe.ts';
@@ -9,6 +9,7 @@ import type { Handle } from '../../trace/command.ts';
 import { readTraces } from '../../trace/parse.ts';
 import { showReach } from '../../trace/show.ts';
 import type { Step, Trace } from '../../trace/trace.ts';
+import { RECORDINGS } from './recordings.ts';
 
 const TRACES = fileURLToPath(new URL('../traces/', import.meta.url));
 
@@ -32,23 +33,18 @@ function difference({ machine, steps }: Trace): string | undefined {
   return undefined;
 }
 
-test.each([
-  { path: 'linux-7.2.13/core.jsonl', all: 420 },
-  { path: 'linux-7.2.13/breadth.jsonl', all: 420 },
-  { path: 'linux-7.2.13/bad-input.jsonl', all: 420 },
-  { path: 'linux-7.2.13/lifecycle.jsonl', all: 418 },
-  { path: 'linux-7.2.13/mock.jsonl', all: 420 },
-  { path: 'linux-7.2.13/scenarios', all: 110 },
-  { path: 'linux-7.3.4', all: 178 },
-])('the model alone gives the answers and the reach of all $all traces of $path', ({ path, all }) => {
-  const traces = [...readTraces(`${TRACES}${path}`)];
-  const wrong = traces.flatMap(({ where, trace }) => {
-    const found = difference(trace);
-    return found === undefined ? [] : [`${where}: ${found}`];
-  });
-  expect(wrong).toEqual([]);
-  expect(traces).toHaveLength(all);
-});
+test.each(RECORDINGS)(
+  'the model alone gives the answers and the reach of all $all traces of $path',
+  ({ path, all }) => {
+    const traces = [...readTraces(`${TRACES}${path}`)];
+    const wrong = traces.flatMap(({ where, trace }) => {
+      const found = difference(trace);
+      return found === undefined ? [] : [`${where}: ${found}`];
+    });
+    expect(wrong).toEqual([]);
+    expect(traces).toHaveLength(all);
+  },
+);
 
 test('a wrong answer and a wrong reach are told', () => {
   const trace = readTraces(`${TRACES}linux-7.2.13/scenarios/cpu-mapping-keeps-device-open.json`).next().value?.trace;

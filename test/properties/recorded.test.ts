@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { replay } from '../../properties/recorded.ts';
 import { readTraces } from '../../trace/parse.ts';
 import type { Trace } from '../../trace/trace.ts';
+import { RECORDINGS } from './recordings.ts';
 
 const TRACES = fileURLToPath(new URL('../traces/', import.meta.url));
 
@@ -21,19 +22,13 @@ function failures(path: string): { all: number; failed: readonly string[] } {
   return { all, failed };
 }
 
-/** By folder, and how many there are; none is skipped. */
-test.each([
-  { path: 'linux-7.2.13/core.jsonl', all: 420 },
-  { path: 'linux-7.2.13/breadth.jsonl', all: 420 },
-  { path: 'linux-7.2.13/bad-input.jsonl', all: 420 },
-  { path: 'linux-7.2.13/lifecycle.jsonl', all: 418 },
-  { path: 'linux-7.2.13/mock.jsonl', all: 420 },
-  { path: 'linux-7.2.13/scenarios', all: 110 },
-  { path: 'linux-7.3.4', all: 178 },
-  { path: 'selftests', all: 25 },
-])('replay of $path gives the answers, reach and calls that the kernel gave', ({ path, all }) => {
-  expect(failures(path)).toEqual({ all, failed: [] });
-});
+/** None is skipped. */
+test.each([...RECORDINGS, { path: 'selftests', all: 25 }])(
+  'replay of $path gives the answers, reach and calls that the kernel gave',
+  ({ path, all }) => {
+    expect(failures(path)).toEqual({ all, failed: [] });
+  },
+);
 
 /** A trace that is known to agree, to be spoilt. */
 function someTrace(): Trace {
