@@ -53,13 +53,15 @@ export const fdMmap = (s: State, { fd, offset, length }: Do<'fd_mmap'>): Outcome
 
 /**
  * What is beyond the mapping is no address, and what is gone is closed: rules of traces. Of 4 bytes across its end the
- * first ones are touched first.
+ * first ones are touched first. What follows a small BAR in its page has no name.
  */
 export const peek = (s: State, { map, offset }: Do<'peek'>): Outcome => {
   const mapping = sourceNamed(s, map, true);
-  const { is, memory, base, length } = mapping;
+  const { is, owner, memory, base, length } = mapping;
   const lost = revoked(s, mapping);
-  const ok: Answer = lost ? { signal: 'SIGBUS' } : { value: targetOf(memory, base + offset) };
+  const bar = deviceNamed(s, owner?.device ?? '').config.bars.get(Number(memory.split(':')[1])) ?? 0n;
+  const value = base + offset < bar ? targetOf(memory, base + offset) : '?';
+  const ok: Answer = lost ? { signal: 'SIGBUS' } : { value };
   const beyond = offset >= length || (!lost && offset + 4n > length);
   return first([is !== 'mapping', 'EBADF'], [beyond, 'EFAULT']) ?? { state: s, ok };
 };

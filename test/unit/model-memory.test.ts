@@ -45,6 +45,9 @@ describe('a mapping of a BAR', () => {
     const devices = new Map([['dev0', device(0, { bars: new Map([[0, 0x100n]]) })]]);
     const s = play(initial({ ...machine, devices }), { do: 'iommufd_open', as: 'ctx' }, open, bind());
     expect(answer(s, mmap({ region: 0, offset: 0n, length: 0x100n }))).toEqual({});
+    const mapped = play(s, mmap({ region: 0, offset: 0n, length: 0x100n }));
+    const [last, next] = [answer(mapped, peek(0xfcn)), answer(mapped, peek(0x100n))];
+    expect([last, next]).toEqual([{ value: 'dev0:0+0xfc' }, { value: '?' }]);
   });
 
   test('is of whole pages', () => {
