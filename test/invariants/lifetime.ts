@@ -1,0 +1,236 @@
+/** References, lifetime and accounting: I-70 to I-79. */
+import * as at from './places.ts';
+import { check, edit, proof, type Row } from './row.ts';
+
+const RELEASE = 'impl/iommufd/release.ts';
+const CONTEXT = 'impl/iommufd/context.ts';
+const leftovers = check('property', 'properties/leftovers.ts', 'leftovers');
+const auditPages = check('audit', at.AUDIT, 'auditPages');
+const CLOSED =
+  'the descriptor of a buffer may be closed: each mapping holds one reference, and the last UNMAP the last';
+
+export const lifetimes: readonly Row[] = [
+  {
+    id: 'I-70',
+    says: 'A buffer has one attachment for each pages object on it, as long as that lives.',
+    checks: [at.auditMemory, auditPages],
+    proofs: [
+      proof(
+        'pages that go stay attached',
+        edit(at.DMABUF, '  yield* detach(attachment);\n  dmabuf.file.put();', '  dmabuf.file.put();'),
+        at.objects(
+          'DESTROY of an IOAS takes its areas along, and their attachments',
+          'of an IOAS takes its areas along, and their attachments',
+        ),
+      ),
+      proof(
+        'the audit minds only attachments that are missing',
+        edit(at.AUDIT, 'if (importers !== attachments) it', 'if (importers < attachments) it'),
+        at.auditTest('an import without an attachment, and an attachment without an import, make the sums differ'),
+      ),
+    ],
+  },
+  {
+    id: 'I-71',
+    says: 'A pages object holds one reference of its buffer, so that a mapping outlives the descriptor.',
+    checks: [at.auditReferences, leftovers],
+    proofs: [
+      proof(
+        'the reference of the buffer is never dropped',
+        edit(at.DMABUF, '  yield* detach(attachment);\n  dmabuf.file.put();', '  yield* detach(attachment);'),
+        at.lifetime(CLOSED),
+      ),
+      proof(
+        'MAP_FILE takes no reference of its own',
+        edit(
+          at.IOAS,
+          "    if (file === undefined) return 'EBADF';\n    file.get();",
+          "    if (file === undefined) return 'EBADF';",
+        ),
+        at.lifetime(CLOSED),
+      ),
+    ],
+  },
+  {
+    id: 'I-72',
+    says: 'MAP_FILE that fails leaves the buffer with the references and attachments that it had.',
+    checks: [at.auditReferences, at.auditMemory, at.everyFault],
+    proofs: [
+      proof(
+        'a MAP_FILE that the exporter refuses keeps its reference',
+        edit(at.IOAS, '    file.put();\n    return pages;', '    return pages;'),
+        at.exporterTest(
+          'MAP_FILE of a buffer that another driver exports is refused at pin, before its place is looked at, ' +
+            'and gives all back',
+          'MAP_FILE of a buffer that another driver exports',
+          'is refused %s, before its place is looked at, and gives all back',
+          'at pin',
+        ),
+      ),
+      proof(
+        'a MAP_FILE whose IOVA is taken keeps its pages',
+        edit(at.IOAS, '  if (isErrno(iova)) yield* putPages(pages);\n', ''),
+        at.faults('MAP_FILE of a buffer, without a domain'),
+      ),
+    ],
+  },
+  {
+    id: 'I-73',
+    says: 'Each pin of an attachment is balanced by one unpin, both under dma_resv.',
+    checks: [check('lock assertion', 'impl/dmabuf/attachment.ts', 'unpin')],
+    proofs: [
+      proof(
+        'pages that go unpin without the lock',
+        edit(
+          at.DMABUF,
+          `  yield resv;
+  try {
+    unpin(attachment);
+  } finally {
+    resv.release();
+  }`,
+          '  unpin(attachment);',
+        ),
+        at.lifetime('a buffer is pinned by MAP_FILE and unpinned by what ends the mapping, both under dma_resv'),
+      ),
+      proof(
+        'a buffer that cannot say where it lies stays pinned',
+        edit(at.DMABUF, '      if (source.pinned) unpin(attachment);\n      return phys;', '      return phys;'),
+        at.exporterTest(
+          'MAP_FILE of a buffer that another driver exports is refused because it is no device memory (G-19), ' +
+            'before its place is looked at, and gives all back',
+          'MAP_FILE of a buffer that another driver exports',
+          'is refused %s, before its place is looked at, and gives all back',
+          'because it is no device memory (G-19)',
+        ),
+      ),
+    ],
+  },
+  {
+    id: 'I-74',
+    says: 'No callback runs after detach has returned; until then, the mutex that it takes is there.',
+    checks: [check('splat', 'impl/kernel/mutex.ts', 'after mutex_destroy'), at.everyInterleaving],
+    proofs: [
+      proof(
+        'the mutex of the pages is destroyed before they are detached',
+        edit(
+          RELEASE,
+          "  if (source.kind === 'dmabuf') yield* releaseDmabuf(source);",
+          "  pages.mutex.destroy();\n  if (source.kind === 'dmabuf') yield* releaseDmabuf(source);",
+        ),
+        at.race(
+          at.raceWithRevoke,
+          'R2: UNMAP and revoke end with one unmap for each (area, domain), by whichever of the two',
+          500,
+        ),
+      ),
+    ],
+  },
+  {
+    id: 'I-75',
+    says: 'A pages object is referenced by each of its areas, and by an operation for what it has not handed over.',
+    checks: [at.auditReferences],
+    proofs: [
+      proof(
+        'a copy takes no reference of the pages',
+        edit(at.MAP, '  pages.kref.get();\n', ''),
+        at.unpinTest('pages are known to their kernel while an area shows them, and counted for each'),
+      ),
+      proof(
+        'a copy that fails keeps its references',
+        edit(at.IOAS, '  if (isErrno(iova)) for (const { pages } of pieces) yield* putPages(pages);\n', ''),
+        at.faults('COPY of two pieces, without a domain'),
+      ),
+    ],
+  },
+  {
+    id: 'I-76',
+    says: 'Pages that go are in no domain, pinned by nobody, tracked for nobody, and without accesses.',
+    checks: [
+      check('splat', RELEASE, 'pages released while a domain holds them'),
+      check('splat', at.DMABUF, 'dma-buf pages released with tracker entries'),
+    ],
+    proofs: [
+      proof(
+        'UNMAP leaves the area in the tracker',
+        edit(
+          at.FILL,
+          '    unstoreAndUnpin(area, pages, storage);\n    untrackAllDomains(pages, area);',
+          '    unstoreAndUnpin(area, pages, storage);',
+        ),
+        at.scenario('G-24: UNMAP that ends within an area keeps what it removed before, and answers ENOENT'),
+      ),
+      proof(
+        'pages are released with pins',
+        edit(RELEASE, 'warnOn(pages.npinned !== 0,', 'warnOn(pages.npinned < 0,'),
+        at.splatTest('pages are not released with a domain, with pins, with charges, or with tracker entries'),
+      ),
+    ],
+    pending: 'accesses by kernel drivers',
+  },
+  {
+    id: 'I-77',
+    says: 'A context that goes gives up every pin, attachment and file reference, whatever state it is in.',
+    checks: [leftovers, at.auditMemory],
+    proofs: [
+      proof(
+        'a device that is unbound keeps the file of its context',
+        edit('impl/iommufd/device.ts', '    if (!this.dev.selftest) this.ctx.file.put();\n', ''),
+        at.objects(
+          'when context and attached device are closed, the context first, all pins and attachments are gone',
+          'when context and attached device are closed, %s, all pins and attachments are gone',
+          'the context first',
+        ),
+      ),
+      proof(
+        'the IOASes of a closed context are forgotten, and not destroyed',
+        edit(
+          CONTEXT,
+          '        this.remove(object);\n        yield* object.destroy();',
+          "        this.remove(object);\n        if (object.kind !== 'ioas') yield* object.destroy();",
+        ),
+        at.objects(
+          'when context and attached device are closed, the device first, all pins and attachments are gone',
+          'when context and attached device are closed, %s, all pins and attachments are gone',
+          'the device first',
+        ),
+      ),
+    ],
+    pending: 'charges',
+  },
+  {
+    id: 'I-78',
+    says: 'A buffer is mapped by a user who may lock no memory.',
+    checks: [],
+    proofs: [],
+    pending: 'RLIMIT_MEMLOCK',
+  },
+  {
+    id: 'I-79',
+    says: 'DESTROY succeeds just when nothing uses the object; areas do not use their IOAS.',
+    checks: [check('audit', at.AUDIT, 'auditContext'), check('model rule', 'model/domains.ts', 'destroy')],
+    proofs: [
+      proof(
+        'DESTROY uses the object itself',
+        edit(
+          CONTEXT,
+          "    if (object.users !== 1) return 'EBUSY';",
+          "    object.users++;\n    if (object.users !== 1) return 'EBUSY';",
+        ),
+        at.objects(
+          'DESTROY of an IOAS takes its areas along, and their attachments',
+          'of an IOAS takes its areas along, and their attachments',
+        ),
+      ),
+      proof(
+        'one user is not enough to keep an object',
+        edit(CONTEXT, "    if (object.users !== 1) return 'EBUSY';", "    if (object.users > 2) return 'EBUSY';"),
+        at.objects(
+          'DESTROY is EBUSY for an IOAS while a page table is on it, and succeeds afterwards',
+          'is EBUSY for %s, and succeeds afterwards',
+          'an IOAS while a page table is on it',
+        ),
+      ),
+    ],
+  },
+];

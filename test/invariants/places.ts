@@ -1,0 +1,85 @@
+/** Files and checks that many rows name. */
+import { check, type Test, test } from './row.ts';
+
+export const FILL = 'impl/iommufd/fill.ts';
+export const DMABUF = 'impl/iommufd/dmabuf.ts';
+export const TABLE_DOMAIN = 'impl/iommufd/table-domain.ts';
+export const MAP = 'impl/iommufd/map.ts';
+export const BATCH = 'impl/iommufd/pfn-batch.ts';
+export const READER = 'impl/iommufd/pfn-reader.ts';
+export const IOAS = 'impl/iommufd/ioas.ts';
+export const IOPT = 'impl/iommufd/io-pagetable.ts';
+export const DOMAIN = 'impl/iommu/domain.ts';
+export const AUDIT = 'impl/audit.ts';
+export const EXPORTER = 'impl/vfio/pci-dmabuf.ts';
+export const INVARIANTS = 'model/invariants.ts';
+
+export const neverMapped = check('predicate', INVARIANTS, 'neverMappedWhileRevoked');
+export const noDoubleUnmap = check('predicate', INVARIANTS, 'noDoubleUnmap');
+export const oneMmioRange = check('predicate', INVARIANTS, 'oneMmioRange');
+export const subPageOffsets = check('predicate', INVARIANTS, 'subPageOffsets');
+/** A domain that clears less than it is asked to. */
+export const shortUnmap = check('splat', DOMAIN, 'double unmap');
+/** Every byte of every domain is what the model reaches there, after each step. */
+export const sameReach = check('property', 'properties/same-reach.ts', 'firstDifference');
+/** Every call that a domain gets is one that the step must make. */
+export const rightCalls = check('property', 'properties/calls.ts', 'wrongCalls');
+/** Areas are where the model has them. */
+export const sameAreas = check('property', 'properties/structure.ts', 'wrongAreas');
+/** Every answer is that of the model. */
+export const sameAnswer = check('property', 'properties/perform.ts', 'wrongAnswer');
+export const everyInterleaving = check('property', 'test/unit/interleave-race.ts', 'outcomes');
+export const everyFault = check('property', 'test/unit/iommufd-faults.test.ts', 'CASES');
+export const auditMemory = check('audit', AUDIT, 'auditMemory');
+export const auditReferences = check('audit', AUDIT, 'auditReferences');
+export const auditSpace = check('audit', 'impl/iommufd/audit.ts', 'auditSpace');
+
+const unit =
+  (name: string) =>
+  (title: string, ...of: readonly string[]): Test =>
+    test(`test/unit/${name}.test.ts`, title, ...of);
+
+export const scenario = unit('iommufd-scenarios');
+export const lifetime = unit('iommufd-lifetime');
+export const raceWithRevoke = unit('interleave-revoke');
+export const raceOfMaps = unit('interleave-map');
+export const predicateTest = unit('invariants');
+export const auditTest = unit('audit');
+export const splatTest = unit('iommufd-splats');
+export const revokeTest = unit('iommufd-revoke');
+export const subpage = unit('iommufd-subpage');
+export const mmio = unit('iommufd-mmio');
+export const domainTest = unit('iommu-domain');
+export const unpinTest = unit('iommufd-unpin');
+export const objects = unit('iommufd-objects');
+export const attachTest = unit('iommufd-attach');
+export const exporterTest = unit('iommufd-exporter');
+export const placement = unit('iommufd-placement');
+export const lockTable = unit('lock-table');
+export const lockdepTest = unit('kernel-lockdep');
+export const pageTable = unit('iommu-page-table');
+
+/** A row of the table of errnos: the command, and the rule that it violates. */
+export const refused = (command: string, rule: string): Test =>
+  test(
+    'test/unit/iommufd-errors.test.ts',
+    `${command} refuses, before it looks at the next, ${rule}`,
+    '%s refuses, before it looks at the next,',
+    command,
+    rule,
+  );
+export const errors = unit('iommufd-errors');
+
+/** A row of the table of fault points. */
+export const faults = (name: string): Test =>
+  test(
+    'test/unit/iommufd-faults.test.ts',
+    `${name}: at every fault point, leaves all as it was, and then succeeds`,
+    '%s: at every fault point, leaves all as it was, and then succeeds',
+    name,
+  );
+
+const IN_EVERY = '%s, in every interleaving (more than %i)';
+/** A race, and how many schedules of it there must be. */
+export const race = (of: (title: string, ...of: string[]) => Test, name: string, atLeast: number): Test =>
+  of(`${name}, in every interleaving (more than ${atLeast})`, IN_EVERY, name);

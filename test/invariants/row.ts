@@ -1,0 +1,69 @@
+/**
+ * One numbered rule of a reference text: what holds it here, and the bugs that show that it is held. Each bug is an
+ * edit of one file, with which the named test must fail; `npm run mutants` tries them all.
+ */
+
+export type CheckKind =
+  | 'predicate'
+  | 'lock assertion'
+  | 'type'
+  | 'audit'
+  | 'property'
+  | 'splat'
+  | 'refusal'
+  | 'model rule';
+
+/** Something that does not let the rule be broken, or says so when it is: `name` can be found in `file`. */
+export interface Check {
+  readonly kind: CheckKind;
+  readonly file: string;
+  readonly name: string;
+}
+
+export interface Test {
+  readonly file: string;
+  /** In full: the titles of its describes, and its own, with blanks between. */
+  readonly title: string;
+  /** The literals in the file that the title is made of, where it does not stand there as one. */
+  readonly of?: readonly string[];
+}
+
+/** `from` stands in `file` just once. */
+export interface Edit {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A test that fails when this bug is in the code. */
+export interface Proof {
+  readonly bug: string;
+  readonly edit: Edit;
+  readonly test: Test;
+}
+
+export interface Row {
+  readonly id: string;
+  /** In one sentence, and in our words. */
+  readonly says: string;
+  /** One of the four principal properties. */
+  readonly core?: true;
+  readonly checks: readonly Check[];
+  readonly proofs: readonly Proof[];
+  /** What must be there before this rule, or the rest of it, can be checked. */
+  readonly pending?: string;
+  /** Why it can never be checked here. */
+  readonly impossible?: string;
+}
+
+/** The numbers of one section. */
+export interface Group {
+  readonly heading: string;
+  readonly rows: readonly Row[];
+}
+
+export const check = (kind: CheckKind, file: string, name: string): Check => ({ kind, file, name });
+export const edit = (file: string, from: string, to: string): Edit => ({ file, from, to });
+export const test = (file: string, title: string, ...of: readonly string[]): Test =>
+  of.length === 0 ? { file, title } : { file, title, of };
+export const proof = (bug: string, edit: Edit, test: Test): Proof => ({ bug, edit, test });
