@@ -78,6 +78,7 @@ function auditContext(it: Audit, ctx: IommufdCtx): void {
       if (!object.internal) ctx.file.count(it.number);
       auditAccess(object, it.breaches);
     }
+    if (!object.finalized) it.breaches.push(`${object.kind} ${object.id} has a number, and is not to be found`);
     if (object.users !== users) {
       it.breaches.push(`${object.kind} ${object.id} counts ${object.users} users, and ${users} are found`);
     }

@@ -25,6 +25,8 @@ export abstract class IommufdObject {
   id = 0;
   /** 1 for the table, and 1 for each that uses it. */
   users = 1;
+  /** Whether its number finds it. Before that the number is only taken. */
+  finalized = false;
 
   constructor(ctx: IommufdCtx) {
     this.ctx = ctx;
@@ -55,8 +57,15 @@ export class IommufdCtx {
     this.file = new File(name, this, () => this.#release());
   }
 
-  /** iommufd_object_alloc() and _finalize(): give the object a number, and so make it visible. ENOMEM. */
+  /** For what is complete when it gets its number. Fails: ENOMEM */
   add(object: IommufdObject): Errno | undefined {
+    const full = this.reserve(object);
+    if (full === undefined) this.finalize(object);
+    return full;
+  }
+
+  /** iommufd_object_alloc(): take a number, by which nobody finds the object yet. Fails: ENOMEM */
+  reserve(object: IommufdObject): Errno | undefined {
     if (shouldFail('iommufd_object_alloc')) return 'ENOMEM';
     while (this.#objects[this.#lowest] !== undefined) this.#lowest++;
     object.id = this.#lowest;
@@ -64,9 +73,14 @@ export class IommufdCtx {
     return undefined;
   }
 
+  /** iommufd_object_finalize(): the object is complete, and so is to be found. */
+  finalize(object: IommufdObject): void {
+    object.finalized = true;
+  }
+
   /** iommufd_get_object(), of any kind: counts one user more. ENOENT. */
   getAny(id: number): IommufdObject | 'ENOENT' {
-    const object = this.#objects[id];
+    const object = this.#find(id);
     if (object === undefined) return 'ENOENT';
     object.users++;
     return object;
@@ -79,7 +93,7 @@ export class IommufdCtx {
     object.users--;
   }
 
-  /** Take the object out of the table; the caller destroys it. */
+  /** Take the object out of the table, complete or not; the caller destroys it. */
   remove(object: IommufdObject): void {
     warnOn(this.#objects[object.id] !== object, `${object.kind} ${object.id} is not in its table`);
     this.#objects[object.id] = undefined;
@@ -90,12 +104,17 @@ export class IommufdCtx {
 
   /** IOMMU_DESTROY. Fails: ENOENT, EBUSY while anything uses the object. Source: iommufd_destroy() */
   *destroy(id: number): Thread<Errno | undefined> {
-    const object = this.#objects[id];
+    const object = this.#find(id);
     if (object === undefined) return 'ENOENT';
     if (object.users !== 1) return 'EBUSY';
     this.remove(object);
     yield* object.destroy();
     return undefined;
+  }
+
+  #find(id: number): IommufdObject | undefined {
+    const object = this.#objects[id];
+    return object?.finalized === true ? object : undefined;
   }
 
   /** Whether the object is in the table, and so has a number. */

@@ -128,9 +128,12 @@ function* autoDomain(ioas: Ioas, idev: IommufdDevice, change: Change): Thread<Hw
     }
     const immediate = change === attachHwpt;
     const hwpt = yield* hwptPagingAlloc(ioas, idev, { name: ioas.name, auto: true, immediate });
-    if (isErrno(hwpt) || immediate) return isErrno(hwpt) ? hwpt : undefined;
-    const left = yield* change(hwpt, idev);
-    if (!isErrno(left)) return left;
+    if (isErrno(hwpt)) return hwpt;
+    const left = immediate ? undefined : yield* change(hwpt, idev);
+    if (!isErrno(left)) {
+      idev.ctx.finalize(hwpt);
+      return left;
+    }
     ioas.hwpts.splice(ioas.hwpts.indexOf(hwpt), 1);
     hwpt.ctx.remove(hwpt);
     yield* hwpt.abort();

@@ -66,7 +66,7 @@ export class Hwpt extends IommufdObject {
 
 /**
  * iommufd_hwpt_paging_alloc(): a new domain on the IOAS, filled. `immediate` attaches the device to it before it is
- * filled, so that the reservations of the device are known first.
+ * filled, so that the reservations of the device are known first. Its number finds it when the caller finalizes it.
  * Locks: caller holds ioas.mutex
  * Fails: ENOMEM, what attaching or filling fails with
  */
@@ -85,7 +85,7 @@ export function* hwptPagingAlloc(
 }
 
 function* settle(hwpt: Hwpt, idev: IommufdDevice, immediate: boolean): Thread<Errno | undefined> {
-  const full = hwpt.ctx.add(hwpt);
+  const full = hwpt.ctx.reserve(hwpt);
   if (full !== undefined) return full;
   let failed = immediate ? yield* attachHwpt(hwpt, idev) : undefined;
   if (failed === undefined) {
@@ -126,11 +126,14 @@ export function* hwptAlloc(
     const known = (device.dev.hwptFlags ?? 0) | (device.dev.dirtyTracking === true ? DIRTY_TRACKING : 0);
     if ((flags & ~known) !== 0) return 'EOPNOTSUPP';
     yield parent.mutex;
+    let hwpt: Hwpt | Errno;
     try {
-      return yield* hwptPagingAlloc(parent, device, { name, auto: false, immediate: false, dirty });
+      hwpt = yield* hwptPagingAlloc(parent, device, { name, auto: false, immediate: false, dirty });
     } finally {
       parent.mutex.release();
     }
+    if (!isErrno(hwpt)) ctx.finalize(hwpt);
+    return hwpt;
   } finally {
     ctx.put(parent);
     ctx.put(idev);

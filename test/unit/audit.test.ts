@@ -94,6 +94,7 @@ test.each<[what: string, spoil: (scene: Scene) => unknown, line: RegExp]>([
   ['a pages reference too many', (it) => it.pages.kref.get(), /dmabuf pages counts 2 references, and 1 are found/],
   ['a user too many of an IOAS', (it) => void it.ioas.users++, /ioas 1 counts 3 users, and 2 are found/],
   ['a user too many of a HWPT', (it) => void it.hwpt.users++, /hwpt 3 counts 3 users, and 2 are found/],
+  ['a number that is left taken', (it) => void Object.assign(it.hwpt, { finalized: false }), /hwpt 3 has a number/],
   ['a domain too few', (it) => void it.ioas.iopt.domains.pop(), /a0 has 0 domains for 1 page tables/],
   [
     'an area without pages',
