@@ -5,6 +5,10 @@ import { check, edit, proof, type Row } from './row.ts';
 const UNMAP = 'impl/iommufd/unmap.ts';
 const unmap = check('model rule', 'model/areas.ts', 'unmap');
 
+const OWNS = 'an area in set-up owns its IOVA: EEXIST to map, ENOENT to copy, EBUSY to unmap, EADDRINUSE to reserve';
+const IN_SETUP_TITLE = 'memory in set-up or teardown, which no access finds: ENOENT (I-53)';
+const IN_SETUP = `is refused, and leaves nothing pinned ${IN_SETUP_TITLE}`;
+
 export const areas: readonly Row[] = [
   {
     id: 'I-49',
@@ -92,7 +96,11 @@ export const areas: readonly Row[] = [
   {
     id: 'I-53',
     says: 'An area in set-up or teardown is EBUSY to UNMAP, EEXIST to MAP, and ENOENT to COPY and to accesses.',
-    checks: [check('type', 'impl/iommufd/area.ts', 'pages: Pages | undefined;'), at.everyInterleaving],
+    checks: [
+      check('type', 'impl/iommufd/area.ts', 'pages: Pages | undefined;'),
+      at.everyInterleaving,
+      check('property', 'test/unit/interleave-access.test.ts', 'endsOf'),
+    ],
     proofs: [
       proof(
         'UNMAP passes over an area in set-up or teardown',
@@ -107,7 +115,44 @@ export const areas: readonly Row[] = [
           200,
         ),
       ),
+      proof(
+        'MAP overlooks an area in set-up',
+        edit(
+          'impl/iommufd/placement.ts',
+          "if (iopt.areas.first(iova, last) !== undefined) return 'EEXIST';",
+          "if (iopt.areas.first(iova, last)?.pages !== undefined) return 'EEXIST';",
+        ),
+        at.splatTest(OWNS),
+      ),
+      proof(
+        'COPY of an area in set-up is EBUSY',
+        edit(
+          at.MAP,
+          "if (!coverWithoutHole(areas, iova, last)) return 'ENOENT';",
+          "if (!coverWithoutHole(areas, iova, last)) return areas.length > 0 ? 'EBUSY' : 'ENOENT';",
+        ),
+        at.splatTest(OWNS),
+      ),
+      proof(
+        'MAP shows its areas before they are filled',
+        edit(
+          at.MAP,
+          '    failed = yield* fillAll(areas, pieces, features);\n',
+          `    for (const [i, area] of areas.entries()) area.pages = (pieces[i] as Piece).pages;
+    failed = yield* fillAll(areas, pieces, features);
+`,
+        ),
+        at.race(
+          at.raceOfMaps,
+          'R9: MAP_FILE and UNMAP of its IOVA end in nothing to unmap, in EBUSY, or in success of both',
+          150,
+        ),
+      ),
+      proof(
+        'a range without an area that is there counts as whole',
+        edit('impl/iommufd/contig.ts', 'return end !== undefined && equal(', 'return end === undefined || equal('),
+        at.pinRefusals(IN_SETUP, 'is refused, and leaves nothing pinned', IN_SETUP_TITLE),
+      ),
     ],
-    pending: 'accesses by kernel drivers',
   },
 ];

@@ -1,10 +1,14 @@
 /** The reference texts, and all the numbers in their order. */
+import { accesses } from './accesses.ts';
 import { areas } from './areas.ts';
 import { domains } from './domains.ts';
-import { errors } from './errors.ts';
+import { framing } from './framing.ts';
 import { iovaSpace } from './iova.ts';
 import { lifetimes } from './lifetime.ts';
+import { locks } from './locks.ts';
 import { mmioRanges } from './mmio.ts';
+import { placements } from './placement.ts';
+import { releases } from './release.ts';
 import { revoked } from './revoke.ts';
 import type { Group, Row } from './row.ts';
 import { subPages } from './subpages.ts';
@@ -37,10 +41,10 @@ const iommufd: Document = {
     { heading: '8.2 No double unmap, and no lost one', rows: unmapped },
     { heading: '8.3 One MMIO range', rows: mmioRanges },
     { heading: '8.4 Sub-page offsets', rows: subPages },
-    { heading: '8.5 The IOVA space', rows: [...iovaSpace, ...areas] },
+    { heading: '8.5 The IOVA space', rows: [...iovaSpace, ...placements, ...areas] },
     { heading: '8.6 Domains and COPY', rows: domains },
-    { heading: '8.7 References, lifetime, accounting', rows: lifetimes },
-    { heading: '8.8 Errors, framing, accesses, locks', rows: errors },
+    { heading: '8.7 References, lifetime, accounting', rows: [...lifetimes, ...releases] },
+    { heading: '8.8 Errors, framing, accesses, locks', rows: [...framing, ...accesses, ...locks] },
   ],
 };
 

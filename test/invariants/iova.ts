@@ -1,4 +1,4 @@
-/** The IOVA space: I-40 to I-48. */
+/** The IOVA space: I-40 to I-45. */
 import * as at from './places.ts';
 import { check, edit, proof, type Row } from './row.ts';
 
@@ -10,6 +10,13 @@ const finer = (what: string) =>
     'without a domain every byte may be mapped; a domain is EADDRINUSE, when %s is finer than its pages',
     `the ${what}`,
   );
+
+const PAGE_OF_ACCESS = 'is that of a page while an access may pin, whatever else comes and goes';
+const alignmentOfAccesses = at.accessObjects(
+  `the alignment of an IOAS (I-44) ${PAGE_OF_ACCESS}`,
+  'the alignment of an IOAS (I-44)',
+  PAGE_OF_ACCESS,
+);
 
 export const iovaSpace: readonly Row[] = [
   {
@@ -45,9 +52,36 @@ export const iovaSpace: readonly Row[] = [
   {
     id: 'I-41',
     says: 'No allowed range meets what is reserved.',
-    checks: [at.auditSpace],
-    proofs: [],
-    pending: 'ALLOW_IOVAS',
+    checks: [at.auditSpace, check('refusal', at.IOPT, 'reserve('), check('refusal', at.IOPT, 'setAllowed')],
+    proofs: [
+      proof(
+        'a device reserves what is allowed',
+        edit(
+          at.IOPT,
+          'if (this.areas.first(start, last) !== undefined || this.allowed.first(start, last) !== undefined)',
+          'if (this.areas.first(start, last) !== undefined)',
+        ),
+        at.allowTest(
+          'the window of a device is EADDRINUSE where it is allowed, and nothing is reserved',
+          '%s is EADDRINUSE where it is allowed, and nothing is reserved',
+          'the window of a device',
+        ),
+      ),
+      proof(
+        'what is reserved may be allowed, if the range does not begin there',
+        edit(at.IOPT, 'if (allowed.first(node.start, node.last)', 'if (allowed.first(node.last, node.last)'),
+        at.allowRefused('a range with the first reserved byte at its end', 'EADDRINUSE'),
+      ),
+      proof(
+        'the audit does not ask what is allowed',
+        edit(
+          'impl/iommufd/audit.ts',
+          'if (iopt.allowed.first(start, last) !== undefined) breaches',
+          'if (name === undefined) breaches',
+        ),
+        at.auditTest('an allowed range that is reserved is said', '%s is said', 'an allowed range that is reserved'),
+      ),
+    ],
   },
   {
     id: 'I-42',
@@ -103,7 +137,7 @@ export const iovaSpace: readonly Row[] = [
   },
   {
     id: 'I-44',
-    says: 'The alignment is a power of two up to a page: the largest that a domain or the option asks for.',
+    says: 'The alignment is a power of two up to a page: the largest that a domain, an access or the option asks for.',
     checks: [at.auditSpace, check('model rule', 'model/iova.ts', 'alignment')],
     proofs: [
       proof(
@@ -120,8 +154,17 @@ export const iovaSpace: readonly Row[] = [
         ),
         at.auditTest('an alignment below it is said', '%s is said', 'an alignment below it'),
       ),
+      proof(
+        'nobody asks the accesses',
+        edit(at.IOPT, '    for (const { alignment } of this.accesses) align = Math.max(align, alignment);\n', ''),
+        alignmentOfAccesses,
+      ),
+      proof(
+        'the alignment stays when the access that asked for it goes',
+        edit('impl/iommufd/access-table.ts', '      iopt.alignment = iopt.alignmentWith(iopt.domains);\n', ''),
+        alignmentOfAccesses,
+      ),
     ],
-    pending: 'what accesses ask for',
   },
   {
     id: 'I-45',
@@ -143,76 +186,5 @@ export const iovaSpace: readonly Row[] = [
         finer('length'),
       ),
     ],
-  },
-  {
-    id: 'I-46',
-    says: 'An automatic IOVA is free, allowed and aligned; ENOSPC means that no hole would do.',
-    checks: [
-      check('model rule', 'model/iova.ts', 'misplaced'),
-      check('property', 'test/unit/iommufd-placement.test.ts', 'naive'),
-    ],
-    proofs: [
-      proof(
-        'an IOVA may be the last byte of its hole',
-        edit(
-          PLACEMENT,
-          'return less(iova, last) && atMost(tail, sub(last, iova)) ? iova : undefined;',
-          'return atMost(tail, sub(last, iova)) ? iova : undefined;',
-        ),
-        at.placement(
-          "the examples of 2.8 address 139637978824704n, length 1n, in 'a hole of one byte'",
-          'the examples of 2.8',
-          'address %o, length %o, in %o',
-          'a hole of one byte',
-        ),
-      ),
-      proof(
-        'what is allowed is forgotten',
-        edit(PLACEMENT, 'if (allowed.size === 0) yield [PAGE, limit];', 'yield [PAGE, limit];'),
-        at.placement(
-          'automatic placement gives nothing outside of what is allowed',
-          'automatic placement gives %s',
-          'nothing outside of what is allowed',
-        ),
-      ),
-    ],
-  },
-  {
-    id: 'I-47',
-    says: 'A fixed IOVA is refused for its length, alignment, a wrap, what is reserved and an area, in this order.',
-    checks: [fixed, check('model rule', 'model/iova.ts', 'clash')],
-    proofs: [
-      proof(
-        'areas are looked at before what is reserved',
-        edit(
-          PLACEMENT,
-          `  if (iopt.reserved.first(iova, last) !== undefined) return 'EINVAL';
-  if (iopt.areas.first(iova, last) !== undefined) return 'EEXIST';`,
-          `  if (iopt.areas.first(iova, last) !== undefined) return 'EEXIST';
-  if (iopt.reserved.first(iova, last) !== undefined) return 'EINVAL';`,
-        ),
-        at.refused('MAP (I-47)', 'reserved and occupied'),
-      ),
-      proof(
-        'the wrap is looked at before the alignment',
-        edit(
-          PLACEMENT,
-          `  if (!isAligned(iova, iopt.alignment)) return 'EINVAL';
-  const last = lastOf(iova, length);
-  if (last === undefined) return 'EOVERFLOW';`,
-          `  const last = lastOf(iova, length);
-  if (last === undefined) return 'EOVERFLOW';
-  if (!isAligned(iova, iopt.alignment)) return 'EINVAL';`,
-        ),
-        at.refused('MAP (I-47)', 'unaligned IOVA, which would wrap'),
-      ),
-    ],
-  },
-  {
-    id: 'I-48',
-    says: 'ALLOW_IOVAS replaces the whole set, or leaves it as it was.',
-    checks: [],
-    proofs: [],
-    pending: 'ALLOW_IOVAS',
   },
 ];

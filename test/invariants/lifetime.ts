@@ -1,9 +1,8 @@
-/** References, lifetime and accounting: I-70 to I-79. */
+/** References and lifetime: I-70 to I-75. */
 import * as at from './places.ts';
 import { check, edit, proof, type Row } from './row.ts';
 
 const RELEASE = 'impl/iommufd/release.ts';
-const CONTEXT = 'impl/iommufd/context.ts';
 const leftovers = check('property', 'properties/leftovers.ts', 'leftovers');
 const auditPages = check('audit', at.AUDIT, 'auditPages');
 const CLOSED =
@@ -140,96 +139,6 @@ export const lifetimes: readonly Row[] = [
         'a copy that fails keeps its references',
         edit(at.IOAS, '  if (isErrno(iova)) for (const { pages } of pieces) yield* putPages(pages);\n', ''),
         at.faults('COPY of two pieces, without a domain'),
-      ),
-    ],
-  },
-  {
-    id: 'I-76',
-    says: 'Pages that go are in no domain, pinned by nobody, tracked for nobody, and without accesses.',
-    checks: [
-      check('splat', RELEASE, 'pages released while a domain holds them'),
-      check('splat', at.DMABUF, 'dma-buf pages released with tracker entries'),
-    ],
-    proofs: [
-      proof(
-        'UNMAP leaves the area in the tracker',
-        edit(
-          at.FILL,
-          '    unstoreAndUnpin(area, pages, storage);\n    untrackAllDomains(pages, area);',
-          '    unstoreAndUnpin(area, pages, storage);',
-        ),
-        at.scenario('G-24: UNMAP that ends within an area keeps what it removed before, and answers ENOENT'),
-      ),
-      proof(
-        'pages are released with pins',
-        edit(RELEASE, 'warnOn(pages.npinned !== 0,', 'warnOn(pages.npinned < 0,'),
-        at.splatTest('pages are not released with a domain, with pins, with charges, or with tracker entries'),
-      ),
-    ],
-    pending: 'accesses by kernel drivers',
-  },
-  {
-    id: 'I-77',
-    says: 'A context that goes gives up every pin, attachment and file reference, whatever state it is in.',
-    checks: [leftovers, at.auditMemory],
-    proofs: [
-      proof(
-        'a device that is unbound keeps the file of its context',
-        edit('impl/iommufd/device.ts', '    if (!this.dev.selftest) this.ctx.file.put();\n', ''),
-        at.objects(
-          'when context and attached device are closed, the context first, all pins and attachments are gone',
-          'when context and attached device are closed, %s, all pins and attachments are gone',
-          'the context first',
-        ),
-      ),
-      proof(
-        'the IOASes of a closed context are forgotten, and not destroyed',
-        edit(
-          CONTEXT,
-          '        this.remove(object);\n        yield* object.destroy();',
-          "        this.remove(object);\n        if (object.kind !== 'ioas') yield* object.destroy();",
-        ),
-        at.objects(
-          'when context and attached device are closed, the device first, all pins and attachments are gone',
-          'when context and attached device are closed, %s, all pins and attachments are gone',
-          'the device first',
-        ),
-      ),
-    ],
-    pending: 'charges',
-  },
-  {
-    id: 'I-78',
-    says: 'A buffer is mapped by a user who may lock no memory.',
-    checks: [],
-    proofs: [],
-    pending: 'RLIMIT_MEMLOCK',
-  },
-  {
-    id: 'I-79',
-    says: 'DESTROY succeeds just when nothing uses the object; areas do not use their IOAS.',
-    checks: [check('audit', at.AUDIT, 'auditContext'), check('model rule', 'model/domains.ts', 'destroy')],
-    proofs: [
-      proof(
-        'DESTROY uses the object itself',
-        edit(
-          CONTEXT,
-          "    if (object.users !== 1) return 'EBUSY';",
-          "    object.users++;\n    if (object.users !== 1) return 'EBUSY';",
-        ),
-        at.objects(
-          'DESTROY of an IOAS takes its areas along, and their attachments',
-          'of an IOAS takes its areas along, and their attachments',
-        ),
-      ),
-      proof(
-        'one user is not enough to keep an object',
-        edit(CONTEXT, "    if (object.users !== 1) return 'EBUSY';", "    if (object.users > 2) return 'EBUSY';"),
-        at.objects(
-          'DESTROY is EBUSY for an IOAS while a page table is on it, and succeeds afterwards',
-          'is EBUSY for %s, and succeeds afterwards',
-          'an IOAS while a page table is on it',
-        ),
       ),
     ],
   },

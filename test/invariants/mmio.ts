@@ -2,6 +2,8 @@
 import * as at from './places.ts';
 import { check, edit, proof, type Row } from './row.ts';
 
+const SPLIT = 'impl/iommufd/area-split.ts';
+const CUT = ['refused', 'for a dma-buf, whatever the address, and whether it is in a domain or revoked'] as const;
 const KEEPS_MMIO = '7.3: keeps MMIO, in one call';
 const readsBack = edit(
   at.READER,
@@ -152,15 +154,49 @@ export const mmioRanges: readonly Row[] = [
     id: 'I-25',
     core: true,
     says: 'The area of a buffer is never split.',
-    checks: [],
-    proofs: [],
-    pending: 'cuts, which a VFIO container makes',
+    checks: [check('refusal', SPLIT, 'splitArea'), check('property', 'properties/container-oracle.ts', '#cut')],
+    proofs: [
+      proof(
+        'the area of a buffer is cut like any other',
+        edit(SPLIT, "  if (pages.source.kind === 'dmabuf') return 'EOPNOTSUPP';\n", ''),
+        at.splitTest('refused for a dma-buf, whatever the address, and whether it is in a domain or revoked', ...CUT),
+      ),
+      proof(
+        'a cut off the page is refused for that, whatever the area',
+        edit(
+          SPLIT,
+          `  if (pages.source.kind === 'dmabuf') return 'EOPNOTSUPP';
+  const start = add(iova, ONE);`,
+          `  const start = add(iova, ONE);
+  if (!isAligned(start, iopt.alignment)) return 'EINVAL';
+  if (pages.source.kind === 'dmabuf') return 'EOPNOTSUPP';`,
+        ),
+        at.splitTest('refused for a dma-buf, whatever the address, and whether it is in a domain or revoked', ...CUT),
+      ),
+      proof(
+        'UNMAP goes on with a buffer that it could not cut',
+        edit(
+          SPLIT,
+          "  if (pages.source.kind === 'dmabuf') return 'EOPNOTSUPP';",
+          "  if (pages.source.kind === 'dmabuf') return undefined;",
+        ),
+        at.container(
+          'UNMAP_DMA version 1: does not cut a dma-buf, says nothing of what it removed, and unmaps it whole',
+          'UNMAP_DMA',
+          'version 1: does not cut a dma-buf, says nothing of what it removed, and unmaps it whole',
+        ),
+      ),
+    ],
   },
   {
     id: 'I-26',
     core: true,
-    says: 'Pages of a buffer are never pinned, charged, read or written by the CPU.',
-    checks: [at.auditMemory],
+    says: 'Pages of a buffer are never pinned, charged, given to an access, read or written by the CPU.',
+    checks: [
+      at.auditMemory,
+      check('refusal', 'impl/iommufd/access-pages.ts', 'areaAddAccess'),
+      check('splat', 'impl/iommufd/access-pages.ts', 'device memory is pinned like memory of a process'),
+    ],
     proofs: [
       proof(
         'the last domain lets go of a buffer as of memory',
@@ -176,7 +212,29 @@ export const mmioRanges: readonly Row[] = [
         edit(at.AUDIT, 'if (pages.npinned !== 0) it.breaches.push(', 'if (pages.npinned < 0) it.breaches.push('),
         at.auditTest('device memory that is pinned is said', '%s is said', 'device memory that is pinned'),
       ),
+      proof(
+        'an access is given pages of a buffer',
+        edit(
+          'impl/iommufd/access-pages.ts',
+          "  if (pages.source.kind === 'dmabuf' && features.accessRejectsDmabuf) return 'EINVAL';\n",
+          '',
+        ),
+        at.refusedPin('a dma-buf: EINVAL'),
+      ),
+      proof(
+        'a buffer is charged to the user who maps it',
+        edit(
+          at.DMABUF,
+          '  if (refused === undefined) return pages;\n',
+          `  if (refused === undefined) {
+    const user = current().process?.user;
+    if (user !== undefined) user.lockedVm += npages;
+    return pages;
+  }
+`,
+        ),
+        at.accounting(at.NO_LIMIT),
+      ),
     ],
-    pending: 'accesses by kernel drivers, and charges',
   },
 ];

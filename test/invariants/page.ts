@@ -19,18 +19,13 @@ export function page(documents: readonly Document[]): string {
 
 function documentLines(document: Document): string[] {
   const rows = rowsOf(document);
-  const count = (is: (row: Row) => boolean): number => rows.filter(is).length;
   const proofs = rows.reduce((sum, row) => sum + row.proofs.length, 0);
-  const whole = count((row) => row.proofs.length > 0 && row.pending === undefined);
-  const partly = count((row) => row.proofs.length > 0 && row.pending !== undefined);
-  const later = count((row) => row.proofs.length === 0 && row.pending !== undefined);
-  const never = count((row) => row.impossible !== undefined);
+  const never = rows.filter((row) => row.impossible !== undefined).length;
   return [
     '',
     `## ${document.name}, ${document.section}`,
     '',
-    `${rows.length} rules: ${whole} are checked, ${partly} in part, ${later} not yet, and ${never} cannot be, ` +
-      `with ${proofs} bugs in all.`,
+    `${rows.length - never} of ${rows.length} rules are checked, with ${proofs} bugs in all.`,
     ...document.groups.flatMap(groupLines),
   ];
 }
@@ -45,9 +40,8 @@ const groupLines = ({ heading, rows }: Group): string[] => [
 ];
 
 function rowLine(row: Row): string {
-  const { id, says, core, pending, impossible } = row;
+  const { id, says, core, impossible } = row;
   const held = row.checks.map(checkCell);
-  if (pending !== undefined) held.push(`*to come: ${pending}*`);
   if (impossible !== undefined) held.push(`*impossible here: ${impossible}*`);
   const cells = [core ? `**${id}**` : id, says, held.join('<br>'), row.proofs.map(proofCell).join('<br>')];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;

@@ -58,6 +58,40 @@ export const placement = unit('iommufd-placement');
 export const lockTable = unit('lock-table');
 export const lockdepTest = unit('kernel-lockdep');
 export const pageTable = unit('iommu-page-table');
+export const allowTest = unit('iommufd-allow-iovas');
+export const optionTest = unit('iommufd-option');
+export const splitTest = unit('iommufd-split');
+export const container = unit('vfio-compat');
+export const accounting = unit('iommufd-accounting');
+export const NO_LIMIT =
+  'I-78: a buffer is mapped, copied and attached to with a limit of nothing, and nobody is charged';
+export const accessObjects = unit('access-objects');
+export const pinRefusals = unit('access-refusals');
+export const raceForNumber = unit('interleave-number');
+
+export const STRUCTURES = 'test/properties/uapi.test.ts';
+export const structures = (title: string, ...of: readonly string[]): Test => test(STRUCTURES, title, ...of);
+
+/** What ALLOW_IOVAS refuses. */
+export const allowRefused = (ranges: string, answer: string): Test =>
+  allowTest(
+    `ALLOW_IOVAS is ${answer} for ${ranges}, and then the old set stays`,
+    'ALLOW_IOVAS is',
+    '%s for %s, and then the old set stays',
+    ranges,
+  );
+
+/** What a pin is refused for. */
+export const refusedPin = (of: string): Test =>
+  pinRefusals(`is refused, and leaves nothing pinned a pin of ${of} (I-85)`, 'a pin of %s (I-85)', of);
+
+const STOPPED = 'is stopped by what it may not touch, after what lies before';
+/** What one of those who read and write may not touch. */
+export const rwTest = (who: string): Test => test('test/unit/access-rw.test.ts', `${who} ${STOPPED}`, who, STOPPED);
+
+const OF_PINNED = 'UNMAP of what accesses have pinned';
+export const accessUnmap = (title: string): Test =>
+  test('test/unit/access-unmap.test.ts', `${OF_PINNED} ${title}`, OF_PINNED, title);
 
 /** A row of the table of errnos: the command, and the rule that it violates. */
 export const refused = (command: string, rule: string): Test =>
@@ -83,3 +117,12 @@ const IN_EVERY = '%s, in every interleaving (more than %i)';
 /** A race, and how many schedules of it there must be. */
 export const race = (of: (title: string, ...of: string[]) => Test, name: string, atLeast: number): Test =>
   of(`${name}, in every interleaving (more than ${atLeast})`, IN_EVERY, name);
+
+/** A race with an access. */
+export const raceWithAccess = (name: string, atLeast: number): Test =>
+  test(
+    'test/unit/interleave-access.test.ts',
+    `${name}, in every such interleaving (more than ${atLeast})`,
+    '%s, in every such interleaving (more than %i)',
+    name,
+  );

@@ -50,8 +50,6 @@ export interface Row {
   readonly core?: true;
   readonly checks: readonly Check[];
   readonly proofs: readonly Proof[];
-  /** What must be there before this rule, or the rest of it, can be checked. */
-  readonly pending?: string;
   /** Why it can never be checked here. */
   readonly impossible?: string;
 }
