@@ -8,6 +8,7 @@ export default defineConfig({
     // Two workers in one process: the whole suite stays below a gigabyte.
     pool: 'threads',
     maxWorkers: 2,
+    setupFiles: process.env['SHOOTDOWN_MUTANTS'] === undefined ? [] : ['test/invariants/report-error.ts'],
     coverage: {
       provider: 'v8',
       include: ['model/**/*.ts', 'impl/**/*.ts', 'properties/**/*.ts', 'trace/**/*.ts'],

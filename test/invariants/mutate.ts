@@ -13,6 +13,9 @@ export interface Ended {
 
 /** What a bug may lead to that proves nothing: code that cannot be loaded, or that breaks where it stands. */
 const CRASH = /^(Syntax|Type|Reference|Range)Error\b/;
+const PROPERTY = 'Error: Property failed';
+/** What a property that fails says of the last failure. */
+const GOT = /^Got (.*)$/m;
 /** Milliseconds; a bug may make a loop endless. */
 const PATIENCE = 120_000;
 
@@ -81,7 +84,8 @@ export class Copy {
   #vitest(args: readonly string[]): Promise<void> {
     const vitest = join(this.#root, 'node_modules/vitest/vitest.mjs');
     return new Promise((resolve) => {
-      const options = { cwd: this.#root, stdio: 'ignore', timeout: PATIENCE, killSignal: 'SIGKILL' } as const;
+      const env = { ...process.env, SHOOTDOWN_MUTANTS: '1' };
+      const options = { cwd: this.#root, env, stdio: 'ignore', timeout: PATIENCE, killSignal: 'SIGKILL' } as const;
       const child = spawn(process.execPath, [vitest, 'run', ...args], options);
       this.#child = child;
       child.on('exit', () => resolve());
@@ -97,7 +101,8 @@ export function ended(assertions: readonly Assertion[], title: string, otherwise
     return { how: 'did not run', why: found.length === 0 ? otherwise : `${found.length} tests have this title` };
   }
   const { status, failureMessages } = found[0] as Assertion;
-  const why = firstLine(failureMessages[0] ?? '');
+  const message = failureMessages[0] ?? '';
+  const why = (message.startsWith(PROPERTY) && GOT.exec(message)?.[1]) || firstLine(message);
   if (status === 'passed') return { how: 'passed', why };
   return { how: status === 'failed' && !CRASH.test(why) ? 'failed' : 'did not run', why: why || status };
 }

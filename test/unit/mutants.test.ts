@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { type Assertion, ended, patternOf } from '../invariants/mutate.ts';
 
+const PROPERTY = 'Error: Property failed after 1 tests\n{ seed: 1 }\nCounterexample: [0]\n\n';
 const TITLE = 'map (of 2) splats';
 const assertion = (status: string, message = '', fullName = TITLE): Assertion => ({
   fullName,
@@ -18,6 +19,12 @@ describe('a bug', () => {
     ['killed by a divergence', 'failed', [assertion('failed', 'Divergence: audit: step 3')]],
     ['not killed', 'passed', [assertion('passed')]],
     ['not killed by a crash', 'did not run', [assertion('failed', 'TypeError: Cannot read properties of undefined')]],
+    ['killed by a property', 'failed', [assertion('failed', `${PROPERTY}Got AssertionError: expected 1 to be 2`)]],
+    [
+      'not killed by a property in which it crashes',
+      'did not run',
+      [assertion('failed', `${PROPERTY}Got TypeError: x`)],
+    ],
     ['not killed by a test that is skipped', 'did not run', [assertion('skipped')]],
     ['not killed by a test that is still to be written', 'did not run', [assertion('todo')]],
     ['not killed by another test', 'did not run', [assertion('failed', 'AssertionError', `${TITLE} twice`)]],
