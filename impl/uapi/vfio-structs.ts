@@ -52,7 +52,7 @@ export const VFIO_IOMMU_INFO_PGSIZES = 1;
 export const VFIO_IOMMU_INFO_CAPS = 2;
 
 /** A capability in the chain behind the info; `next` counts from the start of the info, and 0 ends the chain. */
-const INFO_CAP_HEADER = layout('vfio_info_cap_header', 8, 8, { id: u16(0), version: u16(2), next: u32(4) });
+export const INFO_CAP_HEADER = layout('vfio_info_cap_header', 8, 8, { id: u16(0), version: u16(2), next: u32(4) });
 
 export const CAP_IOVA_RANGE = layout('vfio_iommu_type1_info_cap_iova_range', 16, 16, {
   ...INFO_CAP_HEADER.fields,
