@@ -11,6 +11,7 @@ import { type Domain, type DomainCall, Iommu } from './iommu/domain.ts';
 import { IommuGroup, type ReservedRegion } from './iommu/group.ts';
 import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
 import type { MockDevice } from './iommufd/selftest.ts';
+import { lastFrom } from './kernel/ascending.ts';
 import { featuresOf } from './kernel/features.ts';
 import { FdTable } from './kernel/file.ts';
 import { Mm, physOf, Ram } from './kernel/mm.ts';
@@ -74,6 +75,7 @@ export class Machine {
   groups = 0;
   /** Contexts that are not released, open or kept alive by a bound device. */
   readonly contexts = new Set<IommufdCtx>();
+  /** Ascending. */
   readonly #bars: BarMemory[] = [];
   /** Every process and user that there has been. */
   readonly processes: Process[] = [];
@@ -159,8 +161,8 @@ export class Machine {
       const backing = this.ram.at(Math.floor(phys / PAGE_SIZE));
       return backing && { memory: backing.name, offset: phys - backing.firstPfn * PAGE_SIZE };
     }
-    const bar = this.#bars.find((b) => b.phys <= phys && phys < b.phys + b.size);
-    return bar && { memory: bar.name, offset: phys - bar.phys };
+    const bar = lastFrom(this.#bars, phys, (each) => each.phys);
+    return bar && phys < bar.phys + bar.size ? { memory: bar.name, offset: phys - bar.phys } : undefined;
   }
 
   /** The leaves of the process's page table that reach device memory: what every revoke must find and remove. */

@@ -2,7 +2,9 @@
  * Memory that is not a device's: physical pages, the mappings of a process, and memfds. Everything here is pinned page
  * by page and counted, so that a pin that nobody drops is seen.
  */
+
 import { AddressSpace } from './address-space.ts';
+import { lastFrom } from './ascending.ts';
 import { CpuPageTable } from './cpu-page-table.ts';
 import type { Errno } from './errno.ts';
 import { Rwsem } from './rwsem.ts';
@@ -148,14 +150,7 @@ export class Mm {
 
   /** find_vma(): the mapping that covers a page of the process. */
   find(page: number): Vma | undefined {
-    let low = 0;
-    let high = this.#vmas.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#vmas[middle] as Vma).startPage <= page) low = middle + 1;
-      else high = middle;
-    }
-    const vma = this.#vmas[low - 1];
+    const vma = lastFrom(this.#vmas, page, ({ startPage }) => startPage);
     return vma !== undefined && page <= vma.lastPage ? vma : undefined;
   }
 
@@ -198,14 +193,7 @@ export class Ram {
 
   /** The backing that holds a page. They are ascending, as they were handed out. */
   at(pfn: Pfn): Backing | undefined {
-    let low = 0;
-    let high = this.#backings.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#backings[middle] as Backing).firstPfn <= pfn) low = middle + 1;
-      else high = middle;
-    }
-    const backing = this.#backings[low - 1];
+    const backing = lastFrom(this.#backings, pfn, ({ firstPfn }) => firstPfn);
     return backing !== undefined && pfn < backing.firstPfn + backing.pages ? backing : undefined;
   }
 

@@ -44,9 +44,9 @@ export const areas: readonly Row[] = [
         'the bytes of revoked areas are not counted',
         edit(
           UNMAP,
-          'sweep.bytes = add(sweep.bytes, taken.area.length);',
-          `const { source } = taken.pages;
-      if (source.kind !== 'dmabuf' || source.phys.len > 0) sweep.bytes = add(sweep.bytes, taken.area.length);`,
+          'sweep.bytes = add(sweep.bytes, area.length);',
+          `const { source } = pages;
+      if (source.kind !== 'dmabuf' || source.phys.len > 0) sweep.bytes = add(sweep.bytes, area.length);`,
         ),
         at.scenario('G-09: UNMAP of everything unmaps what is not revoked, and counts both'),
       ),

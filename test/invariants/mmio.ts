@@ -7,7 +7,7 @@ const CUT = ['refused', 'for a dma-buf, whatever the address, and whether it is 
 const KEEPS_MMIO = '7.3: keeps MMIO, in one call';
 const readsBack = edit(
   at.READER,
-  "return this.#pages.source.kind === 'dmabuf' && this.#features.dmabufKeepsMmio;",
+  "return this.#pages.source.kind === 'dmabuf' && current().kernel.features.dmabufKeepsMmio;",
   'return false;',
 );
 const rejects = (what: string) =>
@@ -216,7 +216,7 @@ export const mmioRanges: readonly Row[] = [
         'an access is given pages of a buffer',
         edit(
           'impl/iommufd/access-pages.ts',
-          "  if (pages.source.kind === 'dmabuf' && features.accessRejectsDmabuf) return 'EINVAL';\n",
+          "  if (pages.source.kind === 'dmabuf' && current().kernel.features.accessRejectsDmabuf) return 'EINVAL';\n",
           '',
         ),
         at.refusedPin('a dma-buf: EINVAL'),

@@ -62,8 +62,8 @@ export const revoked: readonly Row[] = [
         'a domain that joins maps revoked pages at their stale address',
         edit(
           at.FILL,
-          '  if (!isRevoked(pages)) {\n    const failed = yield* mapInto(area, pages, [domain], features);',
-          '  if (pages.npages > 0) {\n    const failed = yield* mapInto(area, pages, [domain], features);',
+          '  if (!isRevoked(pages)) {\n    const failed = yield* mapInto(area, pages, [domain]);',
+          '  if (pages.npages > 0) {\n    const failed = yield* mapInto(area, pages, [domain]);',
         ),
         at.scenario('G-17: a revoked area is never mapped again, whatever the exporter gives back'),
       ),
@@ -71,8 +71,8 @@ export const revoked: readonly Row[] = [
         'COPY maps revoked pages',
         edit(
           at.FILL,
-          '    if (!isRevoked(pages)) {\n      const failed = yield* mapInto(area, pages, domains, features);',
-          '    if (pages.npages > 0) {\n      const failed = yield* mapInto(area, pages, domains, features);',
+          '    if (!isRevoked(pages)) {\n      const failed = yield* mapInto(area, pages, domains);',
+          '    if (pages.npages > 0) {\n      const failed = yield* mapInto(area, pages, domains);',
         ),
         at.race(at.raceWithRevoke, 'R5: COPY and revoke end with every copy unmapped, mapped before or not', 100),
       ),

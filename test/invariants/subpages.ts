@@ -73,8 +73,8 @@ export const subPages: readonly Row[] = [
         'the predicate looks only at where a PTE begins',
         edit(
           at.INVARIANTS,
-          'it.iova <= pte.iova && pte.iova + pte.length <= it.iova + it.length)) continue;',
-          'it.iova <= pte.iova && pte.iova < it.iova + it.length)) continue;',
+          'if (iova <= pte.iova && pte.iova + pte.length <= iova + length) return pte;',
+          'if (iova <= pte.iova && pte.iova < iova + length) return pte;',
         ),
         at.predicateTest(
           'sub-page offsets correct rejects a PTE that ends behind its area',

@@ -187,14 +187,14 @@ export const unmapped: readonly Row[] = [
           `    const untracked = trackAllDomains(pages, area, domains);
     if (untracked !== undefined) return untracked;
     if (!isRevoked(pages)) {
-      const failed = yield* mapInto(area, pages, domains, features);
+      const failed = yield* mapInto(area, pages, domains);
       if (failed !== undefined) {
         untrackAllDomains(pages, area);
         return failed;
       }
     }`,
           `    if (!isRevoked(pages)) {
-      const failed = yield* mapInto(area, pages, domains, features);
+      const failed = yield* mapInto(area, pages, domains);
       if (failed !== undefined) return failed;
     }
     trackAllDomains(pages, area, domains);`,
