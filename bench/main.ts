@@ -6,16 +6,17 @@ import { spawnSync } from 'node:child_process';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { areas } from './areas.ts';
+import { crowds } from './crowd.ts';
 import { memory } from './memory.ts';
 import { startup } from './startup.ts';
 import { steps } from './steps.ts';
 import { units } from './units.ts';
 
 const SECTIONS: ReadonlyMap<string, () => void | Promise<void>> = new Map(
-  Object.entries({ steps, areas, memory, units, startup }),
+  Object.entries({ steps, areas, crowds, memory, units, startup }),
 );
 /** `startup` runs the whole test suite, and is asked for by name. */
-const DEFAULT = ['steps', 'areas', 'memory', 'units'];
+const DEFAULT = ['steps', 'areas', 'crowds', 'memory', 'units'];
 
 function printMachine(): void {
   const model = cpus()[0]?.model.trim() ?? 'unknown processor';
