@@ -137,9 +137,9 @@ export const areas: readonly Row[] = [
         'MAP shows its areas before they are filled',
         edit(
           at.MAP,
-          '    failed = yield* fillAll(areas, pieces, features);\n',
+          '    if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces);\n',
           `    for (const [i, area] of areas.entries()) area.pages = (pieces[i] as Piece).pages;
-    failed = yield* fillAll(areas, pieces, features);
+    if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces);
 `,
         ),
         at.race(

@@ -50,8 +50,8 @@ export const locks: readonly Row[] = [
         'UNMAP drops the last reference of the pages while it holds iova_rwsem',
         edit(
           'impl/iommufd/unmap.ts',
-          '  iopt.iovaRwsem.releaseWrite();\n  yield* putPages(pages);',
-          '  yield* putPages(pages);\n  iopt.iovaRwsem.releaseWrite();',
+          '      iopt.iovaRwsem.releaseWrite();\n      yield* putPages(pages);',
+          '      yield* putPages(pages);\n      iopt.iovaRwsem.releaseWrite();',
         ),
         locksOf('UNMAP, of one area and the gap behind it'),
       ),
