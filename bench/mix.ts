@@ -17,9 +17,12 @@ export const SEQUENCES = 20;
 
 export const config = MACHINES.get(MACHINE) as MachineConfig;
 
-/** How often each command is meant in the stated mix, of 1000: every one, but mostly what areas are made of. */
+/**
+ * How often each command is meant in the stated mix, of 1000: every one that a machine with devices knows, but mostly
+ * what areas are made of.
+ */
 const STATED: readonly (readonly [Command['do'], number])[] = [
-  ['ioas_map_file', 330],
+  ['ioas_map_file', 310],
   ['ioas_copy', 110],
   ['ioas_unmap', 130],
   ['ioas_map', 80],
@@ -45,6 +48,12 @@ const STATED: readonly (readonly [Command['do'], number])[] = [
   ['vfio_close', 1],
   ['iommufd_open', 1],
   ['iommufd_close', 1],
+  ['peek', 6],
+  ['bar_mmap', 5],
+  ['ioas_allow_iovas', 3],
+  ['ioas_option_huge_pages', 2],
+  ['munmap', 2],
+  ['fd_mmap', 2],
 ];
 /** Three times as many intents as in `npm test` are wrong on purpose: every second. */
 const WRONG_TIMES = 3;

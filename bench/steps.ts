@@ -96,7 +96,8 @@ function printMix(seen: Seen): void {
     ],
   );
   const tallies = seen.map(byCommand);
-  const names = [...(tallies[0] as Map<string, number>)].sort(([, a], [, b]) => b - a).map(([name]) => name);
+  const often = (name: string): number => (tallies[0] as Map<string, number>).get(name) ?? 0;
+  const names = [...new Set(tallies.flatMap((tally) => [...tally.keys()]))].sort((a, b) => often(b) - often(a));
   printTable(
     ['share of each command', ...columns],
     names.map((name) => [
