@@ -155,10 +155,14 @@ export const framing: readonly Row[] = [
         'the exporter is asked before the size is looked at',
         edit(
           at.IOAS,
-          '  if (!less(last, bytes(dmabuf.size)) || npages === undefined ||',
-          `  const pages = yield* mapDmabuf(dmabuf, start.page, npages ?? 0, isWriteable(args), ram);
-  if (isErrno(pages)) return pages;
-  if (!less(last, bytes(dmabuf.size)) || npages === undefined ||`,
+          `|| npages === undefined || args.length.page >= 0xffffffff) return 'EINVAL';
+  return mapDmabuf(dmabuf, start.page, npages, isWriteable(args), ram);`,
+          `&& npages === undefined) return 'EINVAL';
+  const asked = mapDmabuf(dmabuf, start.page, npages ?? 0, isWriteable(args), ram);
+  return (function* (): Thread<Pages | Errno> {
+    const pages = yield* asked;
+    return isErrno(pages) || less(last, bytes(dmabuf.size)) ? pages : 'EINVAL';
+  })();`,
         ),
         at.scenario('G-05: a revoked buffer is ENODEV before alignment, EINVAL for its size before that'),
       ),
