@@ -9,7 +9,7 @@ import { checkSequences } from '../../properties/sequential.ts';
 import { readTraces } from '../../trace/parse.ts';
 import { SEED } from './seed.ts';
 
-const RUNS = 2500;
+const RUNS = 2000;
 const LONGEST = 200;
 
 test('every failure that was kept stays cured', () => {
