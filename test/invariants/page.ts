@@ -1,6 +1,6 @@
 /** The rows as a page of Markdown, `docs/invariants.md`. */
 import { type Document, rowsOf } from './documents.ts';
-import type { Check, Group, Proof, Row } from './row.ts';
+import { type Check, type Group, idsOf, type Proof, type Row } from './row.ts';
 
 export function page(documents: readonly Document[]): string {
   return `${[
@@ -25,19 +25,18 @@ function documentLines(document: Document): string[] {
     '',
     `## ${document.name}, ${document.section}`,
     '',
-    `${rows.length - never} of ${rows.length} rules are checked, with ${proofs} bugs in all.`,
+    `${rows.length - never} of ${document.groups.flatMap(idsOf).length} rules are checked, with ${proofs} bugs in all.`,
     ...document.groups.flatMap(groupLines),
   ];
 }
 
-const groupLines = ({ heading, rows }: Group): string[] => [
-  '',
-  `### ${heading}`,
-  '',
-  '| | Rule | Held by | Bug, and the test that finds it |',
-  '|---|---|---|---|',
-  ...rows.map(rowLine),
-];
+function groupLines(group: Group): string[] {
+  const { heading, rows } = group;
+  const ids = idsOf(group);
+  const table = ['| | Rule | Held by | Bug, and the test that finds it |', '|---|---|---|---|', ...rows.map(rowLine)];
+  const awaited = [ids.length === 1 ? `Not checked yet: ${ids[0]}.` : `Not checked yet: ${ids[0]} to ${ids.at(-1)}.`];
+  return ['', `### ${heading}`, '', ...(rows.length === 0 ? awaited : table)];
+}
 
 function rowLine(row: Row): string {
   const { id, says, core, impossible } = row;

@@ -54,11 +54,20 @@ export interface Row {
   readonly impossible?: string;
 }
 
+/** First and last of a run of numbers. */
+export type Numbers = readonly [prefix: string, first: number, last: number];
+
 /** The numbers of one section. */
 export interface Group {
   readonly heading: string;
+  readonly numbers: Numbers;
+  /** One for each number, in order; or none as yet, which the page says. */
   readonly rows: readonly Row[];
 }
+
+/** The numbers of a run, as rows have them. */
+export const idsOf = ({ numbers: [prefix, first, last] }: Group): string[] =>
+  Array.from({ length: last - first + 1 }, (_, i) => `${prefix}-${String(first + i).padStart(2, '0')}`);
 
 export const check = (kind: CheckKind, file: string, name: string): Check => ({ kind, file, name });
 export const edit = (file: string, from: string, to: string): Edit => ({ file, from, to });
