@@ -1,6 +1,6 @@
 /** System calls and accesses that concern the address space of the process. */
 import type { Result } from '../trace/answer.ts';
-import type { BarMmap, FdMmap, Handle, Peek } from '../trace/command.ts';
+import type { BarMmap, Exit, FdMmap, Fork, Handle, Munmap, Peek } from '../trace/command.ts';
 import { DONE, fileOf, openedDevice } from './handles.ts';
 import { isErrno } from './kernel/errno.ts';
 import { touch } from './kernel/fault.ts';
@@ -38,16 +38,19 @@ function* mapAs(machine: Machine, file: File | undefined, offset: Bytes, length:
 }
 
 /** munmap(2). The name then stands for nothing: EBADF, a rule of traces. */
-export function* unmapMemory(machine: Machine, handle: Handle): Thread<Result> {
-  const mem = machine.names.get(handle);
+export function* unmapMemory(machine: Machine, { map, offset, length, process }: Munmap): Thread<Result> {
+  const mem = machine.names.get(map);
   if (mem?.kind !== 'mem') return { err: 'EBADF' };
-  machine.names.delete(handle);
+  // PLACEHOLDER: parts of a mapping, and mappings of a child.
+  if (offset !== undefined || length !== undefined || process !== undefined) return { err: 'ENOTTY' };
+  machine.names.delete(map);
   yield* munmap(machine.mm, mem.address.page);
   return DONE;
 }
 
 /** The process reads 4 bytes. What it gets outside of all mappings, SIGSEGV, traces write as EFAULT. */
-export function* peek(machine: Machine, { map, offset }: Peek): Thread<Result> {
+export function* peek(machine: Machine, { map, offset, process }: Peek): Thread<Result> {
+  if (process !== undefined) return { err: 'EBADF' }; // PLACEHOLDER: no process is ever forked.
   const mem = machine.names.get(map);
   if (mem?.kind !== 'mem') return { err: 'EBADF' };
   const first = addWrapping(mem.address, fromBigint(offset));
@@ -55,4 +58,9 @@ export function* peek(machine: Machine, { map, offset }: Peek): Thread<Result> {
   if (pfn === 'SIGSEGV') return { err: 'EFAULT' };
   if (pfn === 'SIGBUS') return { ok: { signal: pfn } };
   return { ok: { value: machine.targetOf(physOf(pfn, first.byte)) } };
+}
+
+/** PLACEHOLDER: there is one process only. */
+export function* ofProcesses(_: Machine, command: Fork | Exit): Thread<Result> {
+  return { err: command.do === 'fork' ? 'ENOMEM' : 'EBADF' };
 }

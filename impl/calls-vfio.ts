@@ -1,6 +1,7 @@
 /** System calls on the descriptor of a VFIO device. */
 import type { Result } from '../trace/answer.ts';
-import type { Command, Handle, VfioExport } from '../trace/command.ts';
+import type { Command, Handle } from '../trace/command.ts';
+import type { VfioDmabufMemattr, VfioDmabufRevoke, VfioExport, VfioWake } from '../trace/command-vfio.ts';
 import { answerOf, DONE, fileOf, installAs, objectIdIn, openedDevice } from './handles.ts';
 import { type Errno, isErrno } from './kernel/errno.ts';
 import { unreachable } from './kernel/splat.ts';
@@ -14,8 +15,11 @@ import {
   vfioDeviceReset,
   vfioExport,
   vfioHotReset,
+  vfioLowPowerEntry,
+  vfioLowPowerExit,
 } from './vfio/ioctl.ts';
 import type { VfioPciDevice } from './vfio/pci-device.ts';
+import { wake } from './vfio/power.ts';
 import { vfioDeviceAttach, vfioDeviceBind, vfioDeviceDetach, vfioDeviceOpen } from './vfio/vfio-device.ts';
 
 /** open(2) of the device. A name stands for one descriptor, so one that is open already is EBUSY: a rule of traces. */
@@ -38,6 +42,18 @@ export function* exportBuffer(machine: Machine, { dev, region, ranges, as, flags
   return DONE;
 }
 
+/** PLACEHOLDER: no kernel has these features yet. */
+export function* onBuffer(machine: Machine, { dev }: VfioDmabufRevoke | VfioDmabufMemattr): Thread<Result> {
+  const device = openedDevice(machine, dev);
+  return { err: isErrno(device) ? device : device.file?.accessGranted ? 'ENOTTY' : 'EINVAL' };
+}
+
+/** The device wakes up by itself: no descriptor is needed, and one that is awake does not notice. */
+export function* wakeUp(machine: Machine, { dev }: VfioWake): Thread<Result> {
+  const device = machine.devices.get(dev);
+  return device === undefined ? { err: 'ENODEV' } : answerOf(yield* wake(device));
+}
+
 export type DeviceCommand = Extract<
   Command,
   {
@@ -49,7 +65,9 @@ export type DeviceCommand = Extract<
       | 'vfio_reset'
       | 'vfio_flr'
       | 'vfio_hot_reset'
-      | 'vfio_power';
+      | 'vfio_power'
+      | 'vfio_low_power_entry'
+      | 'vfio_low_power_exit';
   }
 >;
 
@@ -84,6 +102,10 @@ function deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceComm
       return vfioHotReset(device);
     case 'vfio_power':
       return device.resets.includes('pm') ? vfioConfigPower(device, command.state) : refuse('EINVAL');
+    case 'vfio_low_power_entry':
+      return vfioLowPowerEntry(device, command.wakeup ?? false);
+    case 'vfio_low_power_exit':
+      return vfioLowPowerExit(device);
     default:
       return unreachable(command);
   }

@@ -7,7 +7,9 @@ import type {
   BarMmap,
   Command,
   Destroy,
+  Exit,
   FdMmap,
+  Fork,
   HwptAlloc,
   IoasAllowIovas,
   IoasCopy,
@@ -21,9 +23,8 @@ import type {
   MockRevoke,
   Munmap,
   Peek,
-  VfioExport,
-  VfioOpen,
 } from '../trace/command.ts';
+import type { VfioDmabufMemattr, VfioDmabufRevoke, VfioExport, VfioOpen, VfioWake } from '../trace/command-vfio.ts';
 import { allocMemory, closeHandle, createMemfd, dmaRead, duplicate } from './calls-fd.ts';
 import {
   allocHwpt,
@@ -38,9 +39,9 @@ import {
   optionHugePages,
   unmap,
 } from './calls-iommufd.ts';
-import { mapBar, mapFd, peek, unmapMemory } from './calls-mm.ts';
+import { mapBar, mapFd, ofProcesses, peek, unmapMemory } from './calls-mm.ts';
 import { mockDmabuf, mockDomain, mockRevoke } from './calls-selftest.ts';
-import { type DeviceCommand, exportBuffer, onDevice, openDevice } from './calls-vfio.ts';
+import { type DeviceCommand, exportBuffer, onBuffer, onDevice, openDevice, wakeUp } from './calls-vfio.ts';
 import { unreachable } from './kernel/splat.ts';
 import type { Thread } from './kernel/thread.ts';
 import type { Machine } from './machine.ts';
@@ -63,8 +64,13 @@ type Waits =
   | VfioExport
   | BarMmap
   | FdMmap
+  | VfioWake
+  | VfioDmabufRevoke
+  | VfioDmabufMemattr
   | Peek
-  | Munmap;
+  | Munmap
+  | Fork
+  | Exit;
 
 /** The thread of one command. A handle that nothing carries is a closed descriptor. */
 export function operation(machine: Machine, command: Command): Thread<Result> {
@@ -105,7 +111,14 @@ export function operation(machine: Machine, command: Command): Thread<Result> {
     case 'vfio_flr':
     case 'vfio_hot_reset':
     case 'vfio_power':
+    case 'vfio_low_power_entry':
+    case 'vfio_low_power_exit':
       return onDevice(machine, command);
+    case 'vfio_wake':
+      return wakeUp(machine, command);
+    case 'vfio_dmabuf_revoke':
+    case 'vfio_dmabuf_memattr':
+      return onBuffer(machine, command);
     case 'bar_mmap':
       return mapBar(machine, command);
     case 'fd_mmap':
@@ -113,7 +126,10 @@ export function operation(machine: Machine, command: Command): Thread<Result> {
     case 'peek':
       return peek(machine, command);
     case 'munmap':
-      return unmapMemory(machine, command.map);
+      return unmapMemory(machine, command);
+    case 'fork':
+    case 'exit':
+      return ofProcesses(machine, command);
     default:
       return atOnce(machine, command);
   }

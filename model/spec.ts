@@ -155,6 +155,8 @@ const seldom = (s: State, c: Do<Seldom>): Outcome =>
     .with('munmap', (is) => memory.munmap(s, its(is, c)))
     .with('mock_domain_destroy', (is) => mock.mockDestroy(s, its(is, c)))
     .with('fd_mmap', (is) => memory.fdMmap(s, its(is, c)))
+    .with('vfio_low_power_entry', 'vfio_low_power_exit', 'vfio_wake', 'fork', 'exit', () => ({ err: 'ENOTTY' }))
+    .with('vfio_dmabuf_revoke', 'vfio_dmabuf_memattr', () => ({ err: 'ENOTTY' }))
     .exhaustive();
 
 /** The command, as the one that its name says it is. */

@@ -84,6 +84,13 @@ const OTHERS: Readonly<Record<Other, (intent: Intent, state: State) => Command>>
   mock_domain_destroy: (intent, state) => mockDestroyOf(intent, state) ?? OTHERS.mock_domain(intent, state),
   mock_dmabuf: (intent, state) => mockDmabufOf(intent, state) ?? OTHERS.mock_revoke(intent, state),
   mock_revoke: (intent, state) => mockRevokeOf(intent, state) ?? prerequisite(intent, state),
+  vfio_low_power_entry: prerequisite,
+  vfio_low_power_exit: prerequisite,
+  vfio_wake: prerequisite,
+  vfio_dmabuf_revoke: prerequisite,
+  vfio_dmabuf_memattr: prerequisite,
+  fork: prerequisite,
+  exit: prerequisite,
 };
 
 /** The next step towards a machine on which something can be mapped and reached. */

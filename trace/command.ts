@@ -6,6 +6,25 @@
  * A new command enters here, in `schema.ts` and in the table of the format.
  */
 
+import type {
+  VfioAttach,
+  VfioBind,
+  VfioClose,
+  VfioDetach,
+  VfioDmabufMemattr,
+  VfioDmabufRevoke,
+  VfioExport,
+  VfioFlr,
+  VfioHotReset,
+  VfioLowPowerEntry,
+  VfioLowPowerExit,
+  VfioMemory,
+  VfioOpen,
+  VfioPower,
+  VfioReset,
+  VfioWake,
+} from './command-vfio.ts';
+
 /** A name that an earlier step gave, or a device's name. */
 export type Handle = string;
 
@@ -25,58 +44,6 @@ export interface IommufdOpen {
 export interface IommufdClose {
   readonly do: 'iommufd_close';
   readonly ctx: Handle;
-}
-export interface VfioOpen {
-  readonly do: 'vfio_open';
-  readonly dev: Handle;
-}
-export interface VfioBind {
-  readonly do: 'vfio_bind';
-  readonly dev: Handle;
-  readonly ctx: Handle;
-}
-export interface VfioAttach {
-  readonly do: 'vfio_attach';
-  readonly dev: Handle;
-  readonly pt: Handle;
-}
-export interface VfioDetach {
-  readonly do: 'vfio_detach';
-  readonly dev: Handle;
-}
-export interface VfioClose {
-  readonly do: 'vfio_close';
-  readonly dev: Handle;
-}
-export interface VfioExport {
-  readonly do: 'vfio_export';
-  readonly dev: Handle;
-  readonly region: number;
-  readonly ranges: readonly Slice[];
-  readonly as: Handle;
-  readonly flags?: bigint;
-}
-export interface VfioMemory {
-  readonly do: 'vfio_memory';
-  readonly dev: Handle;
-  readonly enable: boolean;
-}
-export interface VfioReset {
-  readonly do: 'vfio_reset';
-  readonly dev: Handle;
-}
-export interface VfioFlr {
-  readonly do: 'vfio_flr';
-  readonly dev: Handle;
-}
-export interface VfioHotReset {
-  readonly do: 'vfio_hot_reset';
-  readonly dev: Handle;
-}
-export interface VfioPower {
-  readonly do: 'vfio_power';
-  readonly dev: Handle;
-  readonly state: 0 | 3;
 }
 export interface IoasAlloc {
   readonly do: 'ioas_alloc';
@@ -187,10 +154,22 @@ export interface Peek {
   readonly do: 'peek';
   readonly map: Handle;
   readonly offset: bigint;
+  readonly process?: Handle;
 }
 export interface Munmap {
   readonly do: 'munmap';
   readonly map: Handle;
+  readonly offset?: bigint;
+  readonly length?: bigint;
+  readonly process?: Handle;
+}
+export interface Fork {
+  readonly do: 'fork';
+  readonly as: Handle;
+}
+export interface Exit {
+  readonly do: 'exit';
+  readonly process: Handle;
 }
 export interface MockDomain {
   readonly do: 'mock_domain';
@@ -228,6 +207,11 @@ export type Command =
   | VfioFlr
   | VfioHotReset
   | VfioPower
+  | VfioLowPowerEntry
+  | VfioLowPowerExit
+  | VfioWake
+  | VfioDmabufRevoke
+  | VfioDmabufMemattr
   | IoasAlloc
   | HwptAlloc
   | Destroy
@@ -247,6 +231,8 @@ export type Command =
   | FdMmap
   | Peek
   | Munmap
+  | Fork
+  | Exit
   | MockDomain
   | MockDomainDestroy
   | MockDmabuf

@@ -16,7 +16,19 @@ interface Given {
 /** An argument of a command that holds a name. */
 export type Named = readonly [key: string, name: Handle];
 
-const USES: ReadonlySet<string> = new Set(['ctx', 'dev', 'pt', 'ioas', 'obj', 'fd', 'mem', 'map', 'dst', 'src']);
+const USES: ReadonlySet<string> = new Set([
+  'ctx',
+  'dev',
+  'pt',
+  'ioas',
+  'obj',
+  'fd',
+  'mem',
+  'map',
+  'dst',
+  'src',
+  'process',
+]);
 
 /** The names that a command gives; a mock_domain names a HWPT and a device. */
 export const gives = (command: Command): Named[] => [
@@ -92,7 +104,9 @@ function ends(command: Command): Handle | undefined {
     case 'destroy':
       return command.obj;
     case 'munmap':
-      return command.map;
+      return command.process === undefined ? command.map : undefined;
+    case 'exit':
+      return command.process;
     case 'mock_domain_destroy':
       return command.dev;
     default:

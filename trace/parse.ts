@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { flaws } from './check.ts';
 import { complaint, firstIssue, TraceError } from './error.ts';
 import { FORMAT, traceSchema } from './schema.ts';
+import { STEPS } from './steps.ts';
 import type { Trace, Version } from './trace.ts';
 import { brief } from './values.ts';
 
@@ -53,9 +54,12 @@ export function* traceTexts(path: string): Generator<TraceText> {
 }
 
 /** What a version 1 file is told about a key that it may not have yet. */
-const NEWER: ReadonlySet<string> = new Set(
-  ['blocked', 'fault', 'kernel', 'threads'].map((key) => `unknown key ${brief(key)}`),
-);
+const NEWER: ReadonlySet<string> = new Set([
+  ...['blocked', 'fault', 'kernel', 'threads', 'process'].map((key) => `unknown key ${brief(key)}`),
+  ...Object.entries(STEPS).flatMap(([name, row]) =>
+    'added' in row && row.added === 'step' ? [`${brief(name)} is not a step of the format`] : [],
+  ),
+]);
 
 function* lines(file: string, text: string): Generator<TraceText> {
   for (const [at, line] of text.split('\n').entries()) {

@@ -14,6 +14,9 @@ const part = (of: string, offset: bigint, length: bigint): string =>
   `${of}+${showHex(offset)} length ${showHex(length)}`;
 const at = (iova: bigint | undefined): string => (iova === undefined ? 'anywhere' : `at ${showHex(iova)}`);
 const bits = (flags: bigint | undefined): string => (flags === undefined ? '' : ` flags ${showHex(flags)}`);
+const by = (process: string | undefined): string => (process === undefined ? '' : ` by ${process}`);
+/** How a mapping by the CPU treats the memory of a buffer. */
+const ATTRIBUTES: readonly string[] = ['uncached', 'write-combining'];
 const listed = (parts: readonly string[]): string => (parts.length === 0 ? 'nothing' : parts.join(', '));
 
 /** How each command reads; the table is complete, or it does not compile. */
@@ -34,6 +37,11 @@ const PHRASES: { readonly [C in Command as C['do']]: (command: C) => string } = 
   vfio_flr: ({ dev }) => `FLR ${dev}`,
   vfio_hot_reset: ({ dev }) => `hot reset ${dev}`,
   vfio_power: ({ dev, state }) => `power ${dev} to D${state}`,
+  vfio_low_power_entry: ({ dev, wakeup }) => `enter low power of ${dev}${wakeup ? ' with wakeup' : ''}`,
+  vfio_low_power_exit: ({ dev }) => `exit low power of ${dev}`,
+  vfio_wake: ({ dev }) => `wake ${dev}`,
+  vfio_dmabuf_revoke: ({ dev, fd }) => `revoke ${fd} of ${dev} for good`,
+  vfio_dmabuf_memattr: ({ dev, fd, attr }) => `map ${fd} of ${dev} ${ATTRIBUTES[attr] ?? `attribute ${attr}`}`,
   ioas_alloc: ({ ctx, as }) => `alloc IOAS ${as} in ${ctx}`,
   hwpt_alloc: ({ dev, ioas, as, flags }) => `alloc HWPT ${as} of ${ioas} for ${dev}${bits(flags)}`,
   destroy: ({ obj }) => `destroy ${obj}`,
@@ -56,8 +64,13 @@ const PHRASES: { readonly [C in Command as C['do']]: (command: C) => string } = 
   dma_read: ({ dev, iova }) => `DMA read ${showHex(iova)} by ${dev}`,
   bar_mmap: ({ dev, region, offset, length, as }) => `mmap ${part(`${dev}:${region}`, offset, length)} as ${as}`,
   fd_mmap: ({ fd, offset, length, as }) => `mmap ${part(fd, offset, length)} as ${as}`,
-  peek: ({ map, offset }) => `peek ${map}+${showHex(offset)}`,
-  munmap: ({ map }) => `munmap ${map}`,
+  peek: ({ map, offset, process }) => `peek ${map}+${showHex(offset)}${by(process)}`,
+  munmap: ({ map, offset, length, process }) => {
+    const from = offset === undefined ? '' : `+${showHex(offset)}`;
+    return `munmap ${map}${from}${length === undefined ? '' : ` length ${showHex(length)}`}${by(process)}`;
+  },
+  fork: ({ as }) => `fork ${as}`,
+  exit: ({ process }) => `exit ${process}`,
   mock_domain: ({ ioas, as, dev }) => `attach new mock device ${dev} to ${ioas} as ${as}`,
   mock_domain_destroy: ({ dev }) => `remove mock device ${dev}`,
   mock_dmabuf: ({ length, as }) => `create test dma-buf ${as} length ${showHex(length)}`,

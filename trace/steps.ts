@@ -14,6 +14,8 @@ interface Row<C extends Command> {
   readonly about: string;
   readonly args: { readonly [K in Exclude<keyof C, 'do'>]-?: z.ZodType<C[K]> };
   readonly ok: z.ZodType<Answer>;
+  /** What version 1 does not have: the whole step, or these arguments. */
+  readonly added?: 'step' | readonly Exclude<keyof C, 'do'>[];
 }
 type Table = { readonly [C in Command as C['do']]: Row<C> };
 
@@ -36,6 +38,7 @@ const peekAnswer = object({ value: target.exactOptional(), signal: sigbus.exactO
 
 const fixed = hex.exactOptional();
 const flags = hex.exactOptional();
+const child = handle.exactOptional();
 
 export const STEPS = {
   iommufd_open: { about: 'Open /dev/iommu.', args: { as: handle }, ok: nothing },
@@ -62,6 +65,36 @@ export const STEPS = {
     about: 'Enter power state D0 or D3, by a config write.',
     args: { dev: handle, state: power },
     ok: nothing,
+  },
+  vfio_low_power_entry: {
+    about: 'VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, or with a wakeup LOW_POWER_ENTRY_WITH_WAKEUP.',
+    args: { dev: handle, wakeup: flag.exactOptional() },
+    ok: nothing,
+    added: 'step',
+  },
+  vfio_low_power_exit: {
+    about: 'VFIO_DEVICE_FEATURE_LOW_POWER_EXIT.',
+    args: { dev: handle },
+    ok: nothing,
+    added: 'step',
+  },
+  vfio_wake: {
+    about: 'The device wakes up by itself: a PME resumes it.',
+    args: { dev: handle },
+    ok: nothing,
+    added: 'step',
+  },
+  vfio_dmabuf_revoke: {
+    about: 'VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE: for good.',
+    args: { dev: handle, fd: handle },
+    ok: nothing,
+    added: 'step',
+  },
+  vfio_dmabuf_memattr: {
+    about: 'VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR: how later mappings of the buffer treat the memory.',
+    args: { dev: handle, fd: handle, attr: count },
+    ok: nothing,
+    added: 'step',
   },
   ioas_alloc: { about: 'IOMMU_IOAS_ALLOC.', args: { ctx: handle, as: handle }, ok: nothing },
   hwpt_alloc: {
@@ -116,8 +149,25 @@ export const STEPS = {
     args: { fd: handle, offset: hex, length: hex, as: handle },
     ok: nothing,
   },
-  peek: { about: 'The CPU reads 4 bytes through a mapping.', args: { map: handle, offset: hex }, ok: peekAnswer },
-  munmap: { about: 'Undo a bar_mmap or fd_mmap.', args: { map: handle }, ok: nothing },
+  peek: {
+    about: 'The CPU reads 4 bytes through a mapping, for the first process or a child.',
+    args: { map: handle, offset: hex, process: child },
+    ok: peekAnswer,
+    added: ['process'],
+  },
+  munmap: {
+    about: 'Undo a bar_mmap or fd_mmap in the first process or a child, or some pages of it.',
+    args: { map: handle, offset: hex.exactOptional(), length: hex.exactOptional(), process: child },
+    ok: nothing,
+    added: ['offset', 'length', 'process'],
+  },
+  fork: {
+    about: 'A child with a copy of every mapping of the first process, and none of its descriptors.',
+    args: { as: handle },
+    ok: nothing,
+    added: 'step',
+  },
+  exit: { about: 'A child ends, and with it all that it maps.', args: { process: handle }, ok: nothing, added: 'step' },
   mock_domain: {
     about: 'A new mock device, attached to an IOAS or HWPT; gives the device and its HWPT.',
     args: { ioas: handle, as: handle, dev: handle },

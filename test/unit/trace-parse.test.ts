@@ -106,6 +106,9 @@ describe('calls to the IOMMU and reach are refused when malformed', () => {
   });
 });
 
+const view = { do: 'bar_mmap', dev: 'dev0', region: 2, offset: '0x0', length: '0x2000', as: 'v', ok: {} };
+const child = { do: 'fork', as: 'p', ok: {} };
+
 describe('a name that nothing gave, or that two things would have, is refused', () => {
   test.each<[step: unknown, line: string]>([
     [{ ...map, ioas: 'zz' }, 'ioas_map_file): ioas: no earlier step gives "zz"'],
@@ -113,12 +116,19 @@ describe('a name that nothing gave, or that two things would have, is refused', 
     [{ ...read, dev: 'a' }, 'dma_read): dev: the machine has no device "a"'],
     [{ ...before[1] }, 'ioas_alloc): as: "a" still names what step 2 gave'],
     [{ ...before[1], as: 'dev0' }, 'ioas_alloc): as: "dev0" is a device of the machine'],
+    [{ do: 'exit', process: 'p', ok: {} }, 'exit): process: no earlier step gives "p"'],
     [
       { do: 'mock_domain', ioas: 'a', as: 'h', dev: 'dev0', ok: {} },
       'mock_domain): dev: "dev0" is a device of the machine',
     ],
   ])('%j', (step, line) => {
     expect(refusal(() => thirdStep(step))).toBe(`t.json: step 4 (${line}`);
+  });
+
+  test('what a child unmaps keeps its name', () => {
+    const steps = [...before, view, child, { do: 'munmap', map: 'v', process: 'p', ok: {} }, view];
+    const line = 't.json: step 7 (bar_mmap): as: "v" still names what step 4 gave';
+    expect(refusal(() => parse({ ...trace, steps }))).toBe(line);
   });
 
   test.each<[title: string, steps: object[]]>([
@@ -160,6 +170,16 @@ describe('a name that nothing gave, or that two things would have, is refused', 
         { do: 'mock_domain', ioas: 'a', as: 'h', dev: 'md', ok: {}, reach: { md: [] } },
       ],
     ],
+    [
+      'a mapping went in parts, and its name stands for another one',
+      [
+        view,
+        { do: 'munmap', map: 'v', offset: '0x0', length: '0x1000', ok: {} },
+        { do: 'munmap', map: 'v', ok: {} },
+        view,
+      ],
+    ],
+    ['a child ended', [child, { do: 'exit', process: 'p', ok: {} }, child]],
   ])('a trace parses when %s', (_, steps) => {
     expect(parse({ ...trace, steps: [...before, ...steps] }).steps).toHaveLength(3 + steps.length);
   });

@@ -13,7 +13,7 @@ describe('what is wrong outside the steps is refused by its key', () => {
     [{ name: 7 }, 'name: 7 is not a string'],
     [{ steps: undefined }, 'steps: missing'],
     [{ extra: 1 }, 'unknown key "extra"'],
-    [{ kernel: 'seven' }, 'kernel: "seven" is not a kernel version, such as "7.2" or "7.2.13"'],
+    [{ kernel: 'seven' }, 'kernel: "seven" is neither a kernel version, such as "7.2", nor "v4" or "v4-literal"'],
     [{ kernel: '7.2', recorded }, 'both recorded and kernel, which is for a trace that no kernel recorded'],
     [{ recorded: { ...recorded, lane: 'slow' } }, 'recorded.lane: "slow" is not "vtd" or "mock"'],
     [{ threads: { branches: [[map]], schedule: [] } }, 'threads.branches: fewer than two branches'],
@@ -63,6 +63,9 @@ describe('what is wrong outside the steps is refused by its key', () => {
 describe('versions', () => {
   const step = (extra: object) => ({ ...trace, version: 1, recorded, steps: [...before, { ...map, ...extra }] });
 
+  const first = (odd: object) => ({ ...trace, version: 1, recorded, steps: [{ ...odd, err: 'EINVAL' }] });
+  const peek = { do: 'peek', map: 'v', offset: '0x0' };
+
   test.each<[value: unknown, newest: Version, line: string]>([
     [{ ...trace, version: 2, steps: [] }, 1, 'version 2 of the format; this reader knows version 1'],
     [{ ...trace, version: 3, steps: [] }, 2, 'version 3 of the format; this reader knows versions 1 and 2'],
@@ -75,6 +78,9 @@ describe('versions', () => {
     [{ ...trace, version: 1, steps: [] }, 2, 'recorded: missing'],
     [step({}), 2, 'step 4 (ioas_map_file): neither ok nor err'],
     [step({ blocked: 'x' }), 2, 'step 4 (ioas_map_file): unknown key "blocked", which needs version 2'],
+    [first({ do: 'fork', as: 'p' }), 2, 'step 1 (fork): do: "fork" is not a step of the format, which needs version 2'],
+    [first({ ...peek, process: 'p' }), 2, 'step 1 (peek): unknown key "process", which needs version 2'],
+    [first({ do: 'munmap', map: 'v', offset: '0x0' }), 2, 'step 1 (munmap): unknown key "offset"'],
     [{ ...step({ err: 'EINVAL' }), threads: {} }, 2, 'unknown key "threads", which needs version 2'],
   ])('a reader refuses %j when it knows versions up to %i', (value, newest, line) => {
     expect(refusal(() => parse(value, newest))).toBe(`t.json: ${line}`);
@@ -91,6 +97,12 @@ describe('versions', () => {
     expect(kernelOf(parse({ ...trace, recorded, steps }))).toBe('7.2.13');
     expect(kernelOf(parse({ ...trace, kernel: '7.2', steps }))).toBe('7.2');
     expect(kernelOf(parse({ ...trace, steps }))).toBeUndefined();
+  });
+
+  test.each(['v4', 'v4-literal'])('%s is a kernel to behave like, and none that anything was recorded on', (kernel) => {
+    expect(kernelOf(parse({ ...trace, kernel, steps: before }))).toBe(kernel);
+    const line = `recorded.kernel: "${kernel}" is not a kernel version, such as "7.2" or "7.2.13"`;
+    expect(refusal(() => parse({ ...trace, recorded: { kernel }, steps: before }))).toBe(`t.json: ${line}`);
   });
 });
 
