@@ -1,7 +1,7 @@
 /**
  * What differs between kernel versions: the one table. Its rows are those of the version table (iommufd 0.1), V1 to
- * V15, as far as they change what can be seen here; everything else behaves the same in all versions. A switch is off
- * in every version before the one that it says, and each is asked in one place.
+ * V15, as far as they change what can be seen here, and those of an unmerged series (vfio-dmabuf 0.2); everything else
+ * behaves the same in all versions. A switch is off in every version before the one that it says.
  *
  * Not here, because nothing of it shows:
  * - V1 and V2 are names: of the importer's callback, and of the struct with the physical range.
@@ -12,10 +12,21 @@
  */
 
 interface Row {
-  readonly row: `V${number}`;
-  /** The first version that has it on. */
+  /** Of the version table; the series has rows of no number in it. */
+  readonly row: `V${number}` | 'series';
+  /** The first version that has it on, or `v4`: no version, but the profiles of the series. */
   readonly since: string;
+  /** The profile that has it off all the same. */
+  readonly not?: Profile;
 }
+
+/**
+ * What was never released: 7.3 with the series "vfio/pci: Add mmap() for DMABUFs" in its fourth posting. Where that
+ * leaves mappings of BARs alone (vfio-dmabuf 6.9), `v4` does what is recommended, and `v4-literal` what is written.
+ */
+const PROFILES = ['v4', 'v4-literal'] as const;
+type Profile = (typeof PROFILES)[number];
+const SERIES_BASE = '7.3';
 
 const SWITCHES = {
   /** The importer pins its attachment before it asks where the memory lies, and unpins it in the end. */
@@ -39,6 +50,18 @@ const SWITCHES = {
   revokeDrains: { row: 'V11', since: '7.1' },
   /** An importer that cannot be told of a revoke may not attach to a buffer of vfio-pci. */
   attachNeedsRevocable: { row: 'V11', since: '7.1' },
+  /** The CPU may map a buffer of vfio-pci, and what it maps of a BAR is a buffer, too. */
+  mapsBuffers: { row: 'series', since: 'v4' },
+  /** mmap of a buffer that is revoked for now is ENODEV; off, it succeeds, and a touch is SIGBUS. */
+  mmapNeedsUsable: { row: 'series', since: 'v4' },
+  /** The user may revoke one buffer for good, and say how mappings of it treat the memory. */
+  revokesForGood: { row: 'series', since: 'v4' },
+  /** Buffers are revoked before BARs are zapped, with the function in D0, and BARs only for a driver that needs it. */
+  buffersFirst: { row: 'series', since: 'v4' },
+  /** Importers are not called when a buffer is given back. */
+  restoresSilently: { row: 'series', since: 'v4' },
+  /** A revoke takes the entries of every mapping of the buffer; off, of those that lie in pages 0 to its size. */
+  zapsEveryMapping: { row: 'series', since: 'v4', not: 'v4-literal' },
 } as const satisfies Readonly<Record<string, Row>>;
 
 export type Feature = keyof typeof SWITCHES;
@@ -49,11 +72,18 @@ export const DEFAULT_KERNEL = '7.2';
 /** The first with dma-bufs in IOMMU_IOAS_MAP_FILE. */
 export const FIRST_KERNEL = '6.19';
 
-/** The features of a version such as `7.2.13`; undefined for what is no version, or one without dma-bufs here. */
+/**
+ * The features of a version such as `7.2.13`, or of a profile such as `v4`; undefined for what is neither, or has no
+ * dma-bufs here.
+ */
 export function featuresOf(version: string): Features | undefined {
-  const wanted = parse(version);
+  const profile = PROFILES.find((name) => name === version);
+  const wanted = parse(profile === undefined ? version : SERIES_BASE);
   if (wanted === undefined || isBefore(wanted, FIRST_KERNEL)) return undefined;
-  const on = Object.entries(SWITCHES).map(([feature, { since }]) => [feature, !isBefore(wanted, since)]);
+  const on = Object.entries<Row>(SWITCHES).map(([feature, { since, not }]) => [
+    feature,
+    since === 'v4' ? profile !== undefined && profile !== not : !isBefore(wanted, since),
+  ]);
   return Object.fromEntries(on);
 }
 

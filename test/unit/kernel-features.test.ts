@@ -12,6 +12,15 @@ const SINCE_7_1: readonly Feature[] = ['importerPins', 'unmapMovesUp', 'revokeDr
 const SINCE_7_1_5: readonly Feature[] = [...SINCE_7_1, 'unpinHoldsResv', 'mutexOutlivesDetach'];
 const SINCE_7_2: readonly Feature[] = [...SINCE_7_1_5, 'accessRejectsDmabuf'];
 const SINCE_7_3: readonly Feature[] = [...SINCE_7_2, 'dmabufKeepsMmio', 'dirtyLengthChecked'];
+const V4_LITERAL: readonly Feature[] = [
+  ...SINCE_7_3,
+  'mapsBuffers',
+  'mmapNeedsUsable',
+  'revokesForGood',
+  'buffersFirst',
+  'restoresSilently',
+];
+const V4: readonly Feature[] = [...V4_LITERAL, 'zapsEveryMapping'];
 
 describe('the version table', () => {
   test.each<[version: string, on: readonly Feature[]]>([
@@ -29,15 +38,17 @@ describe('the version table', () => {
     ['7.3.4', SINCE_7_3],
     ['7.12', SINCE_7_3],
     ['8.0', SINCE_7_3],
+    ['v4', V4],
+    ['v4-literal', V4_LITERAL],
   ])('kernel %s has on %j, and the rest off', (version, on) => {
     const features = featuresOf(version) as Features;
-    expect(Object.keys(features).toSorted()).toEqual([...SINCE_7_3].toSorted());
+    expect(Object.keys(features).toSorted()).toEqual([...V4].toSorted());
     expect(Object.keys(features).filter((feature) => features[feature as Feature])).toEqual(
       Object.keys(features).filter((feature) => on.includes(feature as Feature)),
     );
   });
 
-  test.each(['seven', '7', '7.', '7.2.', '7.2x', 'v7.2', '7.2.1.1', '', '6.18.99', '5.15'])(
+  test.each(['seven', '7', '7.', '7.2.', '7.2x', 'v7.2', 'v3', 'v4-', 'V4', '7.2.1.1', '', '6.18.99', '5.15'])(
     'does not know "%s", which is no version, or has no dma-bufs to map',
     (version) => {
       expect(featuresOf(version)).toBe(undefined);
