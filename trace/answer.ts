@@ -32,6 +32,7 @@ export type Errno =
   | 'EBUSY'
   | 'EEXIST'
   | 'ENODEV'
+  | 'EACCES'
   | 'EINVAL'
   | 'EMFILE'
   | 'ENOTTY'

@@ -1,18 +1,23 @@
 /** The dma-buf core: a file that stands for memory of an exporter, and the importers that are attached to it. */
 import { AddressSpace } from '../kernel/address-space.ts';
 import type { Errno } from '../kernel/errno.ts';
-import { type FdTable, File } from '../kernel/file.ts';
+import { type FdTable, File, type FileMode } from '../kernel/file.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
-import type { Mappable } from '../kernel/vma.ts';
+import { PAGE_SIZE } from '../kernel/units.ts';
+import type { Mappable, Vma } from '../kernel/vma.ts';
 import type { Attachment } from './attachment.ts';
 import { Resv } from './resv.ts';
 import type { SgTable } from './sg-table.ts';
 
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+
 /**
  * `dma_buf_ops`: the exporter.
- * Locks: pin, unpin, map and unmap are called with dma_resv held; attach, detach and release without.
+ * Locks: pin, unpin, map and unmap are called with dma_resv held; attach, detach, mmap and release without.
  */
 export interface DmaBufOps {
   attach?(dmabuf: DmaBuf, attachment: Attachment): Errno | undefined;
@@ -21,12 +26,16 @@ export interface DmaBufOps {
   unpin?(attachment: Attachment): void;
   mapDmaBuf(attachment: Attachment): SgTable | Errno;
   unmapDmaBuf(attachment: Attachment, table: SgTable): void;
+  /** Locks: caller holds mmap_lock for writing */
+  mmap?(dmabuf: DmaBuf, vma: Vma): Thread<Errno | undefined>;
   release(dmabuf: DmaBuf): Thread;
 }
 
 /** `dma_buf`. All but the attachments is constant. */
 export class DmaBuf implements Mappable {
   readonly name: string;
+  /** What the user sees in /proc as `/dmabuf:` and this. Protected by name_lock. */
+  shownName = '';
   /** In bytes, a multiple of the page size. */
   readonly size: number;
   readonly file: File;
@@ -40,19 +49,20 @@ export class DmaBuf implements Mappable {
   /** Oldest first, so that leaving costs the same however many there are. Protected by resv. */
   readonly #attachments = new Set<Attachment>();
 
-  constructor(name: string, size: number, ops: DmaBufOps, priv: unknown) {
+  constructor(name: string, size: number, ops: DmaBufOps, priv: unknown, openFlags: number) {
     this.name = name;
     this.size = size;
     this.ops = ops;
     this.priv = priv;
     this.resv = new Resv(`${name}.resv`);
     this.mapping = new AddressSpace(name);
-    this.file = new File(name, this, () => dmaBufRelease(this));
+    this.file = new File(name, this, () => dmaBufRelease(this), modeOf(openFlags));
   }
 
-  /** `dma_buf_mmap_internal()`: no exporter lets the CPU map its buffers. */
-  mmap(): Errno {
-    return 'EINVAL';
+  /** `dma_buf_mmap_internal()`. Fails: EINVAL where the exporter has no such op, and beyond the size; as it does */
+  *mmap(vma: Vma): Thread<Errno | undefined> {
+    if (this.ops.mmap === undefined || vma.pgoff + vma.npages > this.size / PAGE_SIZE) return 'EINVAL';
+    return yield* this.ops.mmap(this, vma);
   }
 
   /** Newest first, as the exporter meets them. */
@@ -82,14 +92,27 @@ export class DmaBuf implements Mappable {
 }
 
 /**
- * `dma_buf_export()`: a new buffer, which the caller holds by one file reference.
+ * `dma_buf_export()`: a new buffer, which the caller holds by one file reference. Of `openFlags` only the access mode
+ * matters: it says what mappings of the file may do.
  * Fails: ENOMEM
  */
-export function dmaBufExport(name: string, size: number, ops: DmaBufOps, priv: unknown): DmaBuf | Errno {
+export function dmaBufExport(
+  name: string,
+  size: number,
+  ops: DmaBufOps,
+  priv: unknown,
+  openFlags: number = O_RDWR,
+): DmaBuf | Errno {
   warnOn((ops.pin === undefined) !== (ops.unpin === undefined), `${name}: exporter with only one of pin and unpin`);
   if (shouldFail('dma_buf_getfile')) return 'ENOMEM';
   if (shouldFail('dma_buf_export')) return 'ENOMEM';
-  return new DmaBuf(name, size, ops, priv);
+  return new DmaBuf(name, size, ops, priv, openFlags);
+}
+
+/** `OPEN_FMODE()`: read-only, write-only, both, and for the fourth value of the two bits neither. */
+function modeOf(openFlags: number): FileMode {
+  const mode = ((openFlags % 4) + 1) % 4;
+  return { readable: mode % 2 === 1, writable: mode >= 2 };
 }
 
 /** The buffer behind a file, if there is one: `is_dma_buf_file()`. */

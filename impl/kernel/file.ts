@@ -7,18 +7,28 @@ import { Kref } from './kref.ts';
 import { Live } from './live.ts';
 import { current, shouldFail, type Thread } from './thread.ts';
 
+/** `f_mode`, as far as mappings ask. */
+export interface FileMode {
+  readonly readable: boolean;
+  readonly writable: boolean;
+}
+
+const READ_WRITE: FileMode = { readable: true, writable: true };
+
 /** An open file. `what` is the object behind it; each subsystem recognises its own. */
 export class File extends Live {
   readonly name: string;
   readonly refs: Kref;
   readonly what: object;
+  readonly mode: FileMode;
   readonly #release: () => Thread;
 
-  constructor(name: string, what: object, release: () => Thread) {
+  constructor(name: string, what: object, release: () => Thread, mode: FileMode = READ_WRITE) {
     super('files');
     this.name = name;
     this.refs = new Kref(`file ${name}`);
     this.what = what;
+    this.mode = mode;
     this.#release = release;
   }
 

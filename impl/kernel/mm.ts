@@ -9,6 +9,7 @@ import { CpuPageTable } from './cpu-page-table.ts';
 import type { Errno } from './errno.ts';
 import { Rwsem } from './rwsem.ts';
 import { Splat } from './splat.ts';
+import type { Thread } from './thread.ts';
 import { PAGE_SIZE, type Pfn, type PhysAddr, type U64, type UserAddr, u64 } from './units.ts';
 import { type Mappable, Vma } from './vma.ts';
 
@@ -229,8 +230,9 @@ export class Memfd implements Mappable {
   }
 
   /** shmem_mmap() */
-  mmap(vma: Vma): undefined {
+  *mmap(vma: Vma): Thread<undefined> {
     vma.backing = this.backing;
+    return undefined;
   }
 }
 

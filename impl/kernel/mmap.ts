@@ -1,4 +1,5 @@
 /** mmap(2) of a file, and munmap(2). */
+import type { AddressSpace } from './address-space.ts';
 import { type Errno, isErrno } from './errno.ts';
 import type { File } from './file.ts';
 import type { Mm } from './mm.ts';
@@ -12,15 +13,18 @@ export interface MmapArgs {
   readonly offset: Bytes;
   /** MAP_SHARED */
   readonly shared: boolean;
+  /** PROT_WRITE; unless it says so, the mapping may be written. */
+  readonly write?: boolean;
 }
 
 const isMappable = (what: object): what is Mappable => 'mmap' in what;
 
 /**
- * mmap(2): the new mapping, readable and writable, wherever there is room. Its pages come when they are touched.
+ * mmap(2): the new mapping, which may be read, wherever there is room. Its pages come when they are touched.
  * Locks: takes mmap_lock for writing, and the file's i_mmap_rwsem inside
  * Fails: EINVAL for an unaligned offset or no length; ENOMEM where there is no room; EOVERFLOW for an offset that no
- *        such file has; ENODEV for a file that cannot be mapped; what the file answers. Nothing is left behind.
+ *        such file has; EACCES for a file that is not open for that; ENODEV for one that cannot be mapped; what the
+ *        file answers. Nothing is left behind.
  */
 export function* mmap(mm: Mm, file: File, args: MmapArgs): Thread<Vma | Errno> {
   if (!isAligned(args.offset, PAGE_SIZE) || isZero(args.length)) return 'EINVAL';
@@ -33,7 +37,7 @@ export function* mmap(mm: Mm, file: File, args: MmapArgs): Thread<Vma | Errno> {
 }
 
 /** mmap_region(). Locks: caller holds mmap_lock for writing */
-function* mmapRegion(mm: Mm, file: File, { length, offset, shared }: MmapArgs): Thread<Vma | Errno> {
+function* mmapRegion(mm: Mm, file: File, { length, offset, shared, write = true }: MmapArgs): Thread<Vma | Errno> {
   assertHeldWrite(mm.mmapLock);
   const npages = length.page + (length.byte > 0 ? 1 : 0);
   const startPage = mm.unmappedArea(npages);
@@ -41,13 +45,20 @@ function* mmapRegion(mm: Mm, file: File, { length, offset, shared }: MmapArgs): 
   const { what } = file;
   if (!isMappable(what)) return 'ENODEV';
   if (offset.page + npages >= what.endPage) return 'EOVERFLOW';
+  const { readable, writable } = file.mode;
+  if ((shared && write && !writable) || !readable) return 'EACCES';
   if (shouldFail('vm_area_alloc') || shouldFail('vma_iter_prealloc')) return 'ENOMEM';
-  const { mapping } = what;
-  const vma = new Vma(mm, startPage, npages, { file, mapping, pgoff: offset.page, shared });
-  const refused = what.mmap(vma);
-  if (refused !== undefined) return refused;
-  if (!mm.hasRoom(npages)) return 'ENOMEM';
+  // What cannot be written through its file is no shared mapping any more, whatever the user said.
+  const shown = { file, mapping: what.mapping, pgoff: offset.page, shared: shared && writable };
+  const vma = new Vma(mm, startPage, npages, shown);
   file.get();
+  const refused = (yield* what.mmap(vma)) ?? (mm.hasRoom(npages) ? undefined : 'ENOMEM');
+  if (refused !== undefined) {
+    vma.file?.put();
+    return refused;
+  }
+  // The file may have put another in its place.
+  const mapping = vma.mapping as AddressSpace;
   mm.insert(vma);
   yield mapping.iMmapRwsem.write;
   try {

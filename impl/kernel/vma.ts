@@ -26,7 +26,7 @@ export interface Mappable {
   /** The first page number that no mapping may reach: EOVERFLOW. */
   readonly endPage: number;
   /** `f_op->mmap`: accept the mapping, and tell it what its pages are. Locks: caller holds mmap_lock for writing */
-  mmap(vma: Vma): Errno | undefined;
+  mmap(vma: Vma): Thread<Errno | undefined>;
 }
 
 /** Which part of a file a mapping shows; nothing for anonymous memory. */
@@ -43,8 +43,8 @@ export class Vma {
   readonly startPage: UserPage;
   readonly npages: number;
   /** `vm_file`, of which it holds a reference, and where in its address space this is. */
-  readonly file: File | undefined;
-  readonly mapping: AddressSpace | undefined;
+  file: File | undefined;
+  mapping: AddressSpace | undefined;
   /** `vm_pgoff`: which page of the file the first page shows; its upper bits are the file's own affair. */
   readonly pgoff: number;
   readonly shared: boolean;

@@ -1,10 +1,12 @@
 /**
  * What a device at rest holds.
  *
- * Source: vfio-dmabuf V-13, V-18, V-47
+ * Source: vfio-dmabuf V-13, V-18, V-47, V-59, V-60
  */
+import { DmaBuf } from '../dmabuf/dma-buf.ts';
 import type { Live } from '../kernel/live.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT, type VfioPciDevice } from './pci-device.ts';
+import { vfioPciDmaBufOf } from './pci-dmabuf.ts';
 import { VfioDeviceFile } from './vfio-device.ts';
 
 /**
@@ -18,7 +20,11 @@ export function auditDevices(
   breaches: string[],
 ): void {
   const open: VfioDeviceFile[] = [];
-  for (const file of files) if ('what' in file && file.what instanceof VfioDeviceFile) open.push(file.what);
+  for (const file of files) {
+    if (!('what' in file)) continue;
+    if (file.what instanceof VfioDeviceFile) open.push(file.what);
+    else if (file.what instanceof DmaBuf) auditBufferMappings(file.what, audit, breaches);
+  }
   for (const device of devices) {
     const { name, dmabufs } = device;
     let opened = 0;
@@ -49,6 +55,22 @@ function auditBuffers(device: VfioPciDevice, breaches: string[]): void {
     if (priv.vdev !== device) breaches.push(`${priv.dmabuf.name} is on the list of ${device.name}, which it has lost`);
     if (priv.kref.count !== 1) breaches.push(`${priv.dmabuf.name} has a drain token of ${priv.kref.count} at rest`);
     if (priv.dmabuf.resv.locked) breaches.push(`${priv.dmabuf.name} is left locked`);
+  }
+}
+
+/**
+ * V-47, V-59: the CPU has no entry for a buffer that is revoked, or does not answer. V-60: one that stands behind a
+ * mapping of a BAR keeps the device open.
+ */
+function auditBufferMappings(dmabuf: DmaBuf, audit: number, breaches: string[]): void {
+  const priv = vfioPciDmaBufOf(dmabuf);
+  if (priv === undefined) return;
+  priv.vfile?.count(audit);
+  if (priv.vfile !== undefined && priv.vdev === undefined) breaches.push(`${dmabuf.name} has lost the device it opens`);
+  if (!priv.revoked && priv.vdev !== undefined && answers(priv.vdev)) return;
+  for (const { mm, startPage, lastPage } of dmabuf.mapping.vmas) {
+    if (mm.pageTable.leaves(startPage, lastPage).length === 0) continue;
+    breaches.push(`${dmabuf.name} is ${priv.revoked ? 'revoked' : 'asleep'}, and the CPU reaches it all the same`);
   }
 }
 

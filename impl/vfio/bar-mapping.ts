@@ -9,14 +9,13 @@ import { unmapMappingRange } from '../kernel/address-space.ts';
 import type { Order, UserPage } from '../kernel/cpu-page-table.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
-import { preempt, type Thread } from '../kernel/thread.ts';
-import { type Bytes, PAGE_SIZE, type Pfn, u64 } from '../kernel/units.ts';
-import type { Vma, VmFault } from '../kernel/vma.ts';
+import { current, preempt, type Thread } from '../kernel/thread.ts';
+import { type Bytes, PAGE_SIZE, u64 } from '../kernel/units.ts';
+import type { Vma, VmFault, VmOperations } from '../kernel/vma.ts';
 import type { BarResource } from './p2pdma.ts';
-import { memoryEnabled, type VfioPciDevice } from './pci-device.ts';
+import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
+import { mapAsBuffer } from './pci-dmabuf.ts';
 
-/** The number of a region stands in an offset from bit 40 on, in a page offset from bit 28 on. */
-const REGION_PAGES = 2 ** 28;
 /** After the BARs come the ROM, configuration space and VGA. */
 const VFIO_PCI_ROM_REGION_INDEX = 6;
 const VFIO_PCI_NUM_REGIONS = 9;
@@ -27,22 +26,31 @@ export function* regionOffset(index: number): Thread<Bytes | Errno> {
 }
 
 /**
- * `vfio_pci_core_mmap()`: whether the function would answer now is not asked.
+ * `vfio_pci_core_mmap()`: whether the function would answer now is not asked. In the unmerged series the mapping is one
+ * of a buffer made for it (vfio-dmabuf 6.4), whose locks and errors come after the checks.
  * Locks: caller holds mmap_lock for writing
  * Fails: EINVAL for what is no mappable BAR, for more than the BAR has, for a private mapping; then what became of the
  *        claim of the BAR
  */
-export function vfioPciCoreMmap(device: VfioPciDevice, vma: Vma): Errno | undefined {
+export function* vfioPciCoreMmap(device: VfioPciDevice, vma: Vma): Thread<Errno | undefined> {
   const index = Math.floor(vma.pgoff / REGION_PAGES);
   if (index >= VFIO_PCI_NUM_REGIONS || !vma.shared || index >= VFIO_PCI_ROM_REGION_INDEX) return 'EINVAL';
   const bar = device.bars.get(index);
   if (bar === undefined || !isMappable(bar)) return 'EINVAL';
   if ((vma.pgoff % REGION_PAGES) + vma.npages > Math.ceil(bar.size / PAGE_SIZE)) return 'EINVAL';
   if (device.barErr[index] !== undefined) return device.barErr[index];
-  const firstPfn = bar.phys / PAGE_SIZE;
-  const pfnOf = (_: Vma, page: UserPage): Pfn => firstPfn + (vma.indexOf(page) % REGION_PAGES);
-  vma.ops = { pfnOf, fault: (_, page, order) => fault(device, vma, page, order) };
+  if (current().kernel.features.mapsBuffers) return yield* mapAsBuffer(device, index, vma);
+  vma.ops = barOps(device, bar);
   return undefined;
+}
+
+/** `vfio_pci_mmap_ops`: pages of a BAR, by the device file. */
+export function barOps(device: VfioPciDevice, bar: BarResource): VmOperations {
+  const firstPfn = bar.phys / PAGE_SIZE;
+  return {
+    pfnOf: (vma, page) => firstPfn + (vma.indexOf(page) % REGION_PAGES),
+    fault: (vma, page, order) => fault(device, vma, page, order),
+  };
 }
 
 /** `bar_mmap_supported`: a memory BAR that shares no page with anything else. */

@@ -1,11 +1,11 @@
 /** Writes to configuration space that take memory away or give it back. The user writes registers; the rest follows. */
 import type { Errno } from '../kernel/errno.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
-import { zapBars } from './bar-mapping.ts';
 import { PCI_COMMAND_MEMORY, type PowerState, type VfioPciDevice, vconfigOf } from './pci-device.ts';
-import { restoreIfEnabled, vfioPciDmaBufMove } from './pci-dmabuf-revoke.ts';
+import { restoreIfEnabled } from './pci-dmabuf-revoke.ts';
 import { lockAndSetPowerState } from './power.ts';
 import { tryResetFunction } from './reset.ts';
+import { takeBack } from './take-back.ts';
 
 /** Registers of the standard header. */
 export const PCI_COMMAND = 4;
@@ -34,8 +34,7 @@ export function* basicConfigWrite(
   yield device.memoryLock.write;
   try {
     if (!memory) {
-      yield* zapBars(device);
-      yield* vfioPciDmaBufMove(device, true);
+      yield* takeBack(device);
     }
     if (shouldFail('pci_user_write_config_word')) return 'EIO';
     writeCommand(device, count === 1 ? 0x00ff : 0xffff, value);
@@ -61,8 +60,7 @@ export function* expConfigWrite(device: VfioPciDevice, devctl: number): Thread<E
   if ((devctl & PCI_EXP_DEVCTL_BCR_FLR) === 0 || !device.resets.includes('flr')) return undefined;
   yield device.memoryLock.write;
   try {
-    yield* zapBars(device);
-    yield* vfioPciDmaBufMove(device, true);
+    yield* takeBack(device);
     tryResetFunction(device);
     yield* restoreIfEnabled(device);
   } finally {

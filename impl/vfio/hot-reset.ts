@@ -1,11 +1,11 @@
 /** PCI hot reset: all functions of a slot or bus at once, whoever has them open. */
 import type { Errno } from '../kernel/errno.ts';
 import { preempt, type Thread } from '../kernel/thread.ts';
-import { zapBars } from './bar-mapping.ts';
 import { type IommufdCtx, ownedBy } from './iommufd.ts';
 import { PCI_D0, type VfioPciDevice } from './pci-device.ts';
 import { restoreIfEnabled, vfioPciDmaBufMove } from './pci-dmabuf-revoke.ts';
 import { runtimeGet, runtimePut, setPowerState } from './power.ts';
+import { zapLeft } from './take-back.ts';
 
 /**
  * `vfio_pci_ioctl_pci_hot_reset()` without group descriptors: that one iommufd owns all members proves the user's
@@ -48,7 +48,7 @@ function* revokeAndReset(device: VfioPciDevice, members: readonly VfioPciDevice[
     if (failed !== undefined) break;
     locked++;
     yield* vfioPciDmaBufMove(member, true);
-    yield* zapBars(member);
+    yield* zapLeft(member);
   }
   failed ??= resetBus(device, members);
   while (locked > 0) yield* unlockMember(members[--locked] as VfioPciDevice);

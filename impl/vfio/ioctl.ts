@@ -21,6 +21,7 @@ import {
   type VfioPciDevice,
 } from './pci-device.ts';
 import { exportDmaBuf } from './pci-dmabuf.ts';
+import { revokeForGood, setMemAttr } from './pci-dmabuf-feature.ts';
 import type { DmaRange } from './pci-dmabuf-ranges.ts';
 import { lowPowerEntry, lowPowerExit } from './power.ts';
 import { resetFunction } from './reset.ts';
@@ -32,8 +33,24 @@ export function vfioExport(
   ranges: readonly DmaRange[],
   flags: U64,
   fds: FdTable,
+  openFlags?: number,
 ): Thread<number | Errno> {
-  return withAccess(device, exportDmaBuf(device, region, ranges, flags, fds));
+  return withAccess(device, exportDmaBuf(device, region, ranges, flags, fds, openFlags));
+}
+
+/** VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE; ENOTTY before the unmerged series. */
+export function vfioRevokeForGood(device: VfioPciDevice, fd: number, fds: FdTable): Thread<Errno | undefined> {
+  return withAccess(device, revokeForGood(device, fd, fds));
+}
+
+/** VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR; ENOTTY before the unmerged series. */
+export function vfioSetMemAttr(
+  device: VfioPciDevice,
+  fd: number,
+  attr: number,
+  fds: FdTable,
+): Thread<Errno | undefined> {
+  return withAccess(device, setMemAttr(device, fd, attr, fds));
 }
 
 /** VFIO_DEVICE_GET_REGION_INFO: where to mmap a region in the device file. */

@@ -12,10 +12,15 @@ import type { Errno } from '../kernel/errno.ts';
 import { Kref } from '../kernel/kref.ts';
 import { assertHeldAny, Rwsem } from '../kernel/rwsem.ts';
 import { Splat } from '../kernel/splat.ts';
+import type { Thread } from '../kernel/thread.ts';
+import type { Vma } from '../kernel/vma.ts';
 import type { DevSet } from './dev-set.ts';
 import { type BarResource, type P2pdmaProvider, pcimP2pdmaInit } from './p2pdma.ts';
 import type { VfioPciDmaBuf } from './pci-dmabuf.ts';
 import type { VfioDeviceFile } from './vfio-device.ts';
+
+/** The number of a region stands in an offset of the device file from bit 40 on, in a page offset from bit 28 on. */
+export const REGION_PAGES = 2 ** 28;
 
 /** `pci_power_t` as the state field of the PM control register has it. */
 export type PowerState = 0 | 1 | 2 | 3;
@@ -41,6 +46,12 @@ export interface VfioPciConfig {
   readonly hotResetErr?: Errno;
   /** A virtual function, whose memory has no enable bit of its own. */
   readonly noCommandMemory?: boolean;
+  /** `get_dmabuf_phys` of the driver is there, as vfio-pci's is, so that BARs can be exported. */
+  readonly exportsDmabufs?: boolean;
+  /** The driver's own `.mmap`, in place of vfio-pci's. */
+  readonly mmap?: (device: VfioPciDevice, vma: Vma) => Thread<Errno | undefined>;
+  /** Where the function is on the bus, as lspci writes it. */
+  readonly address?: string;
 }
 
 /** What the user sees of configuration space, as far as anything here depends on it. */
@@ -58,6 +69,9 @@ export class VfioPciDevice implements DmaDevice {
   readonly resets: readonly ResetMethod[];
   readonly hotResetErr: Errno | undefined;
   readonly noCommandMemory: boolean;
+  readonly exportsDmabufs: boolean;
+  readonly ownMmap: VfioPciConfig['mmap'];
+  readonly address: string;
   /** What the IOMMU before it can do; it cannot, unless a test says so. */
   dirtyTracking = false;
 
@@ -93,6 +107,11 @@ export class VfioPciDevice implements DmaDevice {
   exports = 0;
   /** The CPU's mappings of BARs, through whichever file of the device. */
   readonly mapping: AddressSpace;
+  /**
+   * A revoke must look for mappings of BARs that are no buffers' (the unmerged series; before, it always does). A
+   * driver with an `.mmap` of its own has them, unless it knows better and clears it.
+   */
+  zapBarsOnRevoke: boolean;
 
   /** `barmap`: why a BAR cannot be used, by number; constant while open. */
   readonly barErr: (Errno | undefined)[] = [];
@@ -107,6 +126,10 @@ export class VfioPciDevice implements DmaDevice {
     this.resets = config.resets;
     this.hotResetErr = config.hotResetErr;
     this.noCommandMemory = config.noCommandMemory ?? false;
+    this.exportsDmabufs = config.exportsDmabufs ?? true;
+    this.ownMmap = config.mmap;
+    this.address = config.address ?? '0000:00:00.0';
+    this.zapBarsOnRevoke = this.ownMmap !== undefined;
     this.providers = pcimP2pdmaInit(this);
     this.registration = new Kref(`registration of ${this.name}`);
     this.unregistered = new Completion(`unregistration of ${this.name}`);

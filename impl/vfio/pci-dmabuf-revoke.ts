@@ -1,10 +1,14 @@
 /** The revoke engine: takes a device's buffers back before its memory goes away, and gives them back afterwards. */
 import { invalidateMappings } from '../dmabuf/attachment.ts';
 import { USAGE } from '../dmabuf/resv.ts';
+import { unmapMappingRange } from '../kernel/address-space.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
+import { unreachable } from '../kernel/splat.ts';
 import { current, type Thread } from '../kernel/thread.ts';
+import { PAGE_SIZE } from '../kernel/units.ts';
 import { memoryEnabled, type VfioPciDevice } from './pci-device.ts';
 import { putToken, unlist, type VfioPciDmaBuf } from './pci-dmabuf.ts';
+import { type Effect, type Event, type HeldEffect, type Status, transitionOf } from './pci-dmabuf-status.ts';
 import { putRegistration } from './registration.ts';
 
 /**
@@ -16,10 +20,11 @@ import { putRegistration } from './registration.ts';
  */
 export function* vfioPciDmaBufMove(device: VfioPciDevice, revoked: boolean): Thread {
   assertHeldWrite(device.memoryLock);
+  const event = revoked ? 'move(true)' : 'move(false)';
   for (const priv of device.dmabufs) {
     const { file } = priv.dmabuf;
     if (!file.getActive()) continue;
-    if (priv.revoked !== revoked) yield* revoked ? revoke(priv) : restore(priv);
+    if (transitionOf(priv.state, event).next !== priv.state) yield* follow(priv, event);
     file.put();
   }
 }
@@ -33,55 +38,89 @@ export function* restoreIfEnabled(device: VfioPciDevice): Thread {
 }
 
 /**
- * The buffer's memory goes away. On return nothing reaches it: new maps are refused, all fences have signaled, and
- * every map is gone. There is no timeout: an importer that never unmaps stops the device here.
+ * What the table says that an event does to a buffer that it changes. After a revoke nothing reaches the buffer: new
+ * maps are refused, all fences have signaled, every map is gone, and so are the CPU's entries. There is no timeout: an
+ * importer that never unmaps stops the device here.
+ * Locks: caller holds memory_lock for writing; takes dma_resv, and for a zap i_mmap_rwsem
  */
-function* revoke(priv: VfioPciDmaBuf): Thread {
-  const { dmabuf, kref, comp } = priv;
-  yield dmabuf.resv;
+export function* follow(priv: VfioPciDmaBuf, event: Event): Thread {
+  const from = priv.state;
+  const { next, held, after } = transitionOf(from, event);
+  const { resv } = priv.dmabuf;
+  if (next === 'OK') yield* tellOfRestore(priv);
+  yield resv;
   try {
-    priv.revoked = true;
-    priv.revocations++;
-    yield* invalidateAndWait(priv);
+    priv.status = next as Status;
+    if (from === 'OK') priv.revocations++;
+    for (const effect of held) yield* doHeld(effect, priv);
   } finally {
-    dmabuf.resv.release();
+    resv.release();
   }
-  if (!waits()) return;
-  // Importers need dma_resv to unmap, so this wait must not hold it.
-  putToken(priv);
-  yield comp;
-  // From here on the token is that of a new buffer; nobody can have taken it meanwhile, since maps are refused.
-  kref.rearm();
-  comp.reset();
+  for (const effect of after) yield* doAfter(effect, priv);
 }
 
 /** Whether this kernel waits for importers at all; one that does not has nothing to say to them in the end, either. */
 const waits = (): boolean => current().kernel.features.revokeDrains;
 
-/** The memory is back. The importers are called once more, although none of them can have a map. */
-function* restore(priv: VfioPciDmaBuf): Thread {
+/** Up to 7.3 the importers are called once more before the buffer is usable, although none of them can have a map. */
+function* tellOfRestore(priv: VfioPciDmaBuf): Thread {
+  if (!waits() || current().kernel.features.restoresSilently) return;
   const { resv } = priv.dmabuf;
-  if (waits()) {
-    yield resv;
-    try {
-      yield* invalidateAndWait(priv);
-    } finally {
-      resv.release();
-    }
-  }
   yield resv;
   try {
-    priv.revoked = false;
+    yield* doHeld('invalidate', priv);
+    yield* doHeld('wait for fences', priv);
   } finally {
     resv.release();
   }
 }
 
 /** Locks: caller holds dma_resv, and keeps it while it waits: fences signal without it. */
-function* invalidateAndWait({ dmabuf }: VfioPciDmaBuf): Thread {
-  if (dmabuf.attached > 0) yield* invalidateMappings(dmabuf);
-  // Every usage: an importer's own work may be BOOKKEEP. With the lock held no fence is added, so none needs no wait.
-  if (waits() && !dmabuf.resv.testSignaled(USAGE.BOOKKEEP)) yield dmabuf.resv.fencesSignaled(USAGE.BOOKKEEP);
+function* doHeld(effect: HeldEffect, { dmabuf }: VfioPciDmaBuf): Thread {
+  switch (effect) {
+    case 'invalidate':
+      if (dmabuf.attached > 0) yield* invalidateMappings(dmabuf);
+      return;
+    case 'wait for fences':
+      // Every usage: an importer's work may be BOOKKEEP. With the lock held no fence is added, so none needs no wait.
+      if (waits() && !dmabuf.resv.testSignaled(USAGE.BOOKKEEP)) yield dmabuf.resv.fencesSignaled(USAGE.BOOKKEEP);
+      return;
+    default:
+      unreachable(effect);
+  }
+}
+
+/** Importers need dma_resv to unmap, so none of this holds it. */
+function* doAfter(effect: Effect, priv: VfioPciDmaBuf): Thread {
+  const { kref, comp } = priv;
+  switch (effect) {
+    case 'drain':
+      if (!waits()) return;
+      putToken(priv);
+      yield comp;
+      return;
+    case 'zap':
+      if (current().kernel.features.mapsBuffers) yield* zapBuffer(priv);
+      return;
+    case 're-arm':
+      if (!waits()) return;
+      // The token of a new buffer; nobody can have taken it meanwhile, since maps are refused.
+      kref.rearm();
+      comp.reset();
+      return;
+    default:
+      unreachable(effect);
+  }
+}
+
+/**
+ * No process has an entry for a page of the buffer any more. As it is written the series looks for mappings that show
+ * pages from 0 to the size of the buffer; those of a BAR have the number of the region above that.
+ * Locks: takes i_mmap_rwsem for reading
+ */
+function* zapBuffer({ dmabuf }: VfioPciDmaBuf): Thread {
+  const everywhere = current().kernel.features.zapsEveryMapping;
+  yield* unmapMappingRange(dmabuf.mapping, 0, (everywhere ? dmabuf.endPage : dmabuf.size / PAGE_SIZE) - 1);
 }
 
 /**
@@ -96,6 +135,7 @@ export function* vfioPciDmaBufCleanup(device: VfioPciDevice): Thread {
     for (const priv of [...device.dmabufs]) {
       const { file } = priv.dmabuf;
       if (!file.getActive()) continue;
+      transitionOf(priv.state, 'forget');
       unlist(device, priv);
       priv.vdev = undefined;
       putRegistration(device);

@@ -3,21 +3,27 @@
  * away (pci-dmabuf-revoke.ts), and may give it back later.
  */
 import { type Attachment, isRevocable } from '../dmabuf/attachment.ts';
-import { type DmaBuf, type DmaBufOps, dmaBufExport, dmaBufFd, dmaBufPut } from '../dmabuf/dma-buf.ts';
+import { type DmaBuf, type DmaBufOps, dmaBufExport, dmaBufFd, dmaBufPut, O_RDWR } from '../dmabuf/dma-buf.ts';
 import { freeSgt, type PhysVec, physVecToSgt, type SgTable } from '../dmabuf/sg-table.ts';
 import { Completion } from '../kernel/completion.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
-import type { FdTable } from '../kernel/file.ts';
+import type { FdTable, File } from '../kernel/file.ts';
 import { Kref } from '../kernel/kref.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
-import { current, shouldFail, type Thread } from '../kernel/thread.ts';
-import { isZero, type U64 } from '../kernel/units.ts';
+import { current, preempt, shouldFail, type Thread } from '../kernel/thread.ts';
+import { isZero, PAGE_SIZE, type U64 } from '../kernel/units.ts';
+import type { Vma } from '../kernel/vma.ts';
 import { type BarResource, type P2pdmaProvider, pcimP2pdmaProvider } from './p2pdma.ts';
-import { memoryEnabled, type VfioPciDevice } from './pci-device.ts';
+import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
 import { type DmaRange, fillPhysVec, validateRanges } from './pci-dmabuf-ranges.ts';
+import { type State, type Status, transitionOf } from './pci-dmabuf-status.ts';
+import { type MemAttr, showBuffer } from './pci-dmabuf-vma.ts';
 import { putRegistration, tryGetRegistration } from './registration.ts';
+
+/** A longer name, with the zero behind it, is not shown. */
+const DMA_BUF_NAME_LEN = 32;
 
 export class VfioPciDmaBuf {
   /** Set once, before anybody else can see the buffer. */
@@ -32,8 +38,16 @@ export class VfioPciDmaBuf {
   readonly kref: Kref;
   /** Completed when `kref` reaches 0. */
   readonly comp: Completion;
-  /** No DMA may reach the buffer. Written under memory_lock(W) and dma_resv, readable under either. */
-  revoked = true;
+  /** Whether DMA and the CPU may reach it. Written under memory_lock(W) and dma_resv, readable under either. */
+  status: Status = 'TEMP_REVOKED';
+  /**
+   * Of a buffer that stands behind a mapping of a BAR: the file of the device, which it keeps open, and where in its
+   * BAR the mapping began. Set before anybody else can see the buffer.
+   */
+  vfile: File | undefined;
+  vmaPgoffAdjust = 0;
+  /** How mappings to come treat the memory. A single word, under no lock. */
+  memattr: MemAttr = 'NC';
   /** Ghost, for observers only: how often the buffer went from usable to revoked. */
   revocations = 0;
 
@@ -43,6 +57,14 @@ export class VfioPciDmaBuf {
     this.vdev = vdev;
     this.kref = new Kref(name);
     this.comp = new Completion(name);
+  }
+
+  get revoked(): boolean {
+    return this.status !== 'OK';
+  }
+
+  get state(): State {
+    return this.vdev === undefined ? 'CLOSED' : this.status;
   }
 
   /** DMA maps that are live, while no revoke is draining them. */
@@ -56,7 +78,8 @@ export const vfioPciDmaBufOps: DmaBufOps = {
   /** `vfio_pci_dma_buf_attach()`: reads the status without a lock, so a map asks again. */
   attach(dmabuf: DmaBuf, attachment: Attachment): Errno | undefined {
     if (!attachment.peer2peer) return 'EOPNOTSUPP';
-    if (privOf(dmabuf).revoked) return 'ENODEV';
+    const refused = refusalOf(privOf(dmabuf), 'import');
+    if (refused !== undefined) return refused;
     // A revoke waits for every unmap, so it must be able to ask for it.
     return isRevocable(attachment) || !current().kernel.features.attachNeedsRevocable ? undefined : 'EOPNOTSUPP';
   },
@@ -65,7 +88,8 @@ export const vfioPciDmaBufOps: DmaBufOps = {
   mapDmaBuf(attachment: Attachment): SgTable | Errno {
     assertHeld(attachment.dmabuf.resv);
     const priv = privOf(attachment.dmabuf);
-    if (priv.revoked) return 'ENODEV';
+    const refused = refusalOf(priv, 'import');
+    if (refused !== undefined) return refused;
     const table = physVecToSgt(attachment, priv.physVec);
     if (!isErrno(table)) priv.kref.get();
     return table;
@@ -79,8 +103,26 @@ export const vfioPciDmaBufOps: DmaBufOps = {
     putToken(priv);
   },
 
+  /** `vfio_pci_dma_buf_mmap()`: only the unmerged series has it. */
+  *mmap(dmabuf: DmaBuf, vma: Vma): Thread<Errno | undefined> {
+    const { features } = current().kernel;
+    if (!features.mapsBuffers) return 'EINVAL';
+    const priv = privOf(dmabuf);
+    yield preempt; // The status is read without a lock; a touch asks again.
+    const refused = features.mmapNeedsUsable ? refusalOf(priv, 'mmap') : undefined;
+    if (refused !== undefined) return refused;
+    if (!vma.shared) return 'EINVAL';
+    yield preempt; // So is the attribute.
+    showBuffer(priv, vma, priv.memattr);
+    return undefined;
+  },
+
   release: vfioPciDmaBufRelease,
 };
+
+/** What a request gets for an answer in the state that the buffer is in; undefined lets it go on. */
+const refusalOf = (priv: VfioPciDmaBuf, request: 'import' | 'mmap'): Errno | undefined =>
+  transitionOf(priv.state, request).answer as Errno | undefined;
 
 /** `vfio_pci_dma_buf_done()`, when the drain token reaches 0. */
 export function putToken({ kref, comp }: VfioPciDmaBuf): void {
@@ -108,25 +150,63 @@ export function* exportDmaBuf(
   ranges: readonly DmaRange[],
   flags: U64,
   fds: FdTable,
+  openFlags: number = O_RDWR,
 ): Thread<number | Errno> {
-  const priv = createDmaBuf(device, region, ranges, flags);
+  const priv = createDmaBuf(device, region, ranges, flags, openFlags);
   if (isErrno(priv)) return priv;
   const { dmabuf } = priv;
+  yield* enlist(device, priv);
+  const fd = dmaBufFd(dmabuf, fds);
+  if (isErrno(fd)) dmaBufPut(dmabuf); // Its release undoes all the rest.
+  return fd;
+}
+
+/**
+ * The device knows the buffer from now on. It is born revoked while the memory is off, and never for good.
+ * Locks: takes memory_lock for writing, and dma_resv inside
+ */
+function* enlist(device: VfioPciDevice, priv: VfioPciDmaBuf): Thread {
   yield device.memoryLock.write;
   try {
-    yield dmabuf.resv;
+    yield priv.dmabuf.resv;
     try {
-      priv.revoked = !memoryEnabled(device);
+      priv.status = memoryEnabled(device) ? 'OK' : 'TEMP_REVOKED';
       device.dmabufs.push(priv);
     } finally {
-      dmabuf.resv.release();
+      priv.dmabuf.resv.release();
     }
   } finally {
     device.memoryLock.releaseWrite();
   }
-  const fd = dmaBufFd(dmabuf, fds);
-  if (isErrno(fd)) dmaBufPut(dmabuf); // Its release undoes all the rest.
-  return fd;
+}
+
+/**
+ * What the CPU maps of a BAR in the unmerged series: a buffer of just that slice, without a descriptor, that is revoked
+ * and given back with the others. It keeps the device open in place of the mapping.
+ * Locks: caller holds mmap_lock for writing; takes memory_lock for writing, and dma_resv inside
+ * Fails: ENOMEM; EINVAL for a BAR without a provider; ENODEV while the driver goes away
+ * Source: vfio-dmabuf 6.4
+ */
+export function* mapAsBuffer(device: VfioPciDevice, region: number, vma: Vma): Thread<Errno | undefined> {
+  if (shouldFail('vfio_pci_core_mmap')) return 'ENOMEM';
+  const provider = pcimP2pdmaProvider(device, region);
+  if (provider === undefined) return 'EINVAL';
+  const pgoff = vma.pgoff % REGION_PAGES;
+  const { phys } = device.bars.get(region) as BarResource;
+  const slice = { paddr: phys + pgoff * PAGE_SIZE, len: vma.npages * PAGE_SIZE };
+  const priv = newDmaBuf(device, [slice], provider, O_RDWR);
+  if (isErrno(priv)) return priv;
+  const { dmabuf } = priv;
+  const name = `${device.name}:${device.address}/${region.toString(16)}`;
+  dmabuf.shownName = name.length < DMA_BUF_NAME_LEN ? name : '';
+  // Two references change hands: that of the new buffer, and that of the device file which mmap has taken.
+  priv.vfile = vma.file;
+  priv.vmaPgoffAdjust = pgoff;
+  vma.file = dmabuf.file;
+  vma.mapping = dmabuf.mapping;
+  yield* enlist(device, priv);
+  showBuffer(priv, vma, 'NC');
+  return undefined;
 }
 
 /** What can be refused of an export before its ranges are read. Fails: EINVAL, ENODEV */
@@ -147,6 +227,7 @@ function createDmaBuf(
   region: number,
   ranges: readonly DmaRange[],
   flags: U64,
+  openFlags: number,
 ): VfioPciDmaBuf | Errno {
   if (shouldFail('copy_from_user')) return 'EFAULT';
   const bar = exportedBar(device, region, ranges.length, flags);
@@ -158,11 +239,20 @@ function createDmaBuf(
   const provider = pcimP2pdmaProvider(device, region);
   if (provider === undefined) return 'EINVAL';
   const physVec = fillPhysVec(bar, ranges);
-  if (isErrno(physVec)) return physVec;
+  return isErrno(physVec) ? physVec : newDmaBuf(device, physVec, provider, openFlags);
+}
+
+/** The buffer itself, and what it holds of its device. Fails: ENODEV while the driver goes away; ENOMEM */
+function newDmaBuf(
+  device: VfioPciDevice,
+  physVec: readonly PhysVec[],
+  provider: P2pdmaProvider,
+  openFlags: number,
+): VfioPciDmaBuf | Errno {
   if (!tryGetRegistration(device)) return 'ENODEV';
   const name = `${device.name}.dmabuf${device.exports++}`;
   const priv = new VfioPciDmaBuf(name, device, physVec, provider);
-  const dmabuf = dmaBufExport(name, sizeOf(physVec), vfioPciDmaBufOps, priv);
+  const dmabuf = dmaBufExport(name, sizeOf(physVec), vfioPciDmaBufOps, priv, openFlags);
   if (isErrno(dmabuf)) {
     putRegistration(device);
     return dmabuf;
@@ -179,20 +269,23 @@ function sizeOf(physVec: readonly PhysVec[]): number {
 
 /**
  * `vfio_pci_dma_buf_release()`: the last file reference is gone. Nobody else writes `vdev` then: close-time cleanup
- * passes over a buffer without file references.
+ * passes over a buffer without file references. The device file that a mapping of a BAR held goes last, and may close
+ * the device once this has returned.
  * Locks: takes memory_lock for writing, unless the device was closed before
  */
 function* vfioPciDmaBufRelease(dmabuf: DmaBuf): Thread {
   const priv = privOf(dmabuf);
   const device = priv.vdev;
-  if (device === undefined) return;
-  yield device.memoryLock.write;
-  try {
-    unlist(device, priv);
-  } finally {
-    device.memoryLock.releaseWrite();
+  if (device !== undefined) {
+    yield device.memoryLock.write;
+    try {
+      unlist(device, priv);
+    } finally {
+      device.memoryLock.releaseWrite();
+    }
+    putRegistration(device);
   }
-  putRegistration(device);
+  priv.vfile?.put();
 }
 
 /**
@@ -216,6 +309,7 @@ export function vfioPciDmaBufIommufdMap({ dmabuf }: Attachment): PhysVec | Errno
   assertHeld(dmabuf.resv);
   const priv = vfioPciDmaBufOf(dmabuf);
   if (priv === undefined) return 'EOPNOTSUPP';
-  if (priv.revoked) return 'ENODEV';
+  const refused = refusalOf(priv, 'import');
+  if (refused !== undefined) return refused;
   return priv.physVec.length === 1 ? (priv.physVec[0] as PhysVec) : 'EOPNOTSUPP';
 }

@@ -2,9 +2,9 @@
 import type { Errno } from '../kernel/errno.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
-import { zapBars } from './bar-mapping.ts';
 import { PCI_D0, PCI_D3HOT, type PowerState, type VfioPciDevice } from './pci-device.ts';
-import { restoreIfEnabled, vfioPciDmaBufMove } from './pci-dmabuf-revoke.ts';
+import { restoreIfEnabled } from './pci-dmabuf-revoke.ts';
+import { takeBack } from './take-back.ts';
 
 /**
  * `vfio_pci_set_power_state()`
@@ -26,8 +26,7 @@ export function* lockAndSetPowerState(device: VfioPciDevice, state: PowerState):
   yield device.memoryLock.write;
   try {
     if (state >= PCI_D3HOT) {
-      yield* zapBars(device);
-      yield* vfioPciDmaBufMove(device, true);
+      yield* takeBack(device);
     }
     setPowerState(device, state);
     yield* restoreIfEnabled(device);
@@ -45,8 +44,7 @@ export function* lockAndSetPowerState(device: VfioPciDevice, state: PowerState):
 export function* lowPowerEntry(device: VfioPciDevice, wakeup: boolean): Thread<Errno | undefined> {
   yield device.memoryLock.write;
   try {
-    yield* zapBars(device);
-    yield* vfioPciDmaBufMove(device, true);
+    yield* takeBack(device);
     if (device.engaged) return 'EINVAL';
     device.engaged = true;
     device.wakeupArmed = wakeup;

@@ -1,10 +1,11 @@
 /** Resets of one function. */
 import type { Errno } from '../kernel/errno.ts';
-import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { current, shouldFail, type Thread } from '../kernel/thread.ts';
 import { zapBars } from './bar-mapping.ts';
 import { PCI_D0, type VfioPciDevice } from './pci-device.ts';
 import { restoreIfEnabled, vfioPciDmaBufMove } from './pci-dmabuf-revoke.ts';
 import { setPowerState } from './power.ts';
+import { zapLeft } from './take-back.ts';
 
 /**
  * `pci_try_reset_function()`: leaves the function in D0, wherever it was.
@@ -26,9 +27,12 @@ export function* resetFunction(device: VfioPciDevice): Thread<Errno | undefined>
   if (!device.resetWorks) return 'EINVAL';
   yield device.memoryLock.write;
   try {
-    yield* zapBars(device);
+    const { buffersFirst } = current().kernel.features;
+    if (!buffersFirst) yield* zapBars(device);
+    // Before the revoke, because an importer may touch the function while it cleans up.
     setPowerState(device, PCI_D0);
     yield* vfioPciDmaBufMove(device, true);
+    if (buffersFirst) yield* zapLeft(device);
     const failed = tryResetFunction(device);
     yield* restoreIfEnabled(device);
     return failed;

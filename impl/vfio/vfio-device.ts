@@ -38,8 +38,9 @@ export class VfioDeviceFile implements Mappable {
   }
 
   /** `vfio_device_fops_mmap()`: EINVAL before the file is bound. */
-  mmap(vma: Vma): Errno | undefined {
-    return this.accessGranted ? vfioPciCoreMmap(this.device, vma) : 'EINVAL';
+  *mmap(vma: Vma): Thread<Errno | undefined> {
+    const { device } = this;
+    return this.accessGranted ? yield* (device.ownMmap ?? vfioPciCoreMmap)(device, vma) : 'EINVAL';
   }
 }
 

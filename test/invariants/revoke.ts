@@ -150,8 +150,8 @@ export const revoked: readonly Row[] = [
         'the interconnect relies on what attach has seen',
         edit(
           at.EXPORTER,
-          "  if (priv === undefined) return 'EOPNOTSUPP';\n  if (priv.revoked) return 'ENODEV';",
-          "  if (priv === undefined) return 'EOPNOTSUPP';",
+          "  if (priv === undefined) return 'EOPNOTSUPP';\n  const refused = refusalOf(priv, 'import');",
+          "  if (priv === undefined) return 'EOPNOTSUPP';\n  const refused = refusalOf(priv, 'import') && undefined;",
         ),
         at.raceWithRevoke(
           'R1: MAP_FILE is ENODEV and leaves nothing, when the buffer is revoked between attach and interconnect',

@@ -9,7 +9,7 @@ import { mmap } from '../../impl/kernel/mmap.ts';
 import { fromBigint, ZERO } from '../../impl/kernel/units.ts';
 import { vfioConfigMemory } from '../../impl/vfio/ioctl.ts';
 import type { BarResource } from '../../impl/vfio/p2pdma.ts';
-import { vfioDeviceOpen } from '../../impl/vfio/vfio-device.ts';
+import { type VfioDeviceFile, vfioDeviceOpen } from '../../impl/vfio/vfio-device.ts';
 import { type How, Mapping, mapBar, process } from './vfio-mapping.ts';
 import { BAR_SIZE, BAR_START, Rig } from './vfio-rig.ts';
 import { Scene } from './vfio-scene.ts';
@@ -77,7 +77,8 @@ describe('mmap of a BAR', () => {
     const device = rig.device();
     rig.call(vfioDeviceOpen(device));
     expect(rig.call(mapBar(device, process()))).toBe('EINVAL');
-    expect(device.file?.mmap(new Mapping(rig, rig.opened({ name: 'other' })).vma)).toBe('EINVAL');
+    const df = device.file as VfioDeviceFile;
+    expect(rig.call(df.mmap(new Mapping(rig, rig.opened({ name: 'other' })).vma))).toBe('EINVAL');
     expect(device.file?.file.refs.count).toBe(1);
   });
 
