@@ -4,6 +4,7 @@
  * Source: vfio-dmabuf 2.1, 2.2, 10.2
  */
 import { type Errno, isErrno } from '../kernel/errno.ts';
+import { eventfdOf } from '../kernel/eventfd.ts';
 import type { Thread } from '../kernel/thread.ts';
 import { bytes, type UserAddr } from '../kernel/units.ts';
 import type { VfioPciDevice } from '../vfio/pci-device.ts';
@@ -14,9 +15,11 @@ import { after, decode } from './layout.ts';
 import {
   DEVICE_FEATURE,
   FEATURE_DATA_DMA_BUF,
+  FEATURE_DATA_WAKEUP,
   FEATURE_DMA_BUF,
   FEATURE_GET,
   FEATURE_LOW_POWER_ENTRY,
+  FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
   FEATURE_LOW_POWER_EXIT,
   FEATURE_MASK,
   FEATURE_PROBE,
@@ -45,7 +48,13 @@ export function* featureIoctl(caller: Caller, device: VfioPciDevice, argument: U
         (yield* exportBuffer(caller, device, after(argument, DEVICE_FEATURE.size)))
       );
     case FEATURE_LOW_POWER_ENTRY:
-      return check(flags, FEATURE_SET, payload, 0) ?? (yield* lowPowerEntry(device, false)) ?? 0;
+      return check(flags, FEATURE_SET, payload, 0) ?? (yield* lowPowerEntry(device)) ?? 0;
+    case FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
+      return (
+        check(flags, FEATURE_SET, payload, FEATURE_DATA_WAKEUP.min) ??
+        (yield* entryWithWakeup(caller, device, after(argument, DEVICE_FEATURE.size))) ??
+        0
+      );
     case FEATURE_LOW_POWER_EXIT:
       return check(flags, FEATURE_SET, payload, 0) ?? (yield* lowPowerExit(device)) ?? 0;
     default:
@@ -59,6 +68,22 @@ function check(flags: number, supported: number, payload: number, least: number)
   if ((direction & ~supported) !== 0) return 'EINVAL';
   if ((flags & FEATURE_PROBE) !== 0) return 0;
   return direction === 0 || payload < least ? 'EINVAL' : undefined;
+}
+
+/** `vfio_pci_core_pm_entry_with_wakeup()`. Fails: EFAULT; EINVAL, EBADF for what is no eventfd; as the entry does */
+function* entryWithWakeup(
+  { machine, memory }: Caller,
+  device: VfioPciDevice,
+  data: UserAddr,
+): Thread<Errno | undefined> {
+  const read = memory.read(data, FEATURE_DATA_WAKEUP.size);
+  if (isErrno(read)) return read;
+  const { wakeup_eventfd } = decode(FEATURE_DATA_WAKEUP, read);
+  if (wakeup_eventfd < 0) return 'EINVAL';
+  const file = machine.fds.lookup(wakeup_eventfd);
+  if (file === undefined) return 'EBADF';
+  const eventfd = eventfdOf(file);
+  return eventfd === undefined ? 'EINVAL' : yield* lowPowerEntry(device, eventfd);
 }
 
 /**

@@ -108,8 +108,14 @@ export const FEATURE_SET = 1 << 17;
 export const FEATURE_PROBE = 1 << 18;
 
 export const FEATURE_LOW_POWER_ENTRY = 3;
+export const FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
 export const FEATURE_LOW_POWER_EXIT = 5;
 export const FEATURE_DMA_BUF = 11;
+
+export const FEATURE_DATA_WAKEUP = layout('vfio_device_low_power_entry_with_wakeup', 8, 8, {
+  wakeup_eventfd: s32(0),
+  reserved: u32(4),
+});
 
 /** Its ranges follow. */
 export const FEATURE_DATA_DMA_BUF = layout('vfio_device_feature_dma_buf', 16, 16, {

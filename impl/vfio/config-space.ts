@@ -1,7 +1,14 @@
 /** Writes to configuration space that take memory away or give it back. The user writes registers; the rest follows. */
 import type { Errno } from '../kernel/errno.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
-import { PCI_COMMAND_MEMORY, type PowerState, type VfioPciDevice, vconfigOf } from './pci-device.ts';
+import {
+  hasAfFlr,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MEMORY,
+  type PowerState,
+  type VfioPciDevice,
+  vconfigOf,
+} from './pci-device.ts';
 import { restoreIfEnabled } from './pci-dmabuf-revoke.ts';
 import { lockAndSetPowerState } from './power.ts';
 import { tryResetFunction } from './reset.ts';
@@ -12,6 +19,8 @@ export const PCI_COMMAND = 4;
 
 /** `PCI_EXP_DEVCTL_BCR_FLR`: Initiate Function Level Reset, in the PCI Express capability. */
 export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
+/** Initiate Function Level Reset, in the Advanced Features capability. */
+export const PCI_AF_CTRL_FLR = 0x01;
 
 /**
  * `vfio_basic_config_write()`: `count` bytes at `offset` of the standard header. Only what starts at PCI_COMMAND
@@ -36,6 +45,7 @@ export function* basicConfigWrite(
     if (!memory) {
       yield* takeBack(device);
     }
+    if (wasResetElsewhere(device, value)) restoreBars(device);
     if (shouldFail('pci_user_write_config_word')) return 'EIO';
     writeCommand(device, count === 1 ? 0x00ff : 0xffff, value);
     yield* restoreIfEnabled(device);
@@ -45,10 +55,29 @@ export function* basicConfigWrite(
   return undefined;
 }
 
-/** The bits of `mask` in the virtual PCI_COMMAND become those of `value`. */
+/** The bits of `mask` in PCI_COMMAND become those of `value`, as far as the function has them. */
 function writeCommand(device: VfioPciDevice, mask: number, value: number): void {
+  const { physical, noCommandMemory } = device;
   const vconfig = vconfigOf(device);
   vconfig.command = (vconfig.command & ~mask) | (value & mask);
+  const there = noCommandMemory ? mask & ~PCI_COMMAND_MEMORY : mask;
+  physical.command = (physical.command & ~there) | (value & there);
+}
+
+/**
+ * A reset behind the kernel's back: the BARs have lost their addresses, or what the user has enabled and enables again
+ * is off.
+ */
+function wasResetElsewhere(device: VfioPciDevice, value: number): boolean {
+  const { physical, noCommandMemory } = device;
+  const enabled = vconfigOf(device).command & value & ~physical.command;
+  const minded = noCommandMemory ? PCI_COMMAND_IO : PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
+  return !physical.barsProgrammed || (enabled & minded) !== 0;
+}
+
+/** `vfio_bar_restore()` */
+function restoreBars({ physical }: VfioPciDevice): void {
+  physical.barsProgrammed = true;
 }
 
 /**
@@ -57,7 +86,21 @@ function writeCommand(device: VfioPciDevice, mask: number, value: number): void 
  * Locks: takes memory_lock for writing
  */
 export function* expConfigWrite(device: VfioPciDevice, devctl: number): Thread<Errno | undefined> {
-  if ((devctl & PCI_EXP_DEVCTL_BCR_FLR) === 0 || !device.resets.includes('flr')) return undefined;
+  vconfigOf(device).devctl = devctl & ~PCI_EXP_DEVCTL_BCR_FLR;
+  if ((devctl & PCI_EXP_DEVCTL_BCR_FLR) !== 0 && device.resets.includes('flr')) yield* functionLevelReset(device);
+  return undefined;
+}
+
+/**
+ * `vfio_af_config_write()`: the control register of Advanced Features, which has but that one bit.
+ * Locks: takes memory_lock for writing
+ */
+export function* afConfigWrite(device: VfioPciDevice, ctrl: number): Thread<Errno | undefined> {
+  if ((ctrl & PCI_AF_CTRL_FLR) !== 0 && hasAfFlr(device)) yield* functionLevelReset(device);
+  return undefined;
+}
+
+function* functionLevelReset(device: VfioPciDevice): Thread {
   yield device.memoryLock.write;
   try {
     yield* takeBack(device);
@@ -66,7 +109,6 @@ export function* expConfigWrite(device: VfioPciDevice, devctl: number): Thread<E
   } finally {
     device.memoryLock.releaseWrite();
   }
-  return undefined;
 }
 
 /**

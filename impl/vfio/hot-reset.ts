@@ -23,15 +23,31 @@ export function* hotReset(device: VfioPciDevice): Thread<Errno | undefined> {
   }
 }
 
-/** `vfio_pci_dev_set_hot_reset()`, with every member awake. Locks: caller holds dev_set->lock */
-function* devSetHotReset(device: VfioPciDevice, members: readonly VfioPciDevice[]): Thread<Errno | undefined> {
+/** `vfio_pci_dev_set_hot_reset()`. Locks: caller holds dev_set->lock */
+const devSetHotReset = (device: VfioPciDevice, members: readonly VfioPciDevice[]): Thread<Errno | undefined> =>
+  withAllAwake(members, revokeAndReset(device, members));
+
+/**
+ * `vfio_pci_dev_set_try_reset()`: when nobody has a function of the set open any more, the bus reset that one of them
+ * needs, because it was closed without a reset. There are no buffers to revoke.
+ * Locks: caller holds dev_set->lock
+ */
+export function* devSetTryReset(closed: VfioPciDevice): Thread {
+  const { devices } = closed.devSet;
+  if (!devices.some(({ needsReset }) => needsReset) || devices.some(({ openCount }) => openCount > 0)) return;
+  const failed = yield* withAllAwake(devices, pciResetBus(closed));
+  if (failed === undefined) for (const device of devices) device.needsReset = false;
+}
+
+/** `vfio_pci_dev_set_pm_runtime_get()`, the call, and the puts. Fails: EIO when a member does not wake up */
+function* withAllAwake(members: readonly VfioPciDevice[], call: Thread<Errno | undefined>): Thread<Errno | undefined> {
   let failed: Errno | undefined;
   let awake = 0;
   while (failed === undefined && awake < members.length) {
     failed = yield* runtimeGet(members[awake] as VfioPciDevice);
     if (failed === undefined) awake++;
   }
-  failed ??= yield* revokeAndReset(device, members);
+  failed ??= yield* call;
   while (awake > 0) yield* runtimePut(members[--awake] as VfioPciDevice);
   return failed;
 }
@@ -50,7 +66,10 @@ function* revokeAndReset(device: VfioPciDevice, members: readonly VfioPciDevice[
     yield* vfioPciDmaBufMove(member, true);
     yield* zapLeft(member);
   }
-  failed ??= resetBus(device, members);
+  if (failed === undefined) {
+    for (const member of members) setPowerState(member, PCI_D0);
+    failed = yield* pciResetBus(device);
+  }
   while (locked > 0) yield* unlockMember(members[--locked] as VfioPciDevice);
   return failed;
 }
@@ -61,10 +80,9 @@ function tryLockMember(member: VfioPciDevice, owner: IommufdCtx | undefined): Er
   return member.memoryLock.tryWrite() ? undefined : 'EBUSY';
 }
 
-/** `pci_reset_bus()`, with all functions in D0. Locks: caller holds every memory_lock for writing */
-function resetBus(device: VfioPciDevice, members: readonly VfioPciDevice[]): Errno | undefined {
-  for (const member of members) setPowerState(member, PCI_D0);
-  return device.hotResetErr;
+/** `pci_reset_bus()`: by the function, all of its bus or slot. Fails: ENOTTY when the link does not come up again */
+function* pciResetBus({ hotResetErr }: VfioPciDevice): Thread<Errno | undefined> {
+  return hotResetErr;
 }
 
 /** A member that nobody has open has no virtual configuration to ask, and no buffers to give back. */

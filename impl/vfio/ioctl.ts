@@ -1,13 +1,16 @@
 /** The calls on a bound device's descriptor, each a whole system call: EBADF, EINVAL and EIO as `withAccess` says. */
 import type { Errno } from '../kernel/errno.ts';
+import { Eventfd } from '../kernel/eventfd.ts';
 import type { FdTable } from '../kernel/file.ts';
 import type { Thread } from '../kernel/thread.ts';
 import type { Bytes, U64 } from '../kernel/units.ts';
 import { withAccess } from './access.ts';
 import { regionOffset } from './bar-mapping.ts';
 import {
+  afConfigWrite,
   basicConfigWrite,
   expConfigWrite,
+  PCI_AF_CTRL_FLR,
   PCI_COMMAND,
   PCI_EXP_DEVCTL_BCR_FLR,
   pmConfigWrite,
@@ -84,6 +87,11 @@ export function vfioConfigFlr(device: VfioPciDevice): Thread<Errno | undefined> 
   return withAccess(device, expConfigWrite(device, PCI_EXP_DEVCTL_BCR_FLR));
 }
 
+/** Initiate a function level reset by the control register of Advanced Features. */
+export function vfioConfigAfFlr(device: VfioPciDevice): Thread<Errno | undefined> {
+  return withAccess(device, afConfigWrite(device, PCI_AF_CTRL_FLR));
+}
+
 /** VFIO_DEVICE_PCI_HOT_RESET */
 export function vfioHotReset(device: VfioPciDevice): Thread<Errno | undefined> {
   return withAccess(device, hotReset(device));
@@ -94,9 +102,13 @@ export function vfioConfigPower(device: VfioPciDevice, state: PowerState): Threa
   return withAccess(device, pmConfigWrite(device, state));
 }
 
-/** VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, or with `wakeup` LOW_POWER_ENTRY_WITH_WAKEUP. */
-export function vfioLowPowerEntry(device: VfioPciDevice, wakeup: boolean): Thread<Errno | undefined> {
-  return withAccess(device, lowPowerEntry(device, wakeup));
+/** VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, or with `wakeup` LOW_POWER_ENTRY_WITH_WAKEUP, by an eventfd of the caller's. */
+export function vfioLowPowerEntry(
+  device: VfioPciDevice,
+  wakeup: boolean,
+  eventfd: Eventfd = new Eventfd(),
+): Thread<Errno | undefined> {
+  return withAccess(device, lowPowerEntry(device, wakeup ? eventfd : undefined));
 }
 
 /** VFIO_DEVICE_FEATURE_LOW_POWER_EXIT */

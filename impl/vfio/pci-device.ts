@@ -9,6 +9,7 @@ import type { IommufdDevice } from '../iommufd/device.ts';
 import { AddressSpace } from '../kernel/address-space.ts';
 import { Completion } from '../kernel/completion.ts';
 import type { Errno } from '../kernel/errno.ts';
+import type { Eventfd } from '../kernel/eventfd.ts';
 import { Kref } from '../kernel/kref.ts';
 import { assertHeldAny, Rwsem } from '../kernel/rwsem.ts';
 import { Splat } from '../kernel/splat.ts';
@@ -32,6 +33,10 @@ export const PCI_COMMAND_IO = 0x1;
 export const PCI_COMMAND_MEMORY = 0x2;
 export const PCI_COMMAND_MASTER = 0x4;
 
+/** Bits of the capability register of Advanced Features, which conventional PCI has instead of PCI Express. */
+export const PCI_AF_CAP_TP = 0x01;
+export const PCI_AF_CAP_FLR = 0x02;
+
 /** How VFIO_DEVICE_RESET can reset the function. */
 export type ResetMethod = 'flr' | 'pm' | 'bus';
 
@@ -52,11 +57,24 @@ export interface VfioPciConfig {
   readonly mmap?: (device: VfioPciDevice, vma: Vma) => Thread<Errno | undefined>;
   /** Where the function is on the bus, as lspci writes it. */
   readonly address?: string;
+  /** The capability register of Advanced Features; no such capability where absent. */
+  readonly afCap?: number;
+  /** The power states that the function has; all of them, unless it says. */
+  readonly powerStates?: readonly PowerState[];
 }
 
 /** What the user sees of configuration space, as far as anything here depends on it. */
 export interface VirtualConfig {
   command: number;
+  /** The device control register of the PCI Express capability. */
+  devctl: number;
+}
+
+/** What the function itself has: a reset behind the kernel's back loses both. */
+export interface PhysicalConfig {
+  command: number;
+  /** The BARs have the addresses that the kernel gave them. */
+  barsProgrammed: boolean;
 }
 
 export class VfioPciDevice implements DmaDevice {
@@ -72,6 +90,8 @@ export class VfioPciDevice implements DmaDevice {
   readonly exportsDmabufs: boolean;
   readonly ownMmap: VfioPciConfig['mmap'];
   readonly address: string;
+  readonly afCap: number;
+  readonly powerStates: readonly PowerState[];
   /** What the IOMMU before it can do; it cannot, unless a test says so. */
   dirtyTracking = false;
 
@@ -87,16 +107,17 @@ export class VfioPciDevice implements DmaDevice {
   iommufdDevice: IommufdDevice | undefined;
   iommufdAttached = false;
 
-  /** Protects memory: `power`, `vconfig`, `engaged`, `wakeupArmed`, the list of buffers and their status. */
+  /** Protects memory: `power`, `vconfig`, `engaged`, `wakeEventfd`, the list of buffers and their status. */
   readonly memoryLock: Rwsem;
   /** Present while open. */
   vconfig: VirtualConfig | undefined;
+  readonly physical: PhysicalConfig = { command: 0, barsProgrammed: true };
   /** `current_state` of the PCI function. */
   power: PowerState = PCI_D0;
   /** `pm_runtime_engaged`: the user asked for low power, and has not asked to leave it. */
   engaged = false;
-  /** `pm_wake_eventfd_ctx` is there: the first resume ends `engaged`. */
-  wakeupArmed = false;
+  /** `pm_wake_eventfd_ctx`: where it is there, the first resume ends `engaged` and is told. */
+  wakeEventfd: Eventfd | undefined;
   /** `usage_count` of runtime PM: at 0 the function sleeps. Atomic. */
   pmUsage = 0;
   /** Virtual functions are enabled, so that D3hot is refused. */
@@ -116,6 +137,8 @@ export class VfioPciDevice implements DmaDevice {
   /** `barmap`: why a BAR cannot be used, by number; constant while open. */
   readonly barErr: (Errno | undefined)[] = [];
   resetWorks = false;
+  /** `needs_reset`: closed without a reset, which the last of the set makes up for. Protected by dev_set->lock. */
+  needsReset = false;
 
   constructor(config: VfioPciConfig) {
     this.name = config.name;
@@ -130,6 +153,8 @@ export class VfioPciDevice implements DmaDevice {
     this.ownMmap = config.mmap;
     this.address = config.address ?? '0000:00:00.0';
     this.zapBarsOnRevoke = this.ownMmap !== undefined;
+    this.afCap = config.afCap ?? 0;
+    this.powerStates = config.powerStates ?? [0, 1, 2, 3];
     this.providers = pcimP2pdmaInit(this);
     this.registration = new Kref(`registration of ${this.name}`);
     this.unregistered = new Completion(`unregistration of ${this.name}`);
@@ -149,6 +174,10 @@ export function memoryEnabled(device: VfioPciDevice): boolean {
   const vconfig = vconfigOf(device);
   return device.power < PCI_D3HOT && (device.noCommandMemory || (vconfig.command & PCI_COMMAND_MEMORY) !== 0);
 }
+
+/** Whether the function can be reset by the register of Advanced Features. */
+export const hasAfFlr = ({ afCap }: VfioPciDevice): boolean =>
+  (afCap & PCI_AF_CAP_FLR) !== 0 && (afCap & PCI_AF_CAP_TP) !== 0;
 
 /** `vdev->vconfig`, which only an open device has. Fails with a Splat where the kernel would follow a NULL pointer. */
 export function vconfigOf(device: VfioPciDevice): VirtualConfig {

@@ -1,7 +1,8 @@
 /** What vfio-pci does to the function when its device is opened, and when it is closed. */
 import type { Errno } from '../kernel/errno.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
-import { PCI_COMMAND_IO, PCI_COMMAND_MEMORY, PCI_D0, type VfioPciDevice } from './pci-device.ts';
+import { devSetTryReset } from './hot-reset.ts';
+import { hasAfFlr, PCI_COMMAND_IO, PCI_COMMAND_MEMORY, PCI_D0, type VfioPciDevice } from './pci-device.ts';
 import { vfioPciDmaBufCleanup } from './pci-dmabuf-revoke.ts';
 import { lowPowerExit, runtimeGet, runtimePut } from './power.ts';
 import { tryResetFunction } from './reset.ts';
@@ -25,9 +26,12 @@ export function* coreEnable(device: VfioPciDevice): Thread<Errno | undefined> {
 function setUp(device: VfioPciDevice): Errno | undefined {
   device.power = PCI_D0;
   if (tryResetFunction(device) !== undefined) return 'EAGAIN';
-  device.resetWorks = device.resets.length > 0;
+  device.resetWorks = device.resets.length > 0 || hasAfFlr(device);
+  device.needsReset = false;
   if (shouldFail('vfio_config_init')) return 'ENOMEM';
-  device.vconfig = { command: PCI_COMMAND_IO | PCI_COMMAND_MEMORY };
+  device.vconfig = { command: PCI_COMMAND_IO | PCI_COMMAND_MEMORY, devctl: 0 };
+  const memory = device.noCommandMemory ? 0 : PCI_COMMAND_MEMORY;
+  Object.assign(device.physical, { command: PCI_COMMAND_IO | memory, barsProgrammed: true });
   for (let bar = 0; bar < BARS; bar++) {
     const resource = device.bars.get(bar);
     device.barErr[bar] = resource === undefined ? 'ENODEV' : resource.claimErr;
@@ -46,13 +50,15 @@ export function* coreCloseDevice(device: VfioPciDevice): Thread {
 }
 
 /**
- * `vfio_pci_core_disable()`: leave low power, give back the BARs, forget the virtual configuration. The function is
- * reset, too, which nobody sees: it has no buffers left, and if a sibling is open there is no bus reset.
+ * `vfio_pci_core_disable()`: leave low power, give back the BARs, forget the virtual configuration, reset the function.
+ * It has no buffers left, so nobody is told. Where it cannot be reset alone, all of the set are, by the last to close.
  */
 function* coreDisable(device: VfioPciDevice): Thread {
   yield* lowPowerExit(device);
   device.power = PCI_D0;
   device.vconfig = undefined;
   device.barErr.length = 0;
+  device.needsReset = !device.resetWorks || tryResetFunction(device) !== undefined;
+  yield* devSetTryReset(device);
   yield* runtimePut(device);
 }

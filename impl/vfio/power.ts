@@ -1,5 +1,6 @@
 /** Power: the states of the PM control register, and the low power that a user enters and leaves by ioctl. */
 import type { Errno } from '../kernel/errno.ts';
+import type { Eventfd } from '../kernel/eventfd.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import { PCI_D0, PCI_D3HOT, type PowerState, type VfioPciDevice } from './pci-device.ts';
@@ -9,11 +10,12 @@ import { takeBack } from './take-back.ts';
 /**
  * `vfio_pci_set_power_state()`
  * Locks: caller holds memory_lock for writing
- * Fails: EBUSY when virtual functions are enabled, which need this one
+ * Fails: EBUSY while virtual functions are enabled, which need this one; EIO for a state that the function has not
  */
 export function setPowerState(device: VfioPciDevice, state: PowerState): Errno | undefined {
   assertHeldWrite(device.memoryLock);
-  if (state >= PCI_D3HOT && device.sriovActive) return 'EBUSY';
+  if (state > PCI_D0 && device.sriovActive) return 'EBUSY';
+  if (!device.powerStates.includes(state)) return 'EIO';
   device.power = state;
   return undefined;
 }
@@ -37,17 +39,17 @@ export function* lockAndSetPowerState(device: VfioPciDevice, state: PowerState):
 
 /**
  * `vfio_pci_runtime_pm_entry()`: low power, at the next moment in which nobody uses the device. Revokes before it asks
- * whether it may. With `wakeup`, the first resume ends it.
+ * whether it may. With an eventfd, the first resume ends it and is told by that.
  * Locks: takes memory_lock for writing
  * Fails: EINVAL when low power was entered before
  */
-export function* lowPowerEntry(device: VfioPciDevice, wakeup: boolean): Thread<Errno | undefined> {
+export function* lowPowerEntry(device: VfioPciDevice, wakeup?: Eventfd): Thread<Errno | undefined> {
   yield device.memoryLock.write;
   try {
     yield* takeBack(device);
     if (device.engaged) return 'EINVAL';
     device.engaged = true;
-    device.wakeupArmed = wakeup;
+    device.wakeEventfd = wakeup;
     device.pmUsage--;
   } finally {
     device.memoryLock.releaseWrite();
@@ -75,7 +77,7 @@ function disengage(device: VfioPciDevice): void {
   assertHeldWrite(device.memoryLock);
   if (!device.engaged) return;
   device.engaged = false;
-  device.wakeupArmed = false;
+  device.wakeEventfd = undefined;
   device.pmUsage++;
 }
 
@@ -103,7 +105,8 @@ export function* runtimePut(device: VfioPciDevice): Thread {
 function* runtimeResume(device: VfioPciDevice): Thread {
   yield device.memoryLock.write;
   try {
-    if (device.wakeupArmed) disengage(device);
+    device.wakeEventfd?.signal();
+    if (device.wakeEventfd !== undefined) disengage(device);
   } finally {
     device.memoryLock.releaseWrite();
   }

@@ -5,6 +5,10 @@
  * Source: iommufd 2.19, 7.3; vfio-dmabuf 2.1, 2.2, 2.10
  */
 import { describe, expect, test } from 'vitest';
+import type { Errno } from '../../impl/kernel/errno.ts';
+import { eventfdOf, newEventfd } from '../../impl/kernel/eventfd.ts';
+import type { File } from '../../impl/kernel/file.ts';
+import type { Thread } from '../../impl/kernel/thread.ts';
 import { encode } from '../../impl/uapi/layout.ts';
 import * as vfio from '../../impl/uapi/vfio-structs.ts';
 import { type How, n, RawRig, STRUCT } from './raw-rig.ts';
@@ -182,10 +186,48 @@ describe('FEATURE', () => {
     ['an export whose fixed part is not there', 11 | GET, { size: 24 }, 'EFAULT'],
     ['low power', 3 | SET, {}, 0],
     ['low power, got', 3 | GET, {}, 'EINVAL'],
+    ['low power with wakeup, asked for', 4 | PROBE, {}, 0],
+    ['low power with wakeup, got', 4 | GET, {}, 'EINVAL'],
+    ['low power with wakeup without its eventfd', 4 | SET, { size: 15 }, 'EINVAL'],
+    ['low power with wakeup whose eventfd is not there', 4 | SET, { size: 16 }, 'EFAULT'],
     ['the end of low power', 5 | SET, {}, 0],
     ['the end of low power, without a direction', 5, {}, 'EINVAL'],
   ])('%s', (_, flags, how, answer) => {
     expect(feature(flags, how)).toBe(answer);
+  });
+
+  /** LOW_POWER_ENTRY_WITH_WAKEUP by the number of an eventfd. */
+  function withWakeup(rig: RawRig, wakeup_eventfd: number): unknown {
+    const data = new Uint8Array(vfio.FEATURE_DATA_WAKEUP.size);
+    encode(vfio.FEATURE_DATA_WAKEUP, { wakeup_eventfd }, data);
+    const how = on(rig, 'dev0', { size: 16, tail: [...data] });
+    return rig.raw(vfio.VFIO_DEVICE_FEATURE, DEVICE_FEATURE, { flags: 4 | SET }, how).answer;
+  }
+
+  function* openEventfd({ machine }: RawRig): Thread<[File, number | Errno]> {
+    const file = newEventfd();
+    return [file, machine.fds.install(file)];
+  }
+
+  test.each<[string, (rig: RawRig) => number, string]>([
+    ['a negative number', () => -1, 'EINVAL'],
+    ['a descriptor that is closed', () => 99, 'EBADF'],
+    ['a descriptor of something else', (rig) => rig.ctx, 'EINVAL'],
+  ])('low power with wakeup by %s is %s, and nobody notices', (_, eventfd, answer) => {
+    const rig = new RawRig();
+    const device = rig.machine.devices.get('dev0');
+    expect(withWakeup(rig, eventfd(rig))).toBe(answer);
+    expect([device?.engaged, device?.dmabufs[0]?.revoked]).toEqual([false, false]);
+  });
+
+  test('low power with wakeup ends with the first call, of which the eventfd is told', () => {
+    const rig = new RawRig();
+    const [file, fd] = rig.process.call(openEventfd(rig));
+    const device = rig.machine.devices.get('dev0');
+    expect(withWakeup(rig, fd as number)).toBe(0);
+    expect([device?.engaged, eventfdOf(file)?.count]).toEqual([true, 0]);
+    rig.must({ do: 'vfio_detach', dev: 'dev0' });
+    expect([device?.engaged, eventfdOf(file)?.count]).toEqual([false, 1]);
   });
 
   /** An export of `ranges`, of which the structure says that there are `count`. */

@@ -86,7 +86,12 @@ describe('bind', () => {
     const { rig, device, open, bind, ctx } = setup();
     open();
     expect(bind()).toBeUndefined();
-    expect([device.openCount, device.vconfig, device.resetWorks, device.pmUsage]).toEqual([1, { command: 3 }, true, 1]);
+    expect([device.openCount, device.vconfig, device.resetWorks, device.pmUsage]).toEqual([
+      1,
+      { command: 3, devctl: 0 },
+      true,
+      1,
+    ]);
     expect(device.barErr).toEqual(['ENODEV', 'ENODEV', undefined, 'ENODEV', 'ENODEV', 'ENODEV']);
     expect([ctx.log, rig.ctx.refs.count]).toEqual([['bind dev0'], 2]);
   });
