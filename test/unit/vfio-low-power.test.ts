@@ -4,56 +4,24 @@ import { Scene } from './vfio-scene.ts';
 vi.mock('../../impl/iommufd/device.ts', () => import('./vfio-fake-iommufd.ts'));
 
 describe('low power', () => {
-  test('entry zaps and revokes, exit gives back', () => {
+  test('gives up the use of the device that the open had, and exit takes it again', () => {
     const scene = new Scene();
-    expect(scene.lpEnter()).toBeUndefined();
-    expect([scene.log, scene.device.engaged, scene.map()]).toEqual([['zap D0', 'callback D0'], true, 'ENODEV']);
-    expect(scene.lpExit()).toBeUndefined();
-    expect([scene.device.engaged, scene.device.pmUsage, scene.map()]).toEqual([false, 1, 'ok']);
-  });
-
-  test('exit without entry, and exit with memory off, give nothing back', () => {
-    const scene = new Scene();
+    scene.lpEnter();
+    expect(scene.device.pmUsage).toBe(0);
     scene.lpExit();
-    expect([scene.log, scene.device.pmUsage]).toEqual([[], 1]);
-    scene.cmdMem(false);
     scene.lpExit();
-    expect(scene.map()).toBe('ENODEV');
+    expect(scene.device.pmUsage).toBe(1);
   });
 
-  test('C1: memory on, while low power is entered, makes the buffers usable', () => {
-    const scene = new Scene();
-    scene.lpEnter();
-    scene.cmdMem(true);
-    expect([scene.device.engaged, scene.map()]).toEqual([true, 'ok']);
-  });
-
-  test('C2: a buffer exported while low power is entered is born usable; its elder stays revoked', () => {
-    const scene = new Scene();
-    scene.lpEnter();
-    expect(scene.rig.exported(scene.device).priv.revoked).toBe(false);
-    expect(scene.revoked).toBe(true);
-  });
-
-  test('C3: reset makes the buffers usable while low power is entered', () => {
-    const scene = new Scene();
-    scene.lpEnter();
-    scene.reset();
-    expect([scene.device.engaged, scene.map()]).toEqual([true, 'ok']);
-  });
-
-  test('C4: a wakeup ends low power, but only exit gives the buffers back', () => {
+  test('a wakeup, a second entry, and a call take and give the use of the device in pairs', () => {
     const scene = new Scene();
     scene.lpEnter(true);
-    expect(scene.wake()).toBeUndefined();
-    expect([scene.device.engaged, scene.device.wakeupArmed, scene.device.pmUsage, scene.map()]).toEqual([
-      false,
-      false,
-      1,
-      'ENODEV',
-    ]);
-    scene.lpExit();
-    expect([scene.device.pmUsage, scene.map()]).toEqual([1, 'ok']);
+    scene.wake();
+    expect([scene.device.wakeEventfd, scene.device.pmUsage]).toEqual([undefined, 1]);
+    scene.lpEnter();
+    scene.lpEnter();
+    scene.write(0x3c, 1, 0);
+    expect(scene.device.pmUsage).toBe(0);
   });
 
   test('a wakeup that nobody armed ends nothing, and the device sleeps again', () => {
@@ -61,21 +29,6 @@ describe('low power', () => {
     scene.lpEnter();
     scene.wake();
     expect([scene.device.engaged, scene.device.pmUsage]).toEqual([true, 0]);
-  });
-
-  test('C5: a second entry answers EINVAL, with the buffers revoked and low power entered', () => {
-    const scene = new Scene();
-    scene.lpEnter();
-    scene.cmdMem(true);
-    expect(scene.lpEnter()).toBe('EINVAL');
-    expect([scene.device.engaged, scene.map(), scene.device.pmUsage]).toEqual([true, 'ENODEV', 0]);
-  });
-
-  test('C16: after a plain entry any call wakes the device for itself, and the buffers stay revoked', () => {
-    const scene = new Scene();
-    scene.lpEnter();
-    scene.write(0x3c, 1, 0);
-    expect([scene.device.engaged, scene.device.pmUsage, scene.map()]).toEqual([true, 0, 'ENODEV']);
   });
 
   test('with wakeup armed any call ends low power', () => {
@@ -93,13 +46,6 @@ describe('low power', () => {
       expect(operation()).toBe('EIO');
     }
     expect([scene.device.engaged, scene.device.pmUsage]).toEqual([true, 0]);
-  });
-
-  test('falling asleep leaves the function in D0', () => {
-    const scene = new Scene();
-    scene.pm(3);
-    scene.lpEnter();
-    expect(scene.device.power).toBe(0);
   });
 
   test('ends when the device is closed', () => {

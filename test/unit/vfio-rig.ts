@@ -47,6 +47,11 @@ export class Actor<T> {
     }
   }
 
+  /** What it wants, by name, and has not entered. */
+  get waitsFor(): string | undefined {
+    return this.#wanted?.name;
+  }
+
   get done(): boolean {
     return this.#answer !== undefined;
   }

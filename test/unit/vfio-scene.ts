@@ -1,4 +1,5 @@
 import { isErrno } from '../../impl/kernel/errno.ts';
+import { Eventfd } from '../../impl/kernel/eventfd.ts';
 import type { Features } from '../../impl/kernel/features.ts';
 import {
   vfioConfigFlr,
@@ -33,6 +34,10 @@ export class Scene {
   readonly buffer: Exported;
   readonly importer: Importer;
   readonly mapping: Mapping;
+  /** Told of wakeups. */
+  readonly eventfd = new Eventfd();
+  /** Buffers that were exported later. */
+  readonly more: Exported[] = [];
   /** What happened, in order: callbacks and zaps. */
   readonly log: string[] = [];
 
