@@ -86,6 +86,9 @@ export function sub(a: U64, b: U64): U64 {
   return byte >= 0 ? u64(a.page - b.page, byte) : u64(a.page - b.page - 1, byte + PAGE_SIZE);
 }
 
+/** a - b modulo 2^64. */
+export const subWrapping = (a: U64, b: U64): U64 => (atMost(b, a) ? sub(a, b) : add(sub(U64_MAX, sub(b, a)), ONE));
+
 /** The last byte of [start, start + length); undefined where that wraps. length > 0. */
 export function lastOf(start: U64, length: U64): U64 | undefined {
   const last = add(start, sub(length, ONE));
