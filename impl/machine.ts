@@ -12,14 +12,25 @@ import { IommuGroup, type ReservedRegion } from './iommu/group.ts';
 import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
 import type { MockDevice } from './iommufd/selftest.ts';
 import { lastFrom } from './kernel/ascending.ts';
+import { isErrno } from './kernel/errno.ts';
 import { featuresOf } from './kernel/features.ts';
 import { FdTable } from './kernel/file.ts';
 import { Mm, physOf, Ram } from './kernel/mm.ts';
 import { Process, User } from './kernel/process.ts';
 import { drain, Kernel, syscall, Task, type Thread } from './kernel/thread.ts';
 import { fromBigint, PAGE_SIZE, type PhysAddr, type UserAddr } from './kernel/units.ts';
+import {
+  type BarResource,
+  HostBridge,
+  PCI_ACS_CR,
+  PCI_ACS_RR,
+  PCI_ACS_SV,
+  PCI_ACS_UF,
+  PciFunction,
+} from './pci/topology.ts';
 import { DevSet } from './vfio/dev-set.ts';
-import { VfioPciDevice } from './vfio/pci-device.ts';
+import type { VfioPciConfig, VfioPciDevice } from './vfio/pci-device.ts';
+import { vfioPciProbe } from './vfio/pci-probe.ts';
 
 /** What an open descriptor is of: a call that wants another kind meets a closed one. */
 export type FdKind = 'iommufd' | 'device' | 'file';
@@ -66,6 +77,10 @@ export class Machine {
   readonly ram = new Ram(RAM_START, RAM_END);
   readonly fds = new FdTable();
   readonly devices = new Map<Handle, VfioPciDevice>();
+  /** Of a CPU that passes DMA on between its root ports. */
+  readonly hostBridge = new HostBridge({ vendor: 'amd', family: 0x19 });
+  /** By bus of the configuration: each has a root port of its own. */
+  readonly rootPorts = new Map<number, PciFunction>();
   readonly names = new Map<Handle, Named>();
   /** Mock devices, by name; one that is removed stays, attached to nothing. */
   readonly mocks = new Map<Handle, MockDevice>();
@@ -192,13 +207,25 @@ export class Machine {
     return audit(this, whole);
   }
 
+  /** With an IOMMU, every port sends what goes to peers up to it. */
+  #rootPort(bus: number): PciFunction {
+    const acs = PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF;
+    return new PciFunction({ name: `port${bus}`, parent: this.hostBridge, type: 'root port', acs });
+  }
+
+  #probe(config: VfioPciConfig): VfioPciDevice {
+    const device = drain(this.#task, vfioPciProbe(config));
+    if (isErrno(device)) throw new Error(`${config.pci.name} is not probed: ${device}`);
+    return device;
+  }
+
   #addDevices(config: MachineConfig): void {
     const groups = new Map<number, IommuGroup>();
     const sets = new Map<number, DevSet>();
     let phys = FIRST_BAR;
     for (const [name, { bars, group, bus, resets, hotResetErr }] of config.devices) {
       this.groups = Math.max(this.groups, group + 1);
-      const resources = new Map<number, { size: number; phys: PhysAddr }>();
+      const resources = new Map<number, BarResource>();
       for (const [number, length] of bars) {
         const size = Number(length);
         // A BAR begins at a multiple of its size; what follows it is nobody's.
@@ -207,12 +234,16 @@ export class Machine {
         this.#bars.push({ name: `${name}:${number}`, phys, size });
         phys += Math.max(size, PAGE_SIZE) + PAGE_SIZE;
       }
-      const device = new VfioPciDevice({
+      const pci = new PciFunction({
         name,
+        parent: getOrAdd(this.rootPorts, bus, () => this.#rootPort(bus)),
+        bars: resources,
+      });
+      const device = this.#probe({
+        pci,
         group: getOrAdd(groups, group, () => new IommuGroup(group)),
         reserved: this.reserved,
         devSet: getOrAdd(sets, bus, () => new DevSet(`bus${bus}`)),
-        bars: resources,
         resets,
         address: `0000:${hexByte(bus)}:${hexByte(this.devices.size)}.0`,
         ...(hotResetErr !== undefined && { hotResetErr }),

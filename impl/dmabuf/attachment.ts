@@ -2,6 +2,7 @@
  * Importers of a buffer: attach, pin, map, and the exporter's call that ends all mappings. Which side holds the
  * reservation lock is part of each contract, and asserted.
  */
+import type { DmaDirection } from '../iommu/dma-api.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
@@ -20,7 +21,10 @@ export interface ImporterOps {
   invalidateMappings?(attachment: Attachment): Thread;
 }
 
-/** The device on whose behalf an importer attaches; importers without hardware pass a dummy. */
+/**
+ * The device on whose behalf an importer attaches: a `PciFunction`, or another, which reaches no memory of PCI devices.
+ * Importers without hardware pass a dummy.
+ */
 export interface ImporterDevice {
   readonly name: string;
 }
@@ -120,13 +124,13 @@ export function unpin(attachment: Attachment): void {
  * Locks: caller holds dma_resv
  * Fails: whatever the exporter answers
  */
-export function* mapAttachment(attachment: Attachment): Thread<SgTable | Errno> {
+export function* mapAttachment(attachment: Attachment, dir: DmaDirection = 'bidirectional'): Thread<SgTable | Errno> {
   const { dmabuf } = attachment;
   assertHeld(dmabuf.resv);
-  if (attachment.importerOps !== undefined) return dmabuf.ops.mapDmaBuf(attachment);
+  if (attachment.importerOps !== undefined) return dmabuf.ops.mapDmaBuf(attachment, dir);
   const refused = dmabuf.ops.pin?.(attachment);
   if (refused !== undefined) return refused;
-  const table = dmabuf.ops.mapDmaBuf(attachment);
+  const table = dmabuf.ops.mapDmaBuf(attachment, dir);
   if (isErrno(table)) dmabuf.ops.unpin?.(attachment);
   else yield dmabuf.resv.fencesSignaled(USAGE.KERNEL);
   return table;

@@ -1,4 +1,5 @@
 /** The dma-buf core: a file that stands for memory of an exporter, and the importers that are attached to it. */
+import type { DmaDirection } from '../iommu/dma-api.ts';
 import { AddressSpace } from '../kernel/address-space.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { type FdTable, File, type FileMode } from '../kernel/file.ts';
@@ -24,7 +25,7 @@ export interface DmaBufOps {
   detach?(dmabuf: DmaBuf, attachment: Attachment): void;
   pin?(attachment: Attachment): Errno | undefined;
   unpin?(attachment: Attachment): void;
-  mapDmaBuf(attachment: Attachment): SgTable | Errno;
+  mapDmaBuf(attachment: Attachment, dir: DmaDirection): SgTable | Errno;
   unmapDmaBuf(attachment: Attachment, table: SgTable): void;
   /** Locks: caller holds mmap_lock for writing */
   mmap?(dmabuf: DmaBuf, vma: Vma): Thread<Errno | undefined>;

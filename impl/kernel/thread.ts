@@ -9,6 +9,7 @@ import type { Live } from './live.ts';
 import { type HeldLock, Lockdep } from './lockdep.ts';
 import type { Process } from './process.ts';
 import { Splat } from './splat.ts';
+import { PAGE_SIZE } from './units.ts';
 
 /** Where a kernel thread may stop: a lock it wants, a completion it awaits. */
 export interface WaitPoint {
@@ -26,6 +27,8 @@ export class Kernel {
   readonly features: Features;
   readonly lockdep = new Lockdep();
   readonly faults = new FaultPoints();
+  /** Of the CPU, in bytes. Only what maps for DMA knows of another. */
+  pageSize = PAGE_SIZE;
   /** Who makes the system calls of the tasks to come. */
   process: Process | undefined;
   /** Ghost: what lives, by kind; see live.ts. */

@@ -12,7 +12,7 @@ import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { current, preempt, type Thread } from '../kernel/thread.ts';
 import { type Bytes, PAGE_SIZE, u64 } from '../kernel/units.ts';
 import type { Vma, VmFault, VmOperations } from '../kernel/vma.ts';
-import type { BarResource } from './p2pdma.ts';
+import type { BarResource } from '../pci/topology.ts';
 import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
 import { mapAsBuffer } from './pci-dmabuf.ts';
 

@@ -15,8 +15,8 @@ import { assertHeldAny, Rwsem } from '../kernel/rwsem.ts';
 import { Splat } from '../kernel/splat.ts';
 import type { Thread } from '../kernel/thread.ts';
 import type { Vma } from '../kernel/vma.ts';
+import type { BarResource, PciFunction } from '../pci/topology.ts';
 import type { DevSet } from './dev-set.ts';
-import { type BarResource, type P2pdmaProvider, pcimP2pdmaInit } from './p2pdma.ts';
 import type { VfioPciDmaBuf } from './pci-dmabuf.ts';
 import type { VfioDeviceFile } from './vfio-device.ts';
 
@@ -41,11 +41,10 @@ export const PCI_AF_CAP_FLR = 0x02;
 export type ResetMethod = 'flr' | 'pm' | 'bus';
 
 export interface VfioPciConfig {
-  readonly name: string;
   readonly group: IommuGroup;
   readonly reserved: readonly ReservedRegion[];
   readonly devSet: DevSet;
-  readonly bars: ReadonlyMap<number, BarResource>;
+  readonly pci: PciFunction;
   readonly resets: readonly ResetMethod[];
   /** What a hot reset of this device always ends with, when its link does not come up again. */
   readonly hotResetErr?: Errno;
@@ -82,8 +81,8 @@ export class VfioPciDevice implements DmaDevice {
   readonly group: IommuGroup;
   readonly reserved: readonly ReservedRegion[];
   readonly devSet: DevSet;
+  readonly pci: PciFunction;
   readonly bars: ReadonlyMap<number, BarResource>;
-  readonly providers: ReadonlyMap<number, P2pdmaProvider>;
   readonly resets: readonly ResetMethod[];
   readonly hotResetErr: Errno | undefined;
   readonly noCommandMemory: boolean;
@@ -141,11 +140,12 @@ export class VfioPciDevice implements DmaDevice {
   needsReset = false;
 
   constructor(config: VfioPciConfig) {
-    this.name = config.name;
+    this.name = config.pci.name;
     this.group = config.group;
     this.reserved = config.reserved;
     this.devSet = config.devSet;
-    this.bars = config.bars;
+    this.pci = config.pci;
+    this.bars = config.pci.bars;
     this.resets = config.resets;
     this.hotResetErr = config.hotResetErr;
     this.noCommandMemory = config.noCommandMemory ?? false;
@@ -155,7 +155,6 @@ export class VfioPciDevice implements DmaDevice {
     this.zapBarsOnRevoke = this.ownMmap !== undefined;
     this.afCap = config.afCap ?? 0;
     this.powerStates = config.powerStates ?? [0, 1, 2, 3];
-    this.providers = pcimP2pdmaInit(this);
     this.registration = new Kref(`registration of ${this.name}`);
     this.unregistered = new Completion(`unregistration of ${this.name}`);
     this.memoryLock = new Rwsem(`${this.name}.memory_lock`, 'memory_lock');

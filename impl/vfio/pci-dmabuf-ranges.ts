@@ -2,7 +2,7 @@
 import type { PhysVec } from '../dmabuf/sg-table.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { addChecked, bytes, isAligned, isZero, less, PAGE_SIZE, toNumber, type U64, ZERO } from '../kernel/units.ts';
-import type { BarResource } from './p2pdma.ts';
+import type { BarResource } from '../pci/topology.ts';
 
 /** `vfio_region_dma_range`: any 64-bit values, in bytes. */
 export interface DmaRange {

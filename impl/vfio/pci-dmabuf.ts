@@ -5,6 +5,7 @@
 import { type Attachment, isRevocable } from '../dmabuf/attachment.ts';
 import { type DmaBuf, type DmaBufOps, dmaBufExport, dmaBufFd, dmaBufPut, O_RDWR } from '../dmabuf/dma-buf.ts';
 import { freeSgt, type PhysVec, physVecToSgt, type SgTable } from '../dmabuf/sg-table.ts';
+import type { DmaDirection } from '../iommu/dma-api.ts';
 import { Completion } from '../kernel/completion.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { FdTable, File } from '../kernel/file.ts';
@@ -15,7 +16,8 @@ import { warnOn } from '../kernel/splat.ts';
 import { current, preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import { isZero, PAGE_SIZE, type U64 } from '../kernel/units.ts';
 import type { Vma } from '../kernel/vma.ts';
-import { type BarResource, type P2pdmaProvider, pcimP2pdmaProvider } from './p2pdma.ts';
+import { type P2pdmaProvider, pcimP2pdmaProvider } from '../pci/p2pdma.ts';
+import type { BarResource } from '../pci/topology.ts';
 import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
 import { type DmaRange, fillPhysVec, validateRanges } from './pci-dmabuf-ranges.ts';
 import { type State, type Status, transitionOf } from './pci-dmabuf-status.ts';
@@ -85,12 +87,12 @@ export const vfioPciDmaBufOps: DmaBufOps = {
   },
 
   /** `vfio_pci_dma_buf_map()`: the token is taken last, so a failed map has nothing to give back. */
-  mapDmaBuf(attachment: Attachment): SgTable | Errno {
+  mapDmaBuf(attachment: Attachment, dir: DmaDirection): SgTable | Errno {
     assertHeld(attachment.dmabuf.resv);
     const priv = privOf(attachment.dmabuf);
     const refused = refusalOf(priv, 'import');
     if (refused !== undefined) return refused;
-    const table = physVecToSgt(attachment, priv.physVec);
+    const table = physVecToSgt(attachment, priv.provider, priv.physVec, priv.dmabuf.size, dir);
     if (!isErrno(table)) priv.kref.get();
     return table;
   },
@@ -189,7 +191,7 @@ function* enlist(device: VfioPciDevice, priv: VfioPciDmaBuf): Thread {
  */
 export function* mapAsBuffer(device: VfioPciDevice, region: number, vma: Vma): Thread<Errno | undefined> {
   if (shouldFail('vfio_pci_core_mmap')) return 'ENOMEM';
-  const provider = pcimP2pdmaProvider(device, region);
+  const provider = pcimP2pdmaProvider(device.pci, region);
   if (provider === undefined) return 'EINVAL';
   const pgoff = vma.pgoff % REGION_PAGES;
   const { phys } = device.bars.get(region) as BarResource;
@@ -236,7 +238,7 @@ function createDmaBuf(
   const invalid = validateRanges(ranges);
   if (invalid !== undefined) return invalid;
   if (shouldFail('vfio_pci_core_feature_dma_buf')) return 'ENOMEM';
-  const provider = pcimP2pdmaProvider(device, region);
+  const provider = pcimP2pdmaProvider(device.pci, region);
   if (provider === undefined) return 'EINVAL';
   const physVec = fillPhysVec(bar, ranges);
   return isErrno(physVec) ? physVec : newDmaBuf(device, physVec, provider, openFlags);

@@ -34,7 +34,7 @@ function setUp(device: VfioPciDevice): Errno | undefined {
   Object.assign(device.physical, { command: PCI_COMMAND_IO | memory, barsProgrammed: true });
   for (let bar = 0; bar < BARS; bar++) {
     const resource = device.bars.get(bar);
-    device.barErr[bar] = resource === undefined ? 'ENODEV' : resource.claimErr;
+    device.barErr[bar] = resource === undefined || device.pci.nonMappableBars ? 'ENODEV' : resource.claimErr;
   }
   return undefined;
 }

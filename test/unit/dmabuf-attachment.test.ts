@@ -16,6 +16,7 @@ import { Fence, USAGE } from '../../impl/dmabuf/resv.ts';
 import type { SgTable } from '../../impl/dmabuf/sg-table.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
+import { bytes } from '../../impl/kernel/units.ts';
 import { bare, DEVICE, setup } from './dmabuf-exporter.ts';
 import { Importer } from './vfio-rig.ts';
 
@@ -133,7 +134,7 @@ describe('map', () => {
     const { rig, dmabuf, exporter, importer } = setup();
     const attachment = importer();
     const table = rig.holding(dmabuf.resv, () => mapAttachment(attachment)) as SgTable;
-    expect(table.ranges).toEqual([{ paddr: 0x1000, len: 0x1000 }]);
+    expect(table.entries).toEqual([{ dmaAddress: bytes(0x1000), dmaLength: 0x1000, page: undefined, length: 0 }]);
     rig.holding(dmabuf.resv, () => unmapAttachment(attachment, table));
     expect(exporter.log).toEqual(['attach', 'map', 'unmap']);
   });

@@ -4,9 +4,17 @@ import { type DmaBuf, type DmaBufOps, dmaBufExport } from '../../impl/dmabuf/dma
 import { freeSgt, physVecToSgt, type SgTable } from '../../impl/dmabuf/sg-table.ts';
 import type { Errno } from '../../impl/kernel/errno.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
+import { type P2pdmaProvider, pcimP2pdmaInit, pcimP2pdmaProvider } from '../../impl/pci/p2pdma.ts';
+import { HostBridge, PciFunction } from '../../impl/pci/topology.ts';
 import { Importer, Rig } from './vfio-rig.ts';
 
-export const DEVICE = { name: 'nic' };
+const PORT = new PciFunction({
+  name: 'port',
+  parent: new HostBridge({ vendor: 'other', family: 6 }),
+  type: 'root port',
+});
+export const DEVICE = new PciFunction({ name: 'nic', parent: PORT });
+const OWNER = new PciFunction({ name: 'owner', parent: PORT, bars: new Map([[0, { size: 0x1000, phys: 0x1000 }]]) });
 
 /** An exporter that writes down what the core asks of it. */
 export class Exporter implements DmaBufOps {
@@ -35,7 +43,7 @@ export class Exporter implements DmaBufOps {
 
   mapDmaBuf(attachment: Attachment): SgTable | Errno {
     this.log.push('map');
-    return this.mapAnswer ?? physVecToSgt(attachment, [{ paddr: 0x1000, len: 0x1000 }]);
+    return this.mapAnswer ?? mapPage(attachment);
   }
 
   unmapDmaBuf(_: Attachment, table: SgTable): void {
@@ -50,9 +58,16 @@ export class Exporter implements DmaBufOps {
   }
 }
 
+/** A page of the owner's memory, which is on the same bus. */
+function mapPage(attachment: Attachment): SgTable | Errno {
+  pcimP2pdmaInit(OWNER);
+  const provider = pcimP2pdmaProvider(OWNER, 0) as P2pdmaProvider;
+  return physVecToSgt(attachment, provider, [{ paddr: 0x1000, len: 0x1000 }], 0x1000, 'bidirectional');
+}
+
 /** An exporter with nothing but what it must have. */
 export const bare: DmaBufOps = {
-  mapDmaBuf: (attachment) => physVecToSgt(attachment, []),
+  mapDmaBuf: mapPage,
   unmapDmaBuf: (_, table) => freeSgt(table),
   *release() {},
 };

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { dynamicAttach, mapAttachment, unmapAttachment } from '../../impl/dmabuf/attachment.ts';
 import { type DmaBuf, dmaBufOf } from '../../impl/dmabuf/dma-buf.ts';
+import type { DmaPath } from '../../impl/dmabuf/dma-path.ts';
 import { SgTable } from '../../impl/dmabuf/sg-table.ts';
 import { isErrno } from '../../impl/kernel/errno.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
@@ -138,6 +139,14 @@ describe('a revoke of a test buffer', () => {
   });
 });
 
+const NO_PATH: DmaPath = {
+  lengths: () => [],
+  map: () => undefined,
+  sync: () => undefined,
+  segments: () => [],
+  destroy: () => {},
+};
+
 test('an importer other than iommufd may attach to a test buffer, revoked or not, and map nothing', () => {
   const rig = world(revoke);
   const dmabuf = bufferOf(rig);
@@ -154,7 +163,7 @@ test('an importer other than iommufd may attach to a test buffer, revoked or not
   }
   expect(rig.call(locked(() => mapAttachment(attachment)))).toBe('EOPNOTSUPP');
   const unmap = function* (): Thread {
-    unmapAttachment(attachment, new SgTable(attachment, []));
+    unmapAttachment(attachment, new SgTable(attachment, [], [], NO_PATH));
   };
   expect(splatOf(() => rig.call(locked(unmap)))).toBe('WARN: buf is unmapped, which nobody can have mapped');
 });

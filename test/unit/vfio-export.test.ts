@@ -1,8 +1,9 @@
 import { describe, expect, test, vi } from 'vitest';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import { fromBigint, ZERO } from '../../impl/kernel/units.ts';
+import { pcimP2pdmaProvider } from '../../impl/pci/p2pdma.ts';
+import type { BarResource } from '../../impl/pci/topology.ts';
 import { vfioConfigMemory, vfioConfigPower, vfioExport } from '../../impl/vfio/ioctl.ts';
-import type { BarResource } from '../../impl/vfio/p2pdma.ts';
 import { exportDmaBuf } from '../../impl/vfio/pci-dmabuf.ts';
 import { unregisterGroupDev } from '../../impl/vfio/registration.ts';
 import { BAR_SIZE, BAR_START, dmaRanges, Rig } from './vfio-rig.ts';
@@ -174,7 +175,7 @@ describe('a new buffer', () => {
     expect([priv.kref.count, priv.liveMaps, priv.comp.ready()]).toEqual([1, 0, false]);
     expect([priv.revoked, priv.revocations, priv.vdev]).toEqual([false, 0, device]);
     expect(dmabuf.file.refs.count).toBe(1);
-    expect(priv.provider).toBe(device.providers.get(2));
+    expect(priv.provider).toBe(pcimP2pdmaProvider(device.pci, 2));
   });
 
   test('comes last on the list', () => {
@@ -250,8 +251,9 @@ describe('providers', () => {
         [3, { size: 0x1000, phys: 0x8000, io: true }],
       ]),
     });
-    expect([...device.providers.keys()]).toEqual([0, 2]);
-    expect(device.providers.get(0)).toEqual({ owner: device, busOffset: 0xe0000000 - 0x4000000000 });
-    expect(device.providers.get(2)).toEqual({ owner: device, busOffset: 0 });
+    const providers = [0, 1, 2, 3].map((bar) => pcimP2pdmaProvider(device.pci, bar));
+    const offset = fromBigint(2n ** 64n + 0xe0000000n - 0x4000000000n);
+    const { pci: owner } = device;
+    expect(providers).toEqual([{ owner, busOffset: offset }, undefined, { owner, busOffset: ZERO }, undefined]);
   });
 });

@@ -1,5 +1,11 @@
 /** What unit tests of the exporter's side share: a machine with vfio-pci devices, importers, and threads by hand. */
-import { type Attachment, dynamicAttach, mapAttachment, unmapAttachment } from '../../impl/dmabuf/attachment.ts';
+import {
+  type Attachment,
+  dynamicAttach,
+  type ImporterDevice,
+  mapAttachment,
+  unmapAttachment,
+} from '../../impl/dmabuf/attachment.ts';
 import { type DmaBuf, dmaBufOf } from '../../impl/dmabuf/dma-buf.ts';
 import { Fence, type Usage } from '../../impl/dmabuf/resv.ts';
 import type { SgTable } from '../../impl/dmabuf/sg-table.ts';
@@ -10,16 +16,26 @@ import { FdTable, type File } from '../../impl/kernel/file.ts';
 import type { Mutex } from '../../impl/kernel/mutex.ts';
 import { drain, Kernel, switchTo, syscall, Task, type Thread, type WaitPoint } from '../../impl/kernel/thread.ts';
 import { fromBigint, ZERO } from '../../impl/kernel/units.ts';
+import { HostBridge, type PciConfig, PciFunction } from '../../impl/pci/topology.ts';
 import { DevSet } from '../../impl/vfio/dev-set.ts';
 import { vfioExport } from '../../impl/vfio/ioctl.ts';
-import { type VfioPciConfig, VfioPciDevice } from '../../impl/vfio/pci-device.ts';
+import type { VfioPciConfig, VfioPciDevice } from '../../impl/vfio/pci-device.ts';
 import { type VfioPciDmaBuf, vfioPciDmaBufOf } from '../../impl/vfio/pci-dmabuf.ts';
 import type { DmaRange } from '../../impl/vfio/pci-dmabuf-ranges.ts';
+import { vfioPciProbe } from '../../impl/vfio/pci-probe.ts';
 import { vfioDeviceBind, vfioDeviceOpen } from '../../impl/vfio/vfio-device.ts';
 import { fakeIommufd } from './vfio-fake-iommufd.ts';
 
 export const BAR_SIZE = 0x1000000;
 export const BAR_START = 0x4000000000;
+const BARS = new Map([[2, { size: BAR_SIZE, phys: BAR_START }]]);
+
+/** What may be said of a device; the rest is as in most tests. */
+type DeviceConfig = Partial<Omit<VfioPciConfig, 'pci'>> & {
+  readonly name?: string;
+  readonly bars?: PciConfig['bars'];
+  readonly place?: Partial<PciConfig>;
+};
 
 /** A system call that is run by hand, one stretch between two waits at a time. */
 export class Actor<T> {
@@ -81,25 +97,37 @@ export class Rig {
   readonly devSet = new DevSet('bus1');
   readonly group = new IommuGroup(1);
   readonly ctx: File = fakeIommufd('ctx');
+  readonly host = new HostBridge({ vendor: 'other', family: 6 });
+  /** A port without redirection, so that functions below it reach each other by the bus. */
+  readonly port = new PciFunction({ name: 'port', parent: this.host, type: 'root port' });
 
   constructor(features: Features = DEFAULT_FEATURES) {
     this.kernel = new Kernel(features);
   }
 
-  device(config: Partial<VfioPciConfig> = {}): VfioPciDevice {
-    return new VfioPciDevice({
-      name: 'dev0',
-      group: this.group,
-      reserved: [],
-      devSet: this.devSet,
-      bars: new Map([[2, { size: BAR_SIZE, phys: BAR_START }]]),
-      resets: ['flr', 'pm', 'bus'],
-      ...config,
-    });
+  /** Any function, below the one switch unless it says otherwise. */
+  pci(config: Partial<PciConfig> & { readonly name: string }): PciFunction {
+    return new PciFunction({ parent: this.port, ...config });
+  }
+
+  /** A function under vfio-pci. */
+  device({ name = 'dev0', bars = BARS, place, ...config }: DeviceConfig = {}): VfioPciDevice {
+    const device = this.call(
+      vfioPciProbe({
+        pci: this.pci({ name, bars, ...place }),
+        group: this.group,
+        reserved: [],
+        devSet: this.devSet,
+        resets: ['flr', 'pm', 'bus'],
+        ...config,
+      }),
+    );
+    if (isErrno(device)) throw new Error(`probe answers ${device}`);
+    return device;
   }
 
   /** A device that is open and bound. */
-  opened(config: Partial<VfioPciConfig> = {}): VfioPciDevice {
+  opened(config: DeviceConfig = {}): VfioPciDevice {
     const device = this.device(config);
     this.call(vfioDeviceOpen(device));
     const refused = this.call(vfioDeviceBind(device, this.ctx));
@@ -168,9 +196,10 @@ export class Rig {
     return fence;
   }
 
-  attach(buffer: Exported): Importer {
+  /** By a function below the same port, unless another device is given. */
+  attach(buffer: Exported, dev: ImporterDevice = this.pci({ name: 'importer' })): Importer {
     const importer = new Importer();
-    const attachment = this.call(dynamicAttach(buffer.dmabuf, { name: 'importer' }, importer.ops, importer));
+    const attachment = this.call(dynamicAttach(buffer.dmabuf, dev, importer.ops, importer));
     if (isErrno(attachment)) throw new Error(`attach answers ${attachment}`);
     importer.attachment = attachment;
     return importer;
