@@ -27,9 +27,10 @@ export function duplicate(machine: Machine, handle: Handle, as: Handle): Result 
 
 /** mmap(2) of anonymous private memory, which is touched only when it is pinned. */
 export function allocMemory(machine: Machine, { as, length }: MemAlloc): Result {
-  const address = machine.mm.mapAnonymous(as, fromBigint(length));
+  const bytes = fromBigint(length);
+  const address = machine.mm.mapAnonymous(as, bytes);
   if (isErrno(address)) return { err: address };
-  machine.names.set(as, { kind: 'mem', address });
+  machine.names.set(as, { kind: 'mem', address, length: bytes });
   return DONE;
 }
 

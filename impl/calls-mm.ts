@@ -6,7 +6,8 @@ import { isErrno } from './kernel/errno.ts';
 import { touch } from './kernel/fault.ts';
 import type { File } from './kernel/file.ts';
 import { physOf } from './kernel/mm.ts';
-import { mmap, munmap } from './kernel/mmap.ts';
+import { mmap } from './kernel/mmap.ts';
+import { munmap } from './kernel/munmap.ts';
 import type { Thread } from './kernel/thread.ts';
 import { addWrapping, type Bytes, fromBigint, u64 } from './kernel/units.ts';
 import type { Machine } from './machine.ts';
@@ -30,10 +31,11 @@ export function mapFd(machine: Machine, { fd, offset, length, as }: FdMmap): Thr
 function* mapAs(machine: Machine, file: File | undefined, offset: Bytes, length: bigint, as: Handle): Thread<Result> {
   if (file === undefined) return { err: 'EBADF' };
   file.get();
-  const vma = yield* mmap(machine.mm, file, { length: fromBigint(length), offset, shared: true });
+  const size = fromBigint(length);
+  const vma = yield* mmap(machine.mm, file, { length: size, offset, shared: true });
   file.put();
   if (isErrno(vma)) return { err: vma };
-  machine.names.set(as, { kind: 'mem', address: u64(vma.startPage, 0) });
+  machine.names.set(as, { kind: 'mem', address: u64(vma.startPage, 0), length: size });
   return DONE;
 }
 
@@ -44,7 +46,7 @@ export function* unmapMemory(machine: Machine, { map, offset, length, process }:
   // PLACEHOLDER: parts of a mapping, and mappings of a child.
   if (offset !== undefined || length !== undefined || process !== undefined) return { err: 'ENOTTY' };
   machine.names.delete(map);
-  yield* munmap(machine.mm, mem.address.page);
+  yield* munmap(machine.mm, mem.address, mem.length);
   return DONE;
 }
 

@@ -18,7 +18,7 @@ import { FdTable } from './kernel/file.ts';
 import { Mm, physOf, Ram } from './kernel/mm.ts';
 import { Process, User } from './kernel/process.ts';
 import { drain, Kernel, syscall, Task, type Thread } from './kernel/thread.ts';
-import { fromBigint, PAGE_SIZE, type PhysAddr, type UserAddr } from './kernel/units.ts';
+import { type Bytes, fromBigint, PAGE_SIZE, type PhysAddr, type UserAddr } from './kernel/units.ts';
 import {
   type BarResource,
   HostBridge,
@@ -44,7 +44,7 @@ export interface NamedFd {
 export type Named =
   | NamedFd
   | { readonly kind: 'object'; readonly ctx: NamedFd; readonly object: IommufdObject }
-  | { readonly kind: 'mem'; readonly address: UserAddr };
+  | { readonly kind: 'mem'; readonly address: UserAddr; readonly length: Bytes };
 
 /** Memory of a device, and the name that traces give it. */
 interface BarMemory {

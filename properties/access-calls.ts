@@ -16,7 +16,7 @@ import {
 } from '../impl/iommufd/mock-access.ts';
 import { type MockQueue, mockQueueCreate, mockQueueDestroy } from '../impl/iommufd/mock-queue.ts';
 import { isErrno } from '../impl/kernel/errno.ts';
-import { exitMmap } from '../impl/kernel/mmap.ts';
+import { exitMmap } from '../impl/kernel/munmap.ts';
 import { drain, syscall, Task, type Thread } from '../impl/kernel/thread.ts';
 import { bytes, fromBigint } from '../impl/kernel/units.ts';
 import type { Errno } from '../trace/answer.ts';

@@ -26,12 +26,17 @@ export function leftInMachine(machine: Machine): string[] {
   return left;
 }
 
-/** Memory of its own a process may keep; what it has mapped of files, seen of them and been charged is to be gone. */
-function leftInMm(name: string, { vmas, pageTable, pinnedVm, lockedVm }: Mm): string[] {
+/**
+ * Memory of its own a process may keep, and the tables that it may need; what it has mapped of files, seen of them and
+ * been charged is to be gone.
+ */
+function leftInMm(name: string, mm: Mm): string[] {
+  const { vmas, pageTable, pinnedVm, lockedVm } = mm;
   const left = vmas.flatMap(({ file }) => (file === undefined ? [] : [`${name} still maps ${file.label}`]));
   const leaves = pageTable.leaves().length;
-  if (leaves + pageTable.tables > 0)
-    left.push(`the page table of ${name} has ${leaves} entries and ${pageTable.tables} tables`);
+  const tables = pageTable.tables.filter(({ first, last }) => mm.overlapping(first, last).length === 0).length;
+  if (leaves + tables > 0)
+    left.push(`the page table of ${name} has ${leaves} entries, and ${tables} tables where nothing is mapped`);
   if (pinnedVm + lockedVm > 0) left.push(`${name} is charged for ${pinnedVm} pages, ${lockedVm} of them locked`);
   return left;
 }

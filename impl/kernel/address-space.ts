@@ -4,13 +4,15 @@
  */
 import { IntervalNode, IntervalTree } from './interval-tree.ts';
 import { assertHeldWrite, Rwsem } from './rwsem.ts';
-import type { Thread } from './thread.ts';
+import { preempt, type Thread } from './thread.ts';
 import { u64 } from './units.ts';
 import type { Vma } from './vma.ts';
 
 export class AddressSpace {
   /** Protects who is in it. */
   readonly iMmapRwsem: Rwsem;
+  /** Ghost: the audit that looked last. */
+  audit = 0;
   /** `i_mmap`, by the pages of the file. */
   readonly #iMmap = new IntervalTree<Vma>();
 
@@ -18,14 +20,14 @@ export class AddressSpace {
     this.iMmapRwsem = new Rwsem(`${name}.i_mmap_rwsem`, 'i_mmap_rwsem');
   }
 
-  /** vma_link_file(). Locks: caller holds i_mmap_rwsem for writing */
+  /** vma_interval_tree_insert(): behind all that begin at its page. Locks: caller holds i_mmap_rwsem for writing */
   link(vma: Vma): void {
     assertHeldWrite(this.iMmapRwsem);
     vma.node = new IntervalNode(u64(vma.pgoff, 0), u64(vma.indexOf(vma.lastPage), 0), vma);
     this.#iMmap.insert(vma.node);
   }
 
-  /** unlink_file_vma(). Locks: caller holds i_mmap_rwsem for writing */
+  /** vma_interval_tree_remove(). Locks: caller holds i_mmap_rwsem for writing */
   unlink(vma: Vma): void {
     assertHeldWrite(this.iMmapRwsem);
     this.#iMmap.remove(vma.node as IntervalNode<Vma>);
@@ -42,6 +44,30 @@ export class AddressSpace {
   }
 }
 
+/** vma_link_file(). Locks: takes the file's i_mmap_rwsem */
+export function* linkFile(vma: Vma): Thread {
+  const { mapping } = vma;
+  if (mapping === undefined) return;
+  yield mapping.iMmapRwsem.write;
+  try {
+    mapping.link(vma);
+  } finally {
+    mapping.iMmapRwsem.releaseWrite();
+  }
+}
+
+/** unlink_file_vma(). Locks: takes the file's i_mmap_rwsem */
+export function* unlinkFile(vma: Vma): Thread {
+  const { mapping } = vma;
+  if (mapping === undefined) return;
+  yield mapping.iMmapRwsem.write;
+  try {
+    mapping.unlink(vma);
+  } finally {
+    mapping.iMmapRwsem.releaseWrite();
+  }
+}
+
 /**
  * `unmap_mapping_range()`: no process has an entry any more for the pages [first, last] of the file; the next touch
  * faults. It takes no mmap_lock, so a fault must be kept out by a lock of the file's owner.
@@ -50,7 +76,8 @@ export class AddressSpace {
 export function* unmapMappingRange(mapping: AddressSpace, first: number, last: number): Thread {
   yield mapping.iMmapRwsem.read;
   try {
-    for (const { mm, startPage, pgoff, lastPage } of mapping.showing(first, last)) {
+    for (const [i, { mm, startPage, pgoff, lastPage }] of mapping.showing(first, last).entries()) {
+      if (i > 0) yield preempt; // The page tables have locks of their own, each for a moment.
       const from = startPage + Math.max(first - pgoff, 0);
       mm.pageTable.zap(from, Math.min(startPage + last - pgoff, lastPage));
     }

@@ -1,7 +1,11 @@
 /** Search in lists that ascend: it costs the logarithm of their length. */
 
 /** The last element that begins at `at` or before. */
-export function lastFrom<T>(all: readonly T[], at: number, startOf: (one: T) => number): T | undefined {
+export const lastFrom = <T>(all: readonly T[], at: number, startOf: (one: T) => number): T | undefined =>
+  all[indexFrom(all, at, startOf)];
+
+/** Where it stands; -1 where there is none. */
+export function indexFrom<T>(all: readonly T[], at: number, startOf: (one: T) => number): number {
   let low = 0;
   let high = all.length;
   while (low < high) {
@@ -9,5 +13,5 @@ export function lastFrom<T>(all: readonly T[], at: number, startOf: (one: T) => 
     if (startOf(all[middle] as T) <= at) low = middle + 1;
     else high = middle;
   }
-  return all[low - 1];
+  return low - 1;
 }

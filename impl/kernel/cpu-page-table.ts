@@ -2,6 +2,7 @@
  * The page table of a process, as the CPU walks it: three levels of tables, with leaves of 1 GiB, 2 MiB or one page. A
  * table stays, even empty, until the mapping that it was made for goes.
  */
+import { type Pgprot, samePgprot } from './pgprot.ts';
 import { warnOn } from './splat.ts';
 import { shouldFail } from './thread.ts';
 import type { Pfn } from './units.ts';
@@ -18,6 +19,14 @@ export interface Leaf {
   readonly page: UserPage;
   readonly pfn: Pfn;
   readonly order: Order;
+  /** How it treats the memory. */
+  readonly prot: Pgprot;
+}
+
+/** Pages of a process. */
+export interface Span {
+  readonly first: UserPage;
+  readonly last: UserPage;
 }
 
 /** By the number of a slot: a page / 2 ** order of the level. */
@@ -64,9 +73,11 @@ export class CpuPageTable {
       const slot = table.slots.get(at);
       if (order === leaf.order || (slot !== undefined && !(slot instanceof Table))) {
         warnOn(slot instanceof Table, 'a leaf comes where a table is');
-        const shown = this.translate(leaf.page) ?? leaf.pfn;
-        warnOn(shown !== leaf.pfn, 'a page shows something else already');
         if (slot === undefined) table.slots.set(at, leaf);
+        else if (!(slot instanceof Table)) {
+          warnOn(slot.pfn + leaf.page - slot.page !== leaf.pfn, 'a page shows something else already');
+          warnOn(!samePgprot(slot.prot, leaf.prot), 'a page treats its memory in another way already');
+        }
         return true;
       }
       if (slot === undefined && shouldFail('pte_alloc')) return false;
@@ -77,12 +88,17 @@ export class CpuPageTable {
     return true;
   }
 
-  /** zap_page_range(): no leaf is left that shows a page of [first, last]. */
+  /** zap_page_range(): no leaf is left that shows a page of [first, last]. What else a huge one showed goes with it. */
   zap(first: UserPage, last: UserPage): void {
     eachLeaf(this.#root, 0, first, last, (_, table, at) => table.slots.delete(at));
   }
 
-  /** free_pgtables(): the tables that only [first, last] needed go. Every leaf in it is zapped. */
+  /** vma_adjust_trans_huge(): no leaf shows both the page and the one before it. */
+  splitHuge(page: UserPage): void {
+    eachLeaf(this.#root, 0, page, page, (leaf, table, at) => leaf.page < page && table.slots.delete(at));
+  }
+
+  /** free_pgtables(): the tables that lie all in [first, last] go, unless a leaf was left in them. */
   freeTables(first: UserPage, last: UserPage): void {
     prune(this.#root, 0, first, last);
   }
@@ -94,9 +110,11 @@ export class CpuPageTable {
     return found;
   }
 
-  /** How many tables there are besides the root. */
-  get tables(): number {
-    return tablesBelow(this.#root);
+  /** The pages that each table stands for, besides the root. */
+  get tables(): Span[] {
+    const found: Span[] = [];
+    eachTable(this.#root, 0, (span) => found.push(span));
+    return found;
   }
 }
 
@@ -121,12 +139,15 @@ function prune(table: Table, level: number, first: UserPage, last: UserPage): vo
   for (const [at, slot] of table.slots) {
     if (!(slot instanceof Table) || (at + 1) * size <= first || last < at * size) continue;
     prune(slot, level + 1, first, last);
-    if (slot.slots.size === 0) table.slots.delete(at);
+    if (slot.slots.size === 0 && first <= at * size && (at + 1) * size <= last + 1) table.slots.delete(at);
   }
 }
 
-function tablesBelow(table: Table): number {
-  let tables = 0;
-  for (const slot of table.slots.values()) if (slot instanceof Table) tables += 1 + tablesBelow(slot);
-  return tables;
+function eachTable(table: Table, level: number, visit: (span: Span) => void): void {
+  const size = 2 ** (ORDERS[level] as Order);
+  for (const [at, slot] of table.slots) {
+    if (!(slot instanceof Table)) continue;
+    visit({ first: at * size, last: (at + 1) * size - 1 });
+    eachTable(slot, level + 1, visit);
+  }
 }

@@ -4,6 +4,7 @@ import type { Mm } from './mm.ts';
 import { Splat } from './splat.ts';
 import { preempt, type Thread } from './thread.ts';
 import type { Pfn } from './units.ts';
+import type { Vma } from './vma.ts';
 
 /** What a process gets for an access that reaches nothing. */
 export type Signal = 'SIGBUS' | 'SIGSEGV';
@@ -32,7 +33,7 @@ export function* handleMmFault(mm: Mm, page: UserPage): Thread<Signal | undefine
   yield mm.mmapLock.read;
   try {
     const vma = mm.find(page);
-    if (vma === undefined) return 'SIGSEGV';
+    if (vma === undefined || !isReadable(vma)) return 'SIGSEGV';
     for (const order of ORDERS) {
       if (order !== 0 && !mm.pageTable.isNone(page, order)) continue;
       const answer = yield* vma.ops.fault(vma, page, order);
@@ -44,3 +45,6 @@ export function* handleMmFault(mm: Mm, page: UserPage): Thread<Signal | undefine
     mm.mmapLock.releaseRead();
   }
 }
+
+/** access_error() of a read: only PROT_NONE keeps it out. */
+const isReadable = ({ flags }: Vma): boolean => flags.has('READ') || flags.has('WRITE');

@@ -4,8 +4,8 @@
  */
 
 import { AddressSpace } from './address-space.ts';
-import { lastFrom } from './ascending.ts';
-import { CpuPageTable } from './cpu-page-table.ts';
+import { indexFrom, lastFrom } from './ascending.ts';
+import { CpuPageTable, type Span } from './cpu-page-table.ts';
 import type { Errno } from './errno.ts';
 import { Rwsem } from './rwsem.ts';
 import { Splat } from './splat.ts';
@@ -92,14 +92,15 @@ function eachPage(
 /** User mappings begin at multiples of this, and lie in the lower half of the address space. */
 const ALIGN_PAGES = (64 * 1024 * 1024) / PAGE_SIZE;
 const FIRST_USER_PAGE = 0x7000_0000_0000 / PAGE_SIZE;
-const USER_PAGES = 2 ** 47 / PAGE_SIZE;
+/** TASK_SIZE, in pages. */
+export const USER_PAGES = 2 ** 47 / PAGE_SIZE;
 
 /** The address space of a process. */
 export class Mm {
   readonly mmapLock = new Rwsem('mmap_lock', 'mmap_lock');
   readonly pageTable = new CpuPageTable();
   readonly #ram: Ram;
-  /** Ascending, for binary search; mappings are only ever added above. Protected by mmap_lock. */
+  /** Ascending, for binary search. Protected by mmap_lock. */
   readonly #vmas: Vma[] = [];
   #nextPage = FIRST_USER_PAGE;
   /** The process has ended, and has no memory any more; what is pinned stays. */
@@ -141,8 +142,36 @@ export class Mm {
     this.#vmas.push(vma);
   }
 
+  /** Enter a part of what was a mapping. */
+  add(vma: Vma): void {
+    this.#vmas.splice(this.#indexFrom(vma.startPage) + 1, 0, vma);
+  }
+
   remove(vma: Vma): void {
-    this.#vmas.splice(this.#vmas.indexOf(vma), 1);
+    this.#vmas.splice(this.#indexFrom(vma.startPage), 1);
+  }
+
+  /** Where the last mapping stands that begins at the page or before; -1 where there is none. */
+  #indexFrom(page: number): number {
+    return indexFrom(this.#vmas, page, ({ startPage }) => startPage);
+  }
+
+  /** All mappings of which a page lies in [first, last], ascending. */
+  overlapping(first: number, last: number): Vma[] {
+    const found: Vma[] = [];
+    for (let i = Math.max(this.#indexFrom(first), 0); i < this.#vmas.length; i++) {
+      const vma = this.#vmas[i] as Vma;
+      if (vma.startPage > last) break;
+      if (vma.lastPage >= first) found.push(vma);
+    }
+    return found;
+  }
+
+  /** The pages between the mapping before a page and the one after it, where the page itself is in none. */
+  roomAround(page: number): Span {
+    const at = this.#indexFrom(page);
+    const [before, after] = [this.#vmas[at], this.#vmas[at + 1]];
+    return { first: before === undefined ? 0 : before.lastPage + 1, last: (after?.startPage ?? USER_PAGES) - 1 };
   }
 
   get vmas(): readonly Vma[] {

@@ -67,6 +67,16 @@ export class Rwsem {
     return true;
   }
 
+  /** downgrade_write(): the writer becomes a reader, and nobody writes in between. */
+  downgrade(): void {
+    const task = current();
+    if (this.#writer !== task) throw new Splat('lockdep', `${this.name}(W) downgraded by a stranger`);
+    this.#writer = undefined;
+    unhold(task, this.write);
+    this.#readers.push(task);
+    task.held.push(this.read);
+  }
+
   releaseRead(): void {
     const task = current();
     const at = this.#readers.indexOf(task);

@@ -15,6 +15,7 @@ import type { Vma, VmFault, VmOperations } from '../kernel/vma.ts';
 import type { BarResource } from '../pci/topology.ts';
 import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
 import { mapAsBuffer } from './pci-dmabuf.ts';
+import { setPfnMap } from './pfn-map.ts';
 
 /** After the BARs come the ROM, configuration space and VGA. */
 const VFIO_PCI_ROM_REGION_INDEX = 6;
@@ -40,6 +41,7 @@ export function* vfioPciCoreMmap(device: VfioPciDevice, vma: Vma): Thread<Errno 
   if ((vma.pgoff % REGION_PAGES) + vma.npages > Math.ceil(bar.size / PAGE_SIZE)) return 'EINVAL';
   if (device.barErr[index] !== undefined) return device.barErr[index];
   if (current().kernel.features.mapsBuffers) return yield* mapAsBuffer(device, index, vma);
+  setPfnMap(vma, 'NC');
   vma.ops = barOps(device, bar);
   return undefined;
 }

@@ -12,7 +12,7 @@ import type { VfioPciDevice } from './pci-device.ts';
 import { type VfioPciDmaBuf, vfioPciDmaBufOf } from './pci-dmabuf.ts';
 import { follow } from './pci-dmabuf-revoke.ts';
 import { transitionOf } from './pci-dmabuf-status.ts';
-import { MEMATTRS } from './pci-dmabuf-vma.ts';
+import { MEMATTRS } from './pfn-map.ts';
 
 /**
  * VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE: this buffer is revoked for good, and no other is touched, wherever it lies. Takes

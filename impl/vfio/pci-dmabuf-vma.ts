@@ -12,11 +12,8 @@ import type { Vma, VmFault, VmOperations } from '../kernel/vma.ts';
 import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
 import type { VfioPciDmaBuf } from './pci-dmabuf.ts';
 import { transitionOf } from './pci-dmabuf-status.ts';
+import { type MemAttr, setPfnMap } from './pfn-map.ts';
 import { putRegistration, tryGetRegistration } from './registration.ts';
-
-/** How a mapping treats device memory: uncached, or write-combining; by their numbers. */
-export const MEMATTRS = ['NC', 'WC'] as const;
-export type MemAttr = (typeof MEMATTRS)[number];
 
 /** `vm_private_data` and `vm_ops` of a mapping of a buffer. */
 class BufferOps implements VmOperations {
@@ -41,6 +38,7 @@ class BufferOps implements VmOperations {
 
 /** The pages of the mapping are those of the buffer from now on. */
 export function showBuffer(priv: VfioPciDmaBuf, vma: Vma, memattr: MemAttr): void {
+  setPfnMap(vma, memattr);
   vma.ops = new BufferOps(priv, memattr);
 }
 

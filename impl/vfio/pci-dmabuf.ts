@@ -21,7 +21,8 @@ import type { BarResource } from '../pci/topology.ts';
 import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
 import { type DmaRange, fillPhysVec, validateRanges } from './pci-dmabuf-ranges.ts';
 import { type State, type Status, transitionOf } from './pci-dmabuf-status.ts';
-import { type MemAttr, showBuffer } from './pci-dmabuf-vma.ts';
+import { showBuffer } from './pci-dmabuf-vma.ts';
+import type { MemAttr } from './pfn-map.ts';
 import { putRegistration, tryGetRegistration } from './registration.ts';
 
 /** A longer name, with the zero behind it, is not shown. */

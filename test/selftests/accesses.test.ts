@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { ACCESS_RW_SLOW_PATH, ACCESS_RW_WRITE } from '../../impl/iommufd/access-rw.ts';
 import { type MockAccess, mockAccessRw } from '../../impl/iommufd/mock-access.ts';
 import type { MockQueue } from '../../impl/iommufd/mock-queue.ts';
-import { exitMmap } from '../../impl/kernel/mmap.ts';
+import { exitMmap } from '../../impl/kernel/munmap.ts';
 import { fromBigint } from '../../impl/kernel/units.ts';
 import { A, at, OK, removed, U64_MAX } from '../unit/iommufd-rig.ts';
 import { B, H, M, P, Selftest, VARIANTS } from './rig.ts';

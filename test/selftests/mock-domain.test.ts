@@ -5,7 +5,7 @@
  * Source: iommufd 6.3 (T-22), 6.4 (T-50, T-51, T-53, T-54, T-56, T-57)
  */
 import { describe, expect, test } from 'vitest';
-import { munmap } from '../../impl/kernel/mmap.ts';
+import { munmap } from '../../impl/kernel/munmap.ts';
 import { IOMMU_HWPT_ALLOC } from '../../impl/uapi/iommufd-structs.ts';
 import { MOCK_LANE, OK } from '../unit/iommufd-rig.ts';
 import { RawRig } from '../unit/raw-rig.ts';
@@ -42,7 +42,7 @@ describe.each(VARIANTS)('iommufd_mock_domain, %s', (_, devices, length) => {
     it.allocate('half', length / 2n);
     expect(it.map('half', length)).toEqual(err('EFAULT'));
     const named = it.machine.names.get('half');
-    it.call(munmap(it.machine.mm, named?.kind === 'mem' ? named.address.page : -1));
+    if (named?.kind === 'mem') it.call(munmap(it.machine.mm, named.address, named.length));
     expect([it.map('half', length), it.map('half', length / 2n)]).toEqual([err('EFAULT'), err('EFAULT')]);
     it.teardown();
   });

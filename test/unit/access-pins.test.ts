@@ -6,7 +6,7 @@
 import { describe, expect, test } from 'vitest';
 import { accessUnpinPages } from '../../impl/iommufd/access-pin.ts';
 import { mockAccessPages } from '../../impl/iommufd/mock-access.ts';
-import { exitMmap } from '../../impl/kernel/mmap.ts';
+import { exitMmap } from '../../impl/kernel/munmap.ts';
 import { bytes, fromBigint } from '../../impl/kernel/units.ts';
 import type { Command } from '../../trace/command.ts';
 import { AccessRig, MAP } from './access-rig.ts';

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { ACCESS_RW_KTHREAD, ACCESS_RW_SLOW_PATH, ACCESS_RW_WRITE, accessRw } from '../../impl/iommufd/access-rw.ts';
 import { mockAccessRw } from '../../impl/iommufd/mock-access.ts';
 import { Mm } from '../../impl/kernel/mm.ts';
-import { exitMmap } from '../../impl/kernel/mmap.ts';
+import { exitMmap } from '../../impl/kernel/munmap.ts';
 import { fromBigint } from '../../impl/kernel/units.ts';
 import type { Command } from '../../trace/command.ts';
 import { AccessRig, contentAt, MAP } from './access-rig.ts';

@@ -1,6 +1,7 @@
 /** The audit of CPU mappings, by negative controls: each thing that is put wrong is said, in a line of its own. */
 import { expect, test } from 'vitest';
 import type { AddressSpace } from '../../impl/kernel/address-space.ts';
+import { USER_PAGES } from '../../impl/kernel/mm.ts';
 import { switchTo, Task } from '../../impl/kernel/thread.ts';
 import type { Vma } from '../../impl/kernel/vma.ts';
 import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
@@ -34,7 +35,8 @@ class Scene {
   }
 
   insert(page: number, pfn: number, order: 0 | 9 = 0): void {
-    this.inTask(() => this.vma.mm.pageTable.insert({ page: this.vma.startPage + page, pfn, order }));
+    const { mm, startPage, pageProt: prot } = this.vma;
+    this.inTask(() => mm.pageTable.insert({ page: startPage + page, pfn, order, prot }));
   }
 }
 
@@ -70,9 +72,9 @@ test.each<[what: string, spoil: (scene: Scene) => unknown, line: RegExp]>([
   [
     'a leaf larger than the mapping',
     (it) => {
-      const { mm, startPage, lastPage } = it.vma;
-      mm.pageTable.zap(startPage, lastPage);
-      mm.pageTable.freeTables(startPage, lastPage);
+      const { pageTable } = it.vma.mm;
+      pageTable.zap(0, USER_PAGES);
+      pageTable.freeTables(0, USER_PAGES);
       it.insert(0, PFN + 1, 9);
     },
     /a page of a mapping shows something else/,

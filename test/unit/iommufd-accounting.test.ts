@@ -6,7 +6,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { getRlimitMode, setRlimitMode } from '../../impl/iommufd/rlimit-mode.ts';
-import { exitMmap } from '../../impl/kernel/mmap.ts';
+import { exitMmap } from '../../impl/kernel/munmap.ts';
 import { fromBigint, ONE, ZERO } from '../../impl/kernel/units.ts';
 import type { Command } from '../../trace/command.ts';
 import { A, at, mapFileOf, OK, Rig, removed, U64_MAX } from './iommufd-rig.ts';

@@ -5,10 +5,11 @@ import type { Order } from '../../impl/kernel/cpu-page-table.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import { handleMmFault, touch } from '../../impl/kernel/fault.ts';
 import { File } from '../../impl/kernel/file.ts';
-import { type Backing, Memfd, Mm, Ram } from '../../impl/kernel/mm.ts';
-import { mmap, munmap } from '../../impl/kernel/mmap.ts';
+import { type Backing, Memfd, Mm, Ram, USER_PAGES } from '../../impl/kernel/mm.ts';
+import { mmap } from '../../impl/kernel/mmap.ts';
+import { munmap } from '../../impl/kernel/munmap.ts';
 import { drain, Kernel, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
-import { fromBigint } from '../../impl/kernel/units.ts';
+import { fromBigint, u64 } from '../../impl/kernel/units.ts';
 import type { Vma, VmFault } from '../../impl/kernel/vma.ts';
 import { splatOf, sweep } from './kernel-rig.ts';
 
@@ -51,6 +52,10 @@ class Rig {
     return vma;
   }
 
+  munmap({ startPage, npages }: Vma): void {
+    expect(this.call(munmap(this.mm, u64(startPage, 0), u64(npages, 0)))).toBe(undefined);
+  }
+
   /** Which page of the memfd the CPU finds in page `page` of the mapping. */
   touch(vma: Vma, page: number): number | string {
     const at = vma.startPage + page;
@@ -78,10 +83,10 @@ describe('mmap', () => {
     expect([rig.mm.vmas, rig.memfd.mapping.vmas, rig.file.refs.count]).toEqual([[], [], 1]);
   });
 
-  test('is ENODEV for a file that has none, after ENOMEM and before EOVERFLOW', () => {
+  test('is ENODEV for a file that has none, after ENOMEM and EOVERFLOW', () => {
     const rig = new Rig();
     expect(rig.mmap(0x1000n, 0n, {})).toBe('ENODEV');
-    expect([rig.mmap(2n ** 47n, 0n, {}), rig.mmap(0x1000n, MAX - 0x1000n, {})]).toEqual(['ENOMEM', 'ENODEV']);
+    expect([rig.mmap(2n ** 47n, 0n, {}), rig.mmap(0x1000n, MAX - 0x1000n, {})]).toEqual(['ENOMEM', 'EOVERFLOW']);
   });
 
   test('fails without a trace at each of its allocations', () => {
@@ -104,18 +109,18 @@ describe('mmap', () => {
         rig.file.put();
       })(),
     );
-    rig.call(munmap(rig.mm, a.startPage));
+    rig.munmap(a);
     expect([rig.released, rig.memfd.mapping.vmas]).toEqual([false, [b]]);
-    rig.call(munmap(rig.mm, b.startPage));
+    rig.munmap(b);
     expect([rig.released, rig.memfd.mapping.vmas, rig.mm.vmas]).toEqual([true, [], []]);
   });
 
   test('gives each mapping an address of its own, even after a munmap', () => {
     const rig = new Rig();
     const starts = [0, 1, 2].map(() => {
-      const { startPage } = rig.mapped(0x1000n);
-      rig.call(munmap(rig.mm, startPage));
-      return startPage;
+      const vma = rig.mapped(0x1000n);
+      rig.munmap(vma);
+      return vma.startPage;
     });
     expect(new Set(starts).size).toBe(3);
   });
@@ -125,7 +130,7 @@ describe('munmap', () => {
   test('of nothing does nothing', () => {
     const rig = new Rig();
     const vma = rig.mapped(0x1000n);
-    rig.call(munmap(rig.mm, vma.startPage + 1));
+    expect(rig.call(munmap(rig.mm, u64(vma.startPage + 1, 0), u64(5, 0)))).toBe(undefined);
     expect(rig.mm.vmas).toEqual([vma]);
   });
 
@@ -138,11 +143,16 @@ describe('munmap', () => {
       [b, 0],
     ] as const)
       rig.touch(vma, page);
-    expect([rig.leaves, rig.mm.pageTable.tables]).toEqual([3, 3]);
-    rig.call(munmap(rig.mm, a.startPage));
-    expect([rig.leaves, rig.mm.pageTable.tables, rig.touch(a, 0), rig.touch(b, 0)]).toEqual([1, 2, 'SIGSEGV', 0]);
-    rig.call(munmap(rig.mm, b.startPage));
-    expect([rig.leaves, rig.mm.pageTable.tables]).toEqual([0, 0]);
+    expect([rig.leaves, rig.mm.pageTable.tables.length]).toEqual([3, 3]);
+    rig.munmap(a);
+    expect([rig.leaves, rig.mm.pageTable.tables.length, rig.touch(a, 0), rig.touch(b, 0)]).toEqual([
+      1,
+      2,
+      'SIGSEGV',
+      0,
+    ]);
+    rig.munmap(b);
+    expect([rig.leaves, rig.mm.pageTable.tables.length]).toEqual([0, 0]);
   });
 
   test('of anonymous memory leaves nothing to touch', () => {
@@ -151,7 +161,7 @@ describe('munmap', () => {
     const [vma] = rig.mm.vmas as [Vma];
     const pfn = rig.call(touch(rig.mm, vma.startPage, vma.startPage));
     expect(pfn).toBe(vma.backing?.firstPfn);
-    rig.call(munmap(rig.mm, vma.startPage));
+    rig.munmap(vma);
     expect([rig.touch(vma, 0), rig.leaves]).toEqual(['SIGSEGV', 0]);
   });
 });
@@ -191,8 +201,8 @@ describe('a touch', () => {
       () => rig.touch(vma, 0),
       (found) => {
         expect(found).toBe(0);
-        rig.mm.pageTable.zap(vma.startPage, vma.lastPage);
-        rig.mm.pageTable.freeTables(vma.startPage, vma.lastPage);
+        rig.mm.pageTable.zap(0, USER_PAGES);
+        rig.mm.pageTable.freeTables(0, USER_PAGES);
       },
     );
     expect(sites).toEqual(['pte_alloc', 'pte_alloc']);

@@ -2,9 +2,10 @@
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import { touch } from '../../impl/kernel/fault.ts';
 import { Mm, Ram } from '../../impl/kernel/mm.ts';
-import { mmap, munmap } from '../../impl/kernel/mmap.ts';
+import { mmap } from '../../impl/kernel/mmap.ts';
+import { munmap } from '../../impl/kernel/munmap.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
-import { add, fromBigint } from '../../impl/kernel/units.ts';
+import { add, fromBigint, u64 } from '../../impl/kernel/units.ts';
 import type { Vma } from '../../impl/kernel/vma.ts';
 import { vfioRegionOffset } from '../../impl/vfio/ioctl.ts';
 import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
@@ -68,6 +69,7 @@ export class Mapping {
   }
 
   munmap(): void {
-    this.rig.call(munmap(this.vma.mm, this.vma.startPage));
+    const { mm, startPage, npages } = this.vma;
+    this.rig.call(munmap(mm, u64(startPage, 0), u64(npages, 0)));
   }
 }

@@ -151,8 +151,9 @@ describe('a touch of a BAR', () => {
     const rig = new Rig();
     const device = rig.opened({ bars: bars([[4, { size: 2 ** 31, phys: 0x8000000000 }]]) });
     const mapping = new Mapping(rig, device, { region: 4, length: 1n << 30n });
-    const { pageTable } = mapping.vma.mm;
-    rig.within(() => pageTable.insert({ page: mapping.vma.startPage + 2, pfn: 0x8000002, order: 0 }));
+    const { mm, startPage, pageProt } = mapping.vma;
+    const { pageTable } = mm;
+    rig.within(() => pageTable.insert({ page: startPage + 2, pfn: 0x8000002, order: 0, prot: pageProt }));
     mapping.touch(3);
     mapping.touch(2 ** 9);
     expect(mapping.reached).toEqual([
