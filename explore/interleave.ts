@@ -71,7 +71,7 @@ function runQueue(runs: readonly Run<unknown>[], from: number): number[] {
 }
 
 /** One branch under way. */
-class Run<T> implements Step {
+export class Run<T> implements Step {
   readonly task: Task;
   readonly #thread: Thread<T>;
   wants: WaitPoint | undefined;

@@ -37,6 +37,8 @@ export class Attachment {
   readonly importerOps: ImporterOps | undefined;
   readonly importerPriv: unknown;
   readonly peer2peer: boolean;
+  /** Ghost: maps that are not unmapped. Changes under dma_resv. */
+  liveMaps = 0;
 
   constructor(dmabuf: DmaBuf, dev: ImporterDevice, importerOps: ImporterOps | undefined, importerPriv: unknown) {
     this.dmabuf = dmabuf;
@@ -127,12 +129,18 @@ export function unpin(attachment: Attachment): void {
 export function* mapAttachment(attachment: Attachment, dir: DmaDirection = 'bidirectional'): Thread<SgTable | Errno> {
   const { dmabuf } = attachment;
   assertHeld(dmabuf.resv);
-  if (attachment.importerOps !== undefined) return dmabuf.ops.mapDmaBuf(attachment, dir);
+  if (attachment.importerOps !== undefined) return mapped(attachment, dir);
   const refused = dmabuf.ops.pin?.(attachment);
   if (refused !== undefined) return refused;
-  const table = dmabuf.ops.mapDmaBuf(attachment, dir);
+  const table = mapped(attachment, dir);
   if (isErrno(table)) dmabuf.ops.unpin?.(attachment);
   else yield dmabuf.resv.fencesSignaled(USAGE.KERNEL);
+  return table;
+}
+
+function mapped(attachment: Attachment, dir: DmaDirection): SgTable | Errno {
+  const table = attachment.dmabuf.ops.mapDmaBuf(attachment, dir);
+  if (!isErrno(table)) attachment.liveMaps++;
   return table;
 }
 
@@ -144,7 +152,17 @@ export function unmapAttachment(attachment: Attachment, table: SgTable): void {
   const { dmabuf } = attachment;
   assertHeld(dmabuf.resv);
   dmabuf.ops.unmapDmaBuf(attachment, table);
+  attachment.liveMaps--;
   if (attachment.importerOps === undefined) dmabuf.ops.unpin?.(attachment);
+}
+
+/** Who must unmap before no map of the buffer is live, for a report; newest attachment first. */
+export function unmapsOf(dmabuf: DmaBuf): string {
+  const owing = dmabuf.attachments.filter(({ liveMaps }) => liveMaps > 0);
+  const unmaps = owing.map(({ liveMaps, dev }) =>
+    liveMaps === 1 ? `the unmap of importer ${dev.name}` : `${liveMaps} unmaps of importer ${dev.name}`,
+  );
+  return `${unmaps.join(' and ') || 'an unmap that nobody owes'} of ${dmabuf.name}`;
 }
 
 /**

@@ -10,6 +10,7 @@ import { shouldFail, type WaitPoint } from '../kernel/thread.ts';
 /** `dma_resv_usage`: to ask for one usage is to ask for all the smaller ones too, so BOOKKEEP means every fence. */
 export const USAGE = { KERNEL: 0, WRITE: 1, READ: 2, BOOKKEEP: 3 } as const;
 export type Usage = (typeof USAGE)[keyof typeof USAGE];
+const USAGE_NAMES = Object.keys(USAGE);
 
 /** `dma_fence`: work in flight. Fences of one context signal in the order of their `seqno`. */
 export class Fence {
@@ -92,6 +93,12 @@ export class Resv extends Mutex {
     return new FenceWait(this, usage);
   }
 
+  /** All fences that a wait for `usage` waits for, with their own usages, oldest slot first. */
+  pending(usage: Usage): string[] {
+    const pending = this.#fences.filter((entry) => entry.usage <= usage && !entry.fence.signaled);
+    return pending.map(({ fence, usage: own }) => `fence ${fence.name} (${USAGE_NAMES[own]})`);
+  }
+
   /** A fence that a wait for `usage` would wait for. */
   firstPending(usage: Usage): Fence | undefined {
     for (let i = 0; i < this.#fences.length; i++) {
@@ -132,6 +139,6 @@ class FenceWait implements WaitPoint {
   enter(): void {}
 
   blockedBy(): string {
-    return `fence ${this.#resv.firstPending(this.#usage)?.name ?? 'none'}`;
+    return this.#resv.pending(this.#usage).join(', ') || 'fence none';
   }
 }

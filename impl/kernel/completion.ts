@@ -3,10 +3,13 @@ import type { WaitPoint } from './thread.ts';
 /** wait_for_completion(): `yield` it to sleep until somebody completes it. */
 export class Completion implements WaitPoint {
   readonly name: string;
+  /** What somebody must do before it is complete, for a report. */
+  readonly blockedBy: () => string;
   #done = false;
 
-  constructor(name: string) {
+  constructor(name: string, blockedBy: () => string = () => 'whoever must complete it') {
     this.name = name;
+    this.blockedBy = blockedBy;
   }
 
   ready(): boolean {
@@ -22,9 +25,5 @@ export class Completion implements WaitPoint {
   /** reinit_completion() */
   reset(): void {
     this.#done = false;
-  }
-
-  blockedBy(): string {
-    return 'whoever must complete it';
   }
 }

@@ -49,6 +49,10 @@ export class Mutex implements WaitPoint, HeldLock {
     this.#destroyed = true;
   }
 
+  holders(): readonly Task[] {
+    return this.#owner === undefined ? [] : [this.#owner];
+  }
+
   blockedBy(): string {
     return this.#owner === undefined ? 'nobody' : `its owner ${this.#owner.name}`;
   }

@@ -10,13 +10,15 @@ class Side implements WaitPoint, HeldLock {
   readonly #ready: () => boolean;
   readonly #entered: (task: Task) => void;
   readonly blockedBy: () => string;
+  readonly holders: () => readonly Task[];
 
-  constructor(name: string, classId: number, sem: Pick<Side, 'ready' | 'enter' | 'blockedBy'>) {
+  constructor(name: string, classId: number, sem: Pick<Side, 'ready' | 'enter' | 'blockedBy' | 'holders'>) {
     this.name = name;
     this.classId = classId;
     this.#ready = sem.ready;
     this.#entered = sem.enter;
     this.blockedBy = sem.blockedBy;
+    this.holders = sem.holders;
   }
 
   ready(): boolean {
@@ -42,12 +44,14 @@ export class Rwsem {
     this.name = name;
     const blockedBy = (): string =>
       this.#writer ? `its writer ${this.#writer.name}` : `its readers ${this.#readers.map((t) => t.name).join(', ')}`;
+    const holders = (): readonly Task[] => (this.#writer ? [this.#writer] : this.#readers);
     this.read = new Side(`${name}(R)`, lockClassId(lockClass), {
       ready: () => this.#writer === undefined,
       enter: (task) => {
         this.#readers.push(task);
       },
       blockedBy,
+      holders,
     });
     this.write = new Side(`${name}(W)`, lockClassId(lockClass), {
       ready: () => this.#writer === undefined && this.#readers.length === 0,
@@ -55,6 +59,7 @@ export class Rwsem {
         this.#writer = task;
       },
       blockedBy,
+      holders,
     });
   }
 

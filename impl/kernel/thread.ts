@@ -18,6 +18,8 @@ export interface WaitPoint {
   enter(task: Task): void;
   /** Who is in the way, for a deadlock's report. */
   blockedBy?(): string;
+  /** The tasks that hold it, where it is a lock: they may wait for something in turn. */
+  holders?(): readonly Task[];
 }
 
 export type Thread<T = void> = Generator<WaitPoint, T, void>;

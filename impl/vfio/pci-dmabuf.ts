@@ -2,7 +2,7 @@
  * `vfio_pci_dma_buf`: slices of a BAR, exported as a dma-buf. Its owner takes it back whenever the device's memory goes
  * away (pci-dmabuf-revoke.ts), and may give it back later.
  */
-import { type Attachment, isRevocable } from '../dmabuf/attachment.ts';
+import { type Attachment, isRevocable, unmapsOf } from '../dmabuf/attachment.ts';
 import { type DmaBuf, type DmaBufOps, dmaBufExport, dmaBufFd, dmaBufPut, O_RDWR } from '../dmabuf/dma-buf.ts';
 import { freeSgt, type PhysVec, physVecToSgt, type SgTable } from '../dmabuf/sg-table.ts';
 import type { DmaDirection } from '../iommu/dma-api.ts';
@@ -59,7 +59,7 @@ export class VfioPciDmaBuf {
     this.provider = provider;
     this.vdev = vdev;
     this.kref = new Kref(name);
-    this.comp = new Completion(name);
+    this.comp = new Completion(name, () => unmapsOf(this.dmabuf));
   }
 
   get revoked(): boolean {
