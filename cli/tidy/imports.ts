@@ -20,6 +20,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
   'impl/iommu': { may: ['impl/kernel'], types: ['trace'] },
   'impl/pci': { may: ['impl/kernel', 'impl/iommu'] },
   'impl/dmabuf': { may: ['impl/kernel', 'impl/iommu', 'impl/pci'], types: ['trace'] },
+  'impl/importers': { may: ['impl/kernel', 'impl/dmabuf'], types: ['trace'] },
   'impl/vfio': {
     may: ['impl/kernel', 'impl/dmabuf', 'impl/iommu', 'impl/pci', 'impl/iommufd/device.ts'],
     types: ['trace'],
