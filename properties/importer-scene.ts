@@ -8,6 +8,7 @@ import { Importer, type ImporterKind } from '../impl/importers/importer.ts';
 import { syscall, Task, type Thread } from '../impl/kernel/thread.ts';
 import { Workqueue } from '../impl/kernel/workqueue.ts';
 import { Machine } from '../impl/machine.ts';
+import { PciFunction } from '../impl/pci/topology.ts';
 import type { VfioPciDevice } from '../impl/vfio/pci-device.ts';
 import type { VfioPciDmaBuf } from '../impl/vfio/pci-dmabuf.ts';
 import type { Command } from '../trace/command.ts';
@@ -45,9 +46,12 @@ export class Scene {
   /** Who was called back, in order, and what was wrong with how. */
   readonly callbacks: string[] = [];
   readonly wrong: string[] = [];
+  /** Below it are the importers' devices, which the host bridge connects to all others. */
+  readonly #port: PciFunction;
 
   constructor(oneBus: boolean, kernel: string) {
     this.machine = new Machine(configOf(oneBus), kernel);
+    this.#port = new PciFunction({ name: 'port', parent: this.machine.hostBridge, type: 'root port' });
     const first = newBus('bus1');
     const second = oneBus ? first : newBus('bus2');
     this.devices = [
@@ -92,13 +96,14 @@ export class Scene {
   }
 
   addImporter(name: string, kind: ImporterKind): Importer {
-    const importer = new Importer(name, kind, this.workers, (it) => this.#called(it));
+    const dev = new PciFunction({ name, parent: this.#port });
+    const importer = new Importer(dev, kind, this.workers, (it) => this.#called(it));
     this.importers.set(name, importer);
     return importer;
   }
 
   /** V-33: whoever is called back is attached, and the caller has both locks. */
-  #called({ name, attachment }: Importer): void {
+  #called({ dev: { name }, attachment }: Importer): void {
     const dmabuf = attachment?.dmabuf;
     this.callbacks.push(`${name} of ${dmabuf?.name}`);
     const owner = EXPORTERS.map((dev) => this.device(dev)).find((it) =>

@@ -39,8 +39,10 @@ export type ImporterKind = (typeof IMPORTER_KINDS)[number];
 /** Told of every callback, under the locks that it runs under. */
 export type Watch = (importer: Importer) => void;
 
-export class Importer implements ImporterDevice {
-  readonly name: string;
+/** One device's driver, with at most one attachment. */
+export class Importer {
+  /** Whose DMA it is; it has the driver's name. */
+  readonly dev: ImporterDevice;
   readonly kind: ImporterKind;
   readonly ops: ImporterOps | undefined;
   /** Present between attach and detach. Holds a reference of the buffer's file meanwhile. */
@@ -52,12 +54,12 @@ export class Importer implements ImporterDevice {
   readonly #queue: Workqueue;
   readonly #watch: Watch | undefined;
 
-  constructor(name: string, kind: ImporterKind, queue: Workqueue, watch?: Watch) {
-    this.name = name;
+  constructor(dev: ImporterDevice, kind: ImporterKind, queue: Workqueue, watch?: Watch) {
+    this.dev = dev;
     this.kind = kind;
     this.#queue = queue;
     this.#watch = watch;
-    this.#unmapWork = new Work(`worker of ${name}`, () => importerUnmap(this));
+    this.#unmapWork = new Work(`worker of ${dev.name}`, () => importerUnmap(this));
     this.ops = this.#opsOf(kind);
   }
 
@@ -81,8 +83,8 @@ export class Importer implements ImporterDevice {
 }
 
 /** What the driver calls need: an importer that is attached. Fails: a Splat for one that is not */
-function attachmentOf({ name, attachment }: Importer): Attachment {
-  if (attachment === undefined) throw new Splat('use after free', `${name} is not attached`);
+function attachmentOf({ dev, attachment }: Importer): Attachment {
+  if (attachment === undefined) throw new Splat('use after free', `${dev.name} is not attached`);
   return attachment;
 }
 
@@ -94,7 +96,7 @@ function attachmentOf({ name, attachment }: Importer): Attachment {
 export function* importerAttach(importer: Importer, fds: FdTable, fd: number): Thread<Errno | undefined> {
   const dmabuf = dmaBufGet(fds, fd);
   if (isErrno(dmabuf)) return dmabuf;
-  const attachment = yield* dynamicAttach(dmabuf, importer, importer.ops, importer);
+  const attachment = yield* dynamicAttach(dmabuf, importer.dev, importer.ops, importer);
   if (isErrno(attachment)) {
     dmaBufPut(dmabuf);
     return attachment;
