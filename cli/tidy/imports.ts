@@ -18,6 +18,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
   model: { may: [], types: ['trace'] },
   'impl/kernel': { may: [], types: ['trace'] },
   'impl/iommu': { may: ['impl/kernel'], types: ['trace'] },
+  'impl/type1': { may: ['impl/kernel', 'impl/iommu'], types: ['trace'] },
   'impl/pci': { may: ['impl/kernel', 'impl/iommu'] },
   'impl/dmabuf': { may: ['impl/kernel', 'impl/iommu', 'impl/pci'], types: ['trace'] },
   'impl/importers': { may: ['impl/kernel', 'impl/dmabuf'], types: ['trace'] },

@@ -135,6 +135,7 @@ export class PfnReader {
       // A PFN map, such as one of a BAR, has no pages that could be pinned.
       if (vma === undefined || backing === undefined || shouldFail('pin_user_pages')) return 'EFAULT';
       const first = vma.indexOf(page);
+      if (this.#pages.writable && !vma.flags.has('WRITE')) return 'EFAULT';
       // A mapping may end before its memory does, and go on behind it.
       const there = Math.min(backing.pages - first, vma.lastPage - page + 1);
       if (there <= 0) return 'EFAULT';

@@ -1,10 +1,11 @@
 /** Accesses of the CPU to memory of a process, and the page faults that they take. */
 import { ORDERS, type UserPage } from './cpu-page-table.ts';
 import type { Mm } from './mm.ts';
+import { assertHeldAny } from './rwsem.ts';
 import { Splat } from './splat.ts';
 import { preempt, type Thread } from './thread.ts';
 import type { Pfn } from './units.ts';
-import type { Vma } from './vma.ts';
+import type { Vma, VmFault } from './vma.ts';
 
 /** What a process gets for an access that reaches nothing. */
 export type Signal = 'SIGBUS' | 'SIGSEGV';
@@ -34,16 +35,22 @@ export function* handleMmFault(mm: Mm, page: UserPage): Thread<Signal | undefine
   try {
     const vma = mm.find(page);
     if (vma === undefined || !isReadable(vma)) return 'SIGSEGV';
-    for (const order of ORDERS) {
-      if (order !== 0 && !mm.pageTable.isNone(page, order)) continue;
-      const answer = yield* vma.ops.fault(vma, page, order);
-      if (answer === 'SIGBUS') return answer;
-      if (answer !== 'FALLBACK') return undefined;
-    }
-    throw new Splat('WARN', 'a fault of a single page falls back');
+    return (yield* faultLocked(vma, page)) === 'SIGBUS' ? 'SIGBUS' : undefined;
   } finally {
     mm.mmapLock.releaseRead();
   }
+}
+
+/** The same for a caller that knows the mapping, and is told what came of it. Locks: caller holds mmap_lock */
+export function* faultLocked(vma: Vma, page: UserPage): Thread<Exclude<VmFault, 'FALLBACK'>> {
+  const { mmapLock, pageTable } = vma.mm;
+  assertHeldAny(mmapLock);
+  for (const order of ORDERS) {
+    if (order !== 0 && !pageTable.isNone(page, order)) continue;
+    const answer = yield* vma.ops.fault(vma, page, order);
+    if (answer !== 'FALLBACK') return answer;
+  }
+  throw new Splat('WARN', 'a fault of a single page falls back');
 }
 
 /** access_error() of a read: only PROT_NONE keeps it out. */

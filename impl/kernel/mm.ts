@@ -227,6 +227,11 @@ export class Ram {
     return backing !== undefined && pfn < backing.firstPfn + backing.pages ? backing : undefined;
   }
 
+  /** `pfn_valid()`, and no reserved page: whether the number is that of a page whose users are counted. */
+  hasPage(pfn: Pfn): boolean {
+    return this.#firstPfn <= pfn && pfn < this.#endPfn;
+  }
+
   /** Unpin `count` neighbouring pages, whoever they back. */
   unpin(pfn: Pfn, count: number): void {
     for (let done = 0; done < count; ) {

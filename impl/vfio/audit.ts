@@ -32,9 +32,10 @@ export function auditDevices(
     for (const df of open) {
       if (df.device !== device) continue;
       opened++;
-      if (df.iommufd === undefined) continue;
+      const owner = df.iommufd ?? df.container;
+      if (owner === undefined) continue;
       bound++;
-      df.iommufd.count(audit);
+      owner.count(audit);
     }
     // The driver's own, one for each open file, and one for each buffer that has not lost its device.
     const registrations = 1 + opened + dmabufs.length;
@@ -67,7 +68,7 @@ function auditBufferMappings(dmabuf: DmaBuf, audit: number, breaches: string[]):
   if (priv === undefined) return;
   priv.vfile?.count(audit);
   if (priv.vfile !== undefined && priv.vdev === undefined) breaches.push(`${dmabuf.name} has lost the device it opens`);
-  if (!priv.revoked && priv.vdev !== undefined && answers(priv.vdev)) return;
+  if (!priv.revoked && priv.vdev !== undefined && answersAtRest(priv.vdev)) return;
   for (const { mm, startPage, lastPage } of dmabuf.mapping.vmas) {
     if (mm.pageTable.leaves(startPage, lastPage).length === 0) continue;
     breaches.push(`${dmabuf.name} is ${priv.revoked ? 'revoked' : 'asleep'}, and the CPU reaches it all the same`);
@@ -76,7 +77,7 @@ function auditBufferMappings(dmabuf: DmaBuf, audit: number, breaches: string[]):
 
 /** V-47: the CPU has no entry for a BAR that does not answer; every mapping keeps the device open. */
 function auditMappings(device: VfioPciDevice, breaches: string[]): void {
-  const reachable = answers(device);
+  const reachable = answersAtRest(device);
   for (const { mm, startPage, lastPage } of device.mapping.vmas) {
     if (device.vconfig === undefined) breaches.push(`${device.name} is mapped, but not open`);
     if (reachable || mm.pageTable.leaves(startPage, lastPage).length === 0) continue;
@@ -85,7 +86,7 @@ function auditMappings(device: VfioPciDevice, breaches: string[]): void {
 }
 
 /** Whether the CPU may have entries: `memoryEnabled` of a device at rest, and no low power. */
-const answers = ({ vconfig, power, noCommandMemory, engaged }: VfioPciDevice): boolean =>
+export const answersAtRest = ({ vconfig, power, noCommandMemory, engaged }: VfioPciDevice): boolean =>
   vconfig !== undefined &&
   power < PCI_D3HOT &&
   (noCommandMemory || (vconfig.command & PCI_COMMAND_MEMORY) !== 0) &&

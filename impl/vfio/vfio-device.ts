@@ -5,7 +5,7 @@
  */
 import { ctxOf } from '../iommufd/device.ts';
 import type { AddressSpace } from '../kernel/address-space.ts';
-import type { Errno } from '../kernel/errno.ts';
+import { type Errno, isErrno } from '../kernel/errno.ts';
 import { File } from '../kernel/file.ts';
 import { preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import type { Mappable, Vma } from '../kernel/vma.ts';
@@ -24,6 +24,8 @@ export class VfioDeviceFile implements Mappable {
   accessGranted = false;
   /** The iommufd, of which a bound file holds a reference. Protected by dev_set->lock. */
   iommufd: File | undefined;
+  /** The container of the device's group, if the file was opened through that; it holds a reference, too. */
+  container: File | undefined;
   /** A character device has no size of its own. */
   readonly endPage = 2 ** 52;
 
@@ -167,6 +169,7 @@ function* vfioDeviceFopsRelease(df: VfioDeviceFile): Thread {
     yield* vfioDfClose(device);
     iommufd.put();
   }
+  if (df.container !== undefined) yield* groupClose(df, df.container);
   if (device.file === df) device.file = undefined;
   putRegistration(device);
 }
@@ -179,6 +182,50 @@ function* vfioDfClose(device: VfioPciDevice): Thread {
   } finally {
     device.devSet.lock.release();
   }
+}
+
+/**
+ * VFIO_GROUP_GET_DEVICE_FD: a file of the device whose group is in a container, open at once. Nobody binds it to
+ * anything; its DMA goes where its group's goes. A second file of an open device, which a group may have, is not here.
+ * Locks: takes dev_set->lock
+ * Fails: ENODEV, ENOMEM as an open; EINVAL while no container owns the group; EBUSY while the device is open; EAGAIN,
+ *        EIO
+ */
+export function* vfioGroupGetDevice(device: VfioPciDevice, container: File): Thread<File | Errno> {
+  if (device.group.owner !== container.what) return 'EINVAL';
+  const before = device.file;
+  const file = yield* vfioDeviceOpen(device);
+  if (isErrno(file)) return file;
+  const df = file.what as VfioDeviceFile;
+  yield device.devSet.lock;
+  let failed: Errno | undefined = 'EBUSY';
+  try {
+    if (device.openCount === 0) failed = yield* coreEnable(device);
+    if (failed === undefined) device.openCount++;
+  } finally {
+    device.devSet.lock.release();
+  }
+  if (failed === undefined) {
+    container.get();
+    df.container = container;
+    df.accessGranted = true;
+    return file;
+  }
+  device.file = before;
+  file.put();
+  return failed;
+}
+
+/** `vfio_df_group_close()`: the container learns nothing of it. */
+function* groupClose({ device }: VfioDeviceFile, container: File): Thread {
+  yield device.devSet.lock;
+  try {
+    device.openCount--;
+    yield* coreCloseDevice(device);
+  } finally {
+    device.devSet.lock.release();
+  }
+  container.put();
 }
 
 function* closeLocked(device: VfioPciDevice): Thread {
