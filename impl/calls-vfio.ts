@@ -2,7 +2,7 @@
 import type { Result } from '../trace/answer.ts';
 import type { Command, Handle } from '../trace/command.ts';
 import type { VfioDmabufMemattr, VfioDmabufRevoke, VfioExport, VfioWake } from '../trace/command-vfio.ts';
-import { answerOf, DONE, fileOf, installAs, objectIdIn, openedDevice } from './handles.ts';
+import { answerOf, DONE, fdOf, fileOf, installAs, objectIdIn, openedDevice } from './handles.ts';
 import { type Errno, isErrno } from './kernel/errno.ts';
 import { unreachable } from './kernel/splat.ts';
 import type { Thread } from './kernel/thread.ts';
@@ -17,6 +17,8 @@ import {
   vfioHotReset,
   vfioLowPowerEntry,
   vfioLowPowerExit,
+  vfioRevokeForGood,
+  vfioSetMemAttr,
 } from './vfio/ioctl.ts';
 import type { VfioPciDevice } from './vfio/pci-device.ts';
 import { wake } from './vfio/power.ts';
@@ -42,10 +44,13 @@ export function* exportBuffer(machine: Machine, { dev, region, ranges, as, flags
   return DONE;
 }
 
-/** PLACEHOLDER: no kernel has these features yet. */
-export function* onBuffer(machine: Machine, { dev }: VfioDmabufRevoke | VfioDmabufMemattr): Thread<Result> {
-  const device = openedDevice(machine, dev);
-  return { err: isErrno(device) ? device : device.file?.accessGranted ? 'ENOTTY' : 'EINVAL' };
+/** What the user says of one buffer of a device, by its descriptor. */
+export function* onBuffer(machine: Machine, command: VfioDmabufRevoke | VfioDmabufMemattr): Thread<Result> {
+  const device = openedDevice(machine, command.dev);
+  if (isErrno(device)) return { err: device };
+  const fd = fdOf(machine, command.fd, 'file');
+  if (command.do === 'vfio_dmabuf_revoke') return answerOf(yield* vfioRevokeForGood(device, fd, machine.fds));
+  return answerOf(yield* vfioSetMemAttr(device, fd, command.attr, machine.fds));
 }
 
 /** The device wakes up by itself: no descriptor is needed, and one that is awake does not notice. */

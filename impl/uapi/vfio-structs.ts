@@ -111,6 +111,9 @@ export const FEATURE_LOW_POWER_ENTRY = 3;
 export const FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
 export const FEATURE_LOW_POWER_EXIT = 5;
 export const FEATURE_DMA_BUF = 11;
+/** Numbers of the unmerged series, which 7.3 has given away meanwhile. */
+export const FEATURE_DMA_BUF_REVOKE = 13;
+export const FEATURE_DMA_BUF_MEMATTR = 14;
 
 export const FEATURE_DATA_WAKEUP = layout('vfio_device_low_power_entry_with_wakeup', 8, 8, {
   wakeup_eventfd: s32(0),
@@ -123,6 +126,13 @@ export const FEATURE_DATA_DMA_BUF = layout('vfio_device_feature_dma_buf', 16, 16
   open_flags: u32(4),
   flags: u32(8),
   nr_ranges: u32(12),
+});
+
+export const FEATURE_DATA_DMA_BUF_REVOKE = layout('vfio_device_feature_dma_buf_revoke', 4, 4, { dmabuf_fd: s32(0) });
+
+export const FEATURE_DATA_DMA_BUF_MEMATTR = layout('vfio_device_feature_dma_buf_memattr', 8, 8, {
+  dmabuf_fd: s32(0),
+  memattr: u32(4),
 });
 
 export const REGION_DMA_RANGE = layout('vfio_region_dma_range', 16, 16, { offset: wide(0), length: wide(8) });

@@ -55,6 +55,8 @@ const HEADERS: Readonly<Record<string, string>> = {
   vfio_device_feature: '8/8 01010101 02020202',
   vfio_device_low_power_entry_with_wakeup: '8/8 01010101 02020202',
   vfio_device_feature_dma_buf: '16/16 01010101 02020202 03030303 04040404',
+  vfio_device_feature_dma_buf_revoke: '4/4 01010101',
+  vfio_device_feature_dma_buf_memattr: '8/8 01010101 02020202',
   vfio_region_dma_range: '16/16 01010101 01010101 02020202 02020202',
   vfio_pci_hot_reset: '12/12 01010101 02020202 03030303',
 };
