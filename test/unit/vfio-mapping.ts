@@ -1,4 +1,5 @@
 /** What tests of CPU mappings of BARs share: mmap by hand, a touch, and what the CPU reaches without a fault. */
+import type { DmaBuf } from '../../impl/dmabuf/dma-buf.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import { touch } from '../../impl/kernel/fault.ts';
 import { Mm, Ram } from '../../impl/kernel/mm.ts';
@@ -16,6 +17,7 @@ export interface How {
   readonly offset?: bigint;
   readonly length?: bigint;
   readonly shared?: boolean;
+  readonly write?: boolean;
 }
 
 /** A process of its own. */
@@ -31,14 +33,21 @@ export function* mapBar(device: VfioPciDevice, mm: Mm, how: How = {}): Thread<Vm
   return yield* mmap(mm, device.file.file, args);
 }
 
+/** Map one page of a buffer by its descriptor, unless told otherwise. */
+export function mapBuffer({ file }: DmaBuf, mm: Mm, how: Omit<How, 'region'> = {}): Thread<Vma | Errno> {
+  const { offset = 0n, length = 0x1000n, shared = true, write = true } = how;
+  return mmap(mm, file, { length: fromBigint(length), offset: fromBigint(offset), shared, write });
+}
+
 /** A mapping of a device, in a process. */
 export class Mapping {
   readonly rig: Rig;
   readonly device: VfioPciDevice;
   readonly vma: Vma;
 
-  constructor(rig: Rig, device: VfioPciDevice, how: How = {}, mm: Mm = process()) {
-    const vma = rig.call(mapBar(device, mm, how));
+  /** Of a BAR; or of a buffer of the device. */
+  constructor(rig: Rig, device: VfioPciDevice, how: How = {}, mm: Mm = process(), dmabuf?: DmaBuf) {
+    const vma = rig.call(dmabuf === undefined ? mapBar(device, mm, how) : mapBuffer(dmabuf, mm, how));
     if (isErrno(vma)) throw new Error(`mmap answers ${vma}`);
     this.rig = rig;
     this.device = device;

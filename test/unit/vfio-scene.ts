@@ -29,7 +29,7 @@ export function setup(features?: Features) {
 
 /** A device, a buffer, an importer, a CPU mapping; and the user's calls by the names of the documented sequences. */
 export class Scene {
-  readonly rig = new Rig();
+  readonly rig: Rig;
   readonly device: VfioPciDevice;
   readonly buffer: Exported;
   readonly importer: Importer;
@@ -41,7 +41,8 @@ export class Scene {
   /** What happened, in order: callbacks and zaps. */
   readonly log: string[] = [];
 
-  constructor(config: Partial<VfioPciConfig> = {}) {
+  constructor(config: Partial<VfioPciConfig> = {}, features?: Features) {
+    this.rig = new Rig(features);
     this.device = this.rig.opened(config);
     this.buffer = this.rig.exported(this.device);
     this.importer = this.rig.attach(this.buffer);
