@@ -2,6 +2,7 @@
  * A machine whose commands are made as raw system calls: structures in memory, numbers for objects and descriptors, and
  * the answer read back. What has no ioctl is done as ever.
  */
+import { O_RDWR } from '../../impl/dmabuf/dma-buf.ts';
 import { fdOf, objectOf } from '../../impl/handles.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import { addWrapping, bytes, fromBigint, toBigint } from '../../impl/kernel/units.ts';
@@ -122,7 +123,8 @@ export class RawMachine extends Machine {
       case 'vfio_export': {
         const { region, ranges, flags } = command;
         const data = new Uint8Array(16 + 16 * ranges.length);
-        const fixed = { region_index: region, nr_ranges: ranges.length, flags: rawFlags(flags) };
+        const nr_ranges = ranges.length;
+        const fixed = { region_index: region, open_flags: O_RDWR, nr_ranges, flags: rawFlags(flags) };
         encode(vfio.FEATURE_DATA_DMA_BUF, fixed, data);
         for (const [i, [offset, length]] of ranges.entries()) {
           encode(vfio.REGION_DMA_RANGE, { offset: n(offset), length: n(length) }, data.subarray(16 + 16 * i));
