@@ -245,15 +245,12 @@ export class Machine {
         reserved: this.reserved,
         devSet: getOrAdd(sets, bus, () => new DevSet(`bus${bus}`)),
         resets,
-        address: `0000:${hexByte(bus)}:${hexByte(this.devices.size)}.0`,
         ...(hotResetErr !== undefined && { hotResetErr }),
       });
       this.devices.set(name, device);
     }
   }
 }
-
-const hexByte = (n: number): string => n.toString(16).padStart(2, '0');
 
 function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   let value = map.get(key);

@@ -54,8 +54,6 @@ export interface VfioPciConfig {
   readonly exportsDmabufs?: boolean;
   /** The driver's own `.mmap`, in place of vfio-pci's. */
   readonly mmap?: (device: VfioPciDevice, vma: Vma) => Thread<Errno | undefined>;
-  /** Where the function is on the bus, as lspci writes it. */
-  readonly address?: string;
   /** The capability register of Advanced Features; no such capability where absent. */
   readonly afCap?: number;
   /** The power states that the function has; all of them, unless it says. */
@@ -88,7 +86,6 @@ export class VfioPciDevice implements DmaDevice {
   readonly noCommandMemory: boolean;
   readonly exportsDmabufs: boolean;
   readonly ownMmap: VfioPciConfig['mmap'];
-  readonly address: string;
   readonly afCap: number;
   readonly powerStates: readonly PowerState[];
   /** What the IOMMU before it can do; it cannot, unless a test says so. */
@@ -151,7 +148,6 @@ export class VfioPciDevice implements DmaDevice {
     this.noCommandMemory = config.noCommandMemory ?? false;
     this.exportsDmabufs = config.exportsDmabufs ?? true;
     this.ownMmap = config.mmap;
-    this.address = config.address ?? '0000:00:00.0';
     this.zapBarsOnRevoke = this.ownMmap !== undefined;
     this.afCap = config.afCap ?? 0;
     this.powerStates = config.powerStates ?? [0, 1, 2, 3];

@@ -17,7 +17,7 @@ import { current, preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import { isZero, PAGE_SIZE, type U64 } from '../kernel/units.ts';
 import type { Vma } from '../kernel/vma.ts';
 import { type P2pdmaProvider, pcimP2pdmaProvider } from '../pci/p2pdma.ts';
-import type { BarResource } from '../pci/topology.ts';
+import type { BarResource, PciFunction } from '../pci/topology.ts';
 import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
 import { type DmaRange, fillPhysVec, validateRanges } from './pci-dmabuf-ranges.ts';
 import { type State, type Status, transitionOf } from './pci-dmabuf-status.ts';
@@ -200,7 +200,7 @@ export function* mapAsBuffer(device: VfioPciDevice, region: number, vma: Vma): T
   const priv = newDmaBuf(device, [slice], provider, O_RDWR);
   if (isErrno(priv)) return priv;
   const { dmabuf } = priv;
-  const name = `${device.name}:${device.address}/${region.toString(16)}`;
+  const name = `${device.name}:${addressOf(device.pci)}/${region.toString(16)}`;
   dmabuf.shownName = name.length < DMA_BUF_NAME_LEN ? name : '';
   // Two references change hands: that of the new buffer, and that of the device file which mmap has taken.
   priv.vfile = vma.file;
@@ -262,6 +262,12 @@ function newDmaBuf(
   }
   priv.dmabuf = dmabuf;
   return priv;
+}
+
+/** `pci_name()` */
+function addressOf({ host, bus, devfn }: PciFunction): string {
+  const hex = (n: number, digits: number): string => n.toString(16).padStart(digits, '0');
+  return `${hex(host.domain, 4)}:${hex(bus, 2)}:${hex(Math.floor(devfn / 8), 2)}.${devfn % 8}`;
 }
 
 function sizeOf(physVec: readonly PhysVec[]): number {

@@ -9,9 +9,9 @@ import { touch } from '../../impl/kernel/fault.ts';
 import { Splat } from '../../impl/kernel/splat.ts';
 import { preempt, type Thread } from '../../impl/kernel/thread.ts';
 import type { Vma } from '../../impl/kernel/vma.ts';
+import type { BarResource } from '../../impl/pci/topology.ts';
 import { barOps } from '../../impl/vfio/bar-mapping.ts';
 import { vfioConfigMemory, vfioConfigPower, vfioDeviceReset, vfioHotReset } from '../../impl/vfio/ioctl.ts';
-import type { BarResource } from '../../impl/vfio/p2pdma.ts';
 import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
 import { lowPowerEntry, lowPowerExit } from '../../impl/vfio/power.ts';
 import { process } from './vfio-mapping.ts';
@@ -131,7 +131,7 @@ describe('a revoke', () => {
     ['a reset', (rig) => rig.call(vfioDeviceReset(rig.dev))],
     ['D3hot', (rig) => rig.call(vfioConfigPower(rig.dev, 3))],
     ['a hot reset', (rig) => rig.call(vfioHotReset(rig.dev))],
-    ['low power', (rig) => rig.call(lowPowerEntry(rig.dev, false))],
+    ['low power', (rig) => rig.call(lowPowerEntry(rig.dev))],
   ])('by %s leaves no entry of any buffer', (_, trigger) => {
     expect(left(V4, trigger)).toEqual([0, 0, 0, 0, 0, 0]);
   });
@@ -213,7 +213,7 @@ describe('low power', () => {
   test('makes a buffer that was exported meanwhile usable, and its touch SIGBUS until the end', () => {
     const rig = new V4Rig();
     const old = rig.exported(rig.dev);
-    rig.call(lowPowerEntry(rig.dev, false));
+    rig.call(lowPowerEntry(rig.dev));
     const late = rig.exported(rig.dev);
     expect([old.priv.status, late.priv.status]).toEqual(['TEMP_REVOKED', 'OK']);
     const [mapping, bar] = [rig.mapBuf(late), rig.mapBar({ region: 4 })];

@@ -8,6 +8,7 @@ import { type DmaBuf, dmaBufExport, O_RDONLY, O_RDWR, O_WRONLY } from '../../imp
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import { munmap } from '../../impl/kernel/mmap.ts';
 import { ZERO } from '../../impl/kernel/units.ts';
+import { type P2pdma, pcimP2pdmaProvider } from '../../impl/pci/p2pdma.ts';
 import { vfioExport } from '../../impl/vfio/ioctl.ts';
 import type { VfioPciDmaBuf } from '../../impl/vfio/pci-dmabuf.ts';
 import { shownBuffer } from '../../impl/vfio/pci-dmabuf-vma.ts';
@@ -127,7 +128,7 @@ describe('mmap of a BAR', () => {
     const priv = bufferOf(mapping);
     expect(priv.physVec).toEqual([{ paddr: BAR4 + 0x5000, len: 0x3000 }]);
     expect([priv.dmabuf.size, priv.vmaPgoffAdjust, mapping.vma.pgoff]).toEqual([0x3000, 5, 4 * 2 ** 28 + 5]);
-    expect(priv.provider).toBe(rig.dev.providers.get(4));
+    expect(priv.provider).toBe(pcimP2pdmaProvider(rig.dev.pci, 4));
     expect([0, 1, 2].map((page) => mapping.touch(page))).toEqual(['0x4001005000', '0x4001006000', '0x4001007000']);
   });
 
@@ -145,13 +146,12 @@ describe('mmap of a BAR', () => {
   });
 
   test.each([
-    ['vfio0', '0000:00:03.0', 'vfio0:0000:00:03.0/4'],
-    ['a-name-of-18-bytes', '0000:00:03.0', ''],
-    ['a-name-of-16-byte', '0000:00:03.0', ''],
-    ['a-name-of-15-by', '0000:00:03.0', 'a-name-of-15-by:0000:00:03.0/4'],
-    ['a-name-of-16-byt', '0000:00:03.0', 'a-name-of-16-byt:0000:00:03.0/4'],
-  ])('of %s at %s has a buffer of the name "%s"', (name, address, shown) => {
-    const rig = new V4Rig(V4, { name, address });
+    ['vfio0', 24, 'vfio0:0000:01:03.0/4'],
+    ['vfio1', 253, 'vfio1:0000:01:1f.5/4'],
+    ['a-name-of-16-byt', 24, 'a-name-of-16-byt:0000:01:03.0/4'],
+    ['a-name-of-17-byte', 24, ''],
+  ])('of %s, function %d of its bus, has a buffer of the name "%s"', (name, devfn, shown) => {
+    const rig = new V4Rig(V4, { name, place: { devfn } });
     expect(bufferOf(rig.mapBar({ region: 4 })).dmabuf.shownName).toBe(shown);
   });
 
@@ -195,7 +195,7 @@ describe('mmap of a BAR', () => {
 
   test('of a BAR without a provider is EINVAL, and leaves nothing', () => {
     const rig = new V4Rig();
-    Object.assign(rig.dev, { providers: new Map() });
+    Object.assign(rig.dev.pci.p2pdma as P2pdma, { mem: new Map() });
     expect(rig.call(mapBar(rig.dev, process()))).toBe('EINVAL');
     expect([rig.dev.file?.file.refs.count, rig.dev.registration.count, rig.dev.dmabufs]).toEqual([1, 2, []]);
   });

@@ -7,6 +7,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ORDERS, type Order } from '../../impl/kernel/cpu-page-table.ts';
 import { Mm, Ram } from '../../impl/kernel/mm.ts';
+import { ZERO } from '../../impl/kernel/units.ts';
 import { Vma } from '../../impl/kernel/vma.ts';
 import { VfioPciDmaBuf } from '../../impl/vfio/pci-dmabuf.ts';
 import { findPfn } from '../../impl/vfio/pci-dmabuf-vma.ts';
@@ -21,7 +22,7 @@ type Range = readonly [paddr: number, len: number];
 
 function buffer(ranges: readonly Range[]): VfioPciDmaBuf {
   const physVec = ranges.map(([paddr, len]) => ({ paddr, len }));
-  return new VfioPciDmaBuf('buffer', device, physVec, { owner: device, busOffset: 0 });
+  return new VfioPciDmaBuf('buffer', device, physVec, { owner: device.pci, busOffset: ZERO });
 }
 
 /** Pages [pgoff, pgoff + npages) of a file at a page of the process. */

@@ -31,7 +31,7 @@ export const BAR_START = 0x4000000000;
 const BARS = new Map([[2, { size: BAR_SIZE, phys: BAR_START }]]);
 
 /** What may be said of a device; the rest is as in most tests. */
-type DeviceConfig = Partial<Omit<VfioPciConfig, 'pci'>> & {
+export type DeviceConfig = Partial<Omit<VfioPciConfig, 'pci'>> & {
   readonly name?: string;
   readonly bars?: PciConfig['bars'];
   readonly place?: Partial<PciConfig>;

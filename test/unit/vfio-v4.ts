@@ -3,9 +3,9 @@ import type { Errno } from '../../impl/kernel/errno.ts';
 import { type Features, featuresOf } from '../../impl/kernel/features.ts';
 import type { Mm } from '../../impl/kernel/mm.ts';
 import { vfioConfigMemory, vfioRevokeForGood, vfioSetMemAttr } from '../../impl/vfio/ioctl.ts';
-import type { VfioPciConfig, VfioPciDevice } from '../../impl/vfio/pci-device.ts';
+import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
 import { type How, Mapping, process } from './vfio-mapping.ts';
-import { BAR_SIZE, BAR_START, type Exported, Rig } from './vfio-rig.ts';
+import { BAR_SIZE, BAR_START, type DeviceConfig, type Exported, Rig } from './vfio-rig.ts';
 
 export const V4 = featuresOf('v4') as Features;
 export const V4_LITERAL = featuresOf('v4-literal') as Features;
@@ -25,7 +25,7 @@ const bars = new Map([
 export class V4Rig extends Rig {
   readonly dev: VfioPciDevice;
 
-  constructor(features = V4, config: Partial<VfioPciConfig> = {}) {
+  constructor(features = V4, config: DeviceConfig = {}) {
     super(features);
     this.dev = this.opened({ bars, ...config });
   }
