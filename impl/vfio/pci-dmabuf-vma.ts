@@ -18,12 +18,9 @@ import { putRegistration, tryGetRegistration } from './registration.ts';
 /** `vm_private_data` and `vm_ops` of a mapping of a buffer. */
 class BufferOps implements VmOperations {
   readonly priv: VfioPciDmaBuf;
-  /** `vm_page_prot`, as it was when the mapping was made. */
-  readonly memattr: MemAttr;
 
-  constructor(priv: VfioPciDmaBuf, memattr: MemAttr) {
+  constructor(priv: VfioPciDmaBuf) {
     this.priv = priv;
-    this.memattr = memattr;
   }
 
   pfnOf(vma: Vma, page: UserPage): Pfn | undefined {
@@ -39,12 +36,12 @@ class BufferOps implements VmOperations {
 /** The pages of the mapping are those of the buffer from now on. */
 export function showBuffer(priv: VfioPciDmaBuf, vma: Vma, memattr: MemAttr): void {
   setPfnMap(vma, memattr);
-  vma.ops = new BufferOps(priv, memattr);
+  vma.ops = new BufferOps(priv);
 }
 
-/** The buffer that a mapping shows, and how; undefined for another kind of mapping. */
-export const shownBuffer = ({ ops }: Vma): Pick<BufferOps, 'priv' | 'memattr'> | undefined =>
-  ops instanceof BufferOps ? ops : undefined;
+/** The buffer that a mapping shows; undefined for another kind of mapping. */
+export const shownBuffer = ({ ops }: Vma): VfioPciDmaBuf | undefined =>
+  ops instanceof BufferOps ? ops.priv : undefined;
 
 /**
  * The page number of the buffer that the first page of the mapping shows. That of a BAR begins where its buffer does,

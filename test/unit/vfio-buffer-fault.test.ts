@@ -13,6 +13,7 @@ import type { BarResource } from '../../impl/pci/topology.ts';
 import { barOps } from '../../impl/vfio/bar-mapping.ts';
 import { vfioConfigMemory, vfioConfigPower, vfioDeviceReset, vfioHotReset } from '../../impl/vfio/ioctl.ts';
 import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
+import { setPfnMap } from '../../impl/vfio/pfn-map.ts';
 import { lowPowerEntry, lowPowerExit } from '../../impl/vfio/power.ts';
 import { process } from './vfio-mapping.ts';
 import { Scene } from './vfio-scene.ts';
@@ -181,6 +182,7 @@ describe('zap_bars_on_revoke', () => {
   /** A driver that maps BARs by the device file, as all did up to 7.3. */
   function* ownMmap(device: VfioPciDevice, vma: Vma): Thread<undefined> {
     yield preempt;
+    setPfnMap(vma, 'NC');
     vma.ops = barOps(device, device.bars.get(2) as BarResource);
     return undefined;
   }

@@ -6,15 +6,15 @@
 import { describe, expect, test, vi } from 'vitest';
 import { type DmaBuf, dmaBufExport, O_RDONLY, O_RDWR, O_WRONLY } from '../../impl/dmabuf/dma-buf.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
-import { munmap } from '../../impl/kernel/mmap.ts';
-import { ZERO } from '../../impl/kernel/units.ts';
+import { munmap } from '../../impl/kernel/munmap.ts';
+import { u64, ZERO } from '../../impl/kernel/units.ts';
 import { type P2pdma, pcimP2pdmaProvider } from '../../impl/pci/p2pdma.ts';
 import { vfioExport } from '../../impl/vfio/ioctl.ts';
 import type { VfioPciDmaBuf } from '../../impl/vfio/pci-dmabuf.ts';
 import { shownBuffer } from '../../impl/vfio/pci-dmabuf-vma.ts';
 import { sweep } from './kernel-rig.ts';
 import { type How, type Mapping, mapBar, mapBuffer, process } from './vfio-mapping.ts';
-import { BAR_START, dmaRanges, type Exported, Rig } from './vfio-rig.ts';
+import { dmaRanges, type Exported, Rig } from './vfio-rig.ts';
 import { BAR4, START, START4, V4, V4Rig } from './vfio-v4.ts';
 
 vi.mock('../../impl/iommufd/device.ts', () => import('./vfio-fake-iommufd.ts'));
@@ -25,7 +25,7 @@ function answer(rig: V4Rig, { dmabuf }: Exported, how: How = {}): Errno | 'ok' {
   const mm = process();
   const vma = rig.call(mapBuffer(dmabuf, mm, how));
   if (!isErrno(vma)) {
-    rig.call(munmap(mm, vma.startPage));
+    rig.call(munmap(mm, u64(vma.startPage, 0), u64(vma.npages, 0)));
     return 'ok';
   }
   expect([mm.vmas, dmabuf.mapping.vmas, dmabuf.file.refs.count]).toEqual([[], [], refs]);
@@ -38,7 +38,7 @@ function exportedAs(rig: V4Rig, openFlags: number): Exported {
   return rig.behind(fd as number);
 }
 
-const bufferOf = ({ vma }: Mapping): VfioPciDmaBuf => shownBuffer(vma)?.priv as VfioPciDmaBuf;
+const bufferOf = ({ vma }: Mapping): VfioPciDmaBuf => shownBuffer(vma) as VfioPciDmaBuf;
 
 describe('mmap of a buffer', () => {
   test.each<[what: string, how: How, expected: Errno | 'ok']>([
@@ -221,7 +221,7 @@ describe('mmap of a BAR', () => {
 });
 
 describe('the memory attribute', () => {
-  const shown = ({ vma }: Mapping): string | undefined => shownBuffer(vma)?.memattr;
+  const shown = ({ vma }: Mapping): string => vma.pageProt.type;
 
   test('is that of the moment in which a mapping is made, and never that of a mapping of the BAR', () => {
     const rig = new V4Rig();
@@ -229,9 +229,9 @@ describe('the memory attribute', () => {
     const old = rig.mapBuf(buffer);
     expect(rig.memattr(buffer, 1)).toBe(undefined);
     const later = rig.mapBuf(buffer);
-    expect([old, later, rig.mapBuf(other), rig.mapBar()].map(shown)).toEqual(['NC', 'WC', 'NC', 'NC']);
+    expect([old, later, rig.mapBuf(other), rig.mapBar()].map(shown)).toEqual(['UC', 'WC', 'UC', 'UC']);
     expect(rig.memattr(buffer, 0)).toBe(undefined);
-    expect([later, rig.mapBuf(buffer)].map(shown)).toEqual(['WC', 'NC']);
+    expect([later, rig.mapBuf(buffer)].map(shown)).toEqual(['WC', 'UC']);
   });
 
   test('that there is not changes nothing', () => {
@@ -248,6 +248,10 @@ describe('the memory attribute', () => {
     const mapping = rig.mapBuf(buffer);
     rig.cmdMem(false);
     rig.cmdMem(true);
-    expect([mapping.touch(), shown(mapping)]).toEqual([`0x${BAR_START.toString(16)}`, 'WC']);
+    expect([mapping.touch(), shown(mapping)]).toEqual([START, 'WC']);
+    const { mm, startPage, lastPage } = mapping.vma;
+    expect(mm.pageTable.leaves(startPage, lastPage).map(({ prot }) => prot)).toEqual([
+      { type: 'WC', encrypted: false },
+    ]);
   });
 });
