@@ -3,9 +3,10 @@ import { detach } from '../impl/dmabuf/attachment.ts';
 import { Fence } from '../impl/dmabuf/resv.ts';
 import { type Errno, isErrno } from '../impl/kernel/errno.ts';
 import { touch } from '../impl/kernel/fault.ts';
-import { mmap, munmap } from '../impl/kernel/mmap.ts';
+import { mmap } from '../impl/kernel/mmap.ts';
+import { munmap } from '../impl/kernel/munmap.ts';
 import type { Thread } from '../impl/kernel/thread.ts';
-import { bytes, ZERO } from '../impl/kernel/units.ts';
+import { bytes, u64, ZERO } from '../impl/kernel/units.ts';
 import * as ioctl from '../impl/vfio/ioctl.ts';
 import type { VfioPciDevice } from '../impl/vfio/pci-device.ts';
 import { wake } from '../impl/vfio/power.ts';
@@ -92,7 +93,7 @@ function open(scene: TriggerScene, device: VfioPciDevice, ctx: number): Answer {
 function close(scene: TriggerScene, device: VfioPciDevice): Answer {
   const vma = scene.mappings.get(device);
   if (vma === undefined) return 'EBADF';
-  scene.call(munmap(scene.mm, vma.startPage));
+  scene.call(munmap(scene.mm, u64(vma.startPage, 0), bytes(BAR_SIZE)));
   scene.mappings.delete(device);
   scene.within(() => device.file?.file.put());
   return 'ok';

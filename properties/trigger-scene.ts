@@ -15,9 +15,11 @@ import { assertHeldWrite } from '../impl/kernel/rwsem.ts';
 import { deadlock, drain, Kernel, switchTo, syscall, Task, type Thread } from '../impl/kernel/thread.ts';
 import { bytes, U64_MAX } from '../impl/kernel/units.ts';
 import type { Vma } from '../impl/kernel/vma.ts';
+import { HostBridge, PciFunction } from '../impl/pci/topology.ts';
 import { DevSet } from '../impl/vfio/dev-set.ts';
-import { VfioPciDevice } from '../impl/vfio/pci-device.ts';
+import { PCI_AF_CAP_FLR, PCI_AF_CAP_TP, type VfioPciConfig, type VfioPciDevice } from '../impl/vfio/pci-device.ts';
 import { type VfioPciDmaBuf, vfioPciDmaBufOf } from '../impl/vfio/pci-dmabuf.ts';
+import { vfioPciProbe } from '../impl/vfio/pci-probe.ts';
 import type { Kind } from './trigger-step.ts';
 
 export const BAR_SIZE = 0x4000;
@@ -50,6 +52,8 @@ export class TriggerScene {
   readonly mm = new Mm(new Ram(2 ** 32, 2 ** 33));
   /** The mapping of each open device. */
   readonly mappings = new Map<VfioPciDevice, Vma>();
+  /** Whose DMA all importers make. */
+  readonly #nic: PciFunction;
   readonly #task: Task;
   /** Somebody else, for what happens while the task waits. */
   readonly #other: Task;
@@ -64,9 +68,18 @@ export class TriggerScene {
     this.contexts = this.within(() => ['ctx0', 'ctx1'].map((name) => new IommufdCtx(name, iommu)));
     const sets = [0, 1, 2].map((set) => new DevSet(`set${set}`));
     const groups = [0, 1, 2].map((group) => new IommuGroup(group));
-    this.devices = kinds.map((kind, i) =>
-      deviceOf(kind, i, sets[kind.set] as DevSet, groups[kind.group] as IommuGroup),
-    );
+    const host = new HostBridge({ vendor: 'other', family: 6 });
+    const port = this.within(() => new PciFunction({ name: 'port', parent: host, type: 'root port' }));
+    const below = (name: string, bars: PciFunction['bars']): PciFunction =>
+      this.within(() => new PciFunction({ name, parent: port, bars }));
+    this.#nic = below('nic', new Map());
+    this.devices = kinds.map((kind, i) => {
+      const pci = below(`dev${i}`, new Map([[2, { size: BAR_SIZE, phys: 2 ** 38 + i * 2 ** 20 }]]));
+      const [devSet, group] = [sets[kind.set] as DevSet, groups[kind.group] as IommuGroup];
+      const device = this.call(vfioPciProbe({ ...configOf(kind), pci, devSet, group, reserved: [] }));
+      if (isErrno(device)) throw new Error(`the probe of dev${i} answers ${device}`);
+      return device;
+    });
   }
 
   /** A system call, during which importers do what they must. Fails with a Splat when it waits for ever. */
@@ -112,7 +125,7 @@ export class TriggerScene {
   *attach(buffer: Buffer, late: boolean): Thread<Errno | 'ok'> {
     const { dmabuf } = buffer.priv;
     const ops = { allowPeer2peer: true, invalidateMappings: (): Thread => invalidated(buffer, importer) };
-    const attachment = yield* dynamicAttach(dmabuf, { name: 'importer' }, ops, undefined);
+    const attachment = yield* dynamicAttach(dmabuf, this.#nic, ops, undefined);
     if (isErrno(attachment)) return attachment;
     const importer: Importer = { attachment, late, tables: [], calls: 0 };
     buffer.importers.push(importer);
@@ -148,20 +161,13 @@ export class TriggerScene {
   }
 }
 
-function deviceOf(kind: Kind, i: number, devSet: DevSet, group: IommuGroup): VfioPciDevice {
-  return new VfioPciDevice({
-    name: `dev${i}`,
-    group,
-    reserved: [],
-    devSet,
-    bars: new Map([[2, { size: BAR_SIZE, phys: 2 ** 38 + i * 2 ** 20 }]]),
-    resets: [...(kind.flr ? (['flr'] as const) : []), ...(kind.pmReset ? (['pm'] as const) : [])],
-    afCap: kind.afFlr ? 3 : 0,
-    noCommandMemory: kind.virtual,
-    powerStates: kind.d3hot ? [0, 1, 2, 3] : [0, 1, 2],
-    ...(kind.linkFails && { hotResetErr: 'ENOTTY' as const }),
-  });
-}
+const configOf = (kind: Kind): Omit<VfioPciConfig, 'pci' | 'devSet' | 'group' | 'reserved'> => ({
+  resets: [...(kind.flr ? (['flr'] as const) : []), ...(kind.pmReset ? (['pm'] as const) : [])],
+  afCap: kind.afFlr ? PCI_AF_CAP_FLR | PCI_AF_CAP_TP : 0,
+  noCommandMemory: kind.virtual,
+  powerStates: kind.d3hot ? [0, 1, 2, 3] : [0, 1, 2],
+  ...(kind.linkFails && { hotResetErr: 'ENOTTY' as const }),
+});
 
 function* plain<T>(work: () => T): Thread<T> {
   return work();
