@@ -20,8 +20,9 @@ export interface Taken {
   readonly lines: readonly Line[];
   readonly reach: readonly string[];
   readonly broken: readonly string[];
-  /** Some of it is broken by this step, and not by an earlier one. */
+  /** Some of it is broken by this step, and not by an earlier one; why. */
   readonly breaks: boolean;
+  readonly why: readonly string[];
 }
 
 export const type1 = (): Lane => new Type1Lane();
@@ -34,23 +35,23 @@ export function walkLane(lane: Lane, steps: readonly Step[]): Taken[] {
   for (const step of steps) {
     const lines = lane.take(step);
     const { broken, reasons } = look(lane);
-    const breaks = [...reasons].some((it) => !before.has(it));
-    before = reasons;
-    taken.push({ step, lines, reach: lane.reach, broken, breaks });
+    const why = [...reasons].filter(([page]) => !before.has(page)).map(([, reason]) => reason);
+    before = new Set(reasons.keys());
+    taken.push({ step, lines, reach: lane.reach, broken, breaks: why.length > 0, why });
   }
   return taken;
 }
 
 /** What is broken now, and for each page of it also why, as far as the lane knows. */
-function look(lane: Lane): { readonly broken: string[]; readonly reasons: Set<string> } {
+function look(lane: Lane): { readonly broken: string[]; readonly reasons: Map<string, string> } {
   const seen = lane.observe();
   const broken: string[] = [];
-  const reasons = new Set<string>();
+  const reasons = new Map<string, string>();
   for (const { domain, iova, why } of neverMappedWhileRevoked.breaches(seen)) {
     broken.push(`domain ${domain}, IOVA 0x${iova.toString(16)}: ${why}`);
     const pte = seen.ptes.find((it) => it.domain === domain && it.iova === iova);
     for (const reason of pte ? lane.takenBack(pte.offset) : ['not there']) {
-      reasons.add(`${domain} 0x${iova.toString(16)} ${reason}`);
+      reasons.set(`${domain} 0x${iova.toString(16)} ${reason}`, reason);
     }
   }
   return { broken, reasons };

@@ -5,6 +5,7 @@
 import { expect, test } from 'vitest';
 import { contrasts, dmabuf, meet, shrunk, type1 } from '../../properties/contrast.ts';
 import type { Step } from '../../properties/contrast-step.ts';
+import { pictureOf } from './contrast-picture.ts';
 import { FILES, textOf } from './contrast-text.ts';
 
 const RUNS = 400;
@@ -68,4 +69,17 @@ test.each(FILES)('docs/contrast/%s is the counterexample that is found', async (
   const found = FOUND.find((it) => it.kind === kind);
   if (found === undefined) throw new Error(`no counterexample by ${kind}`);
   await expect(textOf(found)).toMatchFileSnapshot(`../../docs/contrast/${file}`);
+});
+
+test('the picture in the README is of what is found', async () => {
+  await expect(pictureOf(FOUND)).toMatchFileSnapshot('../../docs/contrast.svg');
+});
+
+test('a picture has no text that is wider than its column', () => {
+  const [first] = FOUND;
+  if (first === undefined) throw new Error('no counterexample');
+  const [step, ...rest] = first.type1;
+  if (step === undefined) throw new Error('no step');
+  const wide = { ...step, lines: [{ shown: 'mmap '.repeat(12), answer: 'ok' }] };
+  expect(() => pictureOf([{ ...first, type1: [wide, ...rest] }])).toThrow('is too wide');
 });
