@@ -22,6 +22,7 @@ import { bufferMappings } from './vfio-mmap.ts';
 import { otherExporters } from './vfio-other.ts';
 import { peerToPeer } from './vfio-p2p.ts';
 import { revokes } from './vfio-revoke.ts';
+import { tables } from './vfio-tables.ts';
 import { tokens } from './vfio-tokens.ts';
 import { triggers } from './vfio-triggers.ts';
 import { type1 } from './vfio-type1.ts';
@@ -61,7 +62,7 @@ const vfioDmabuf: Document = {
     { heading: 'Lifetimes', numbers: ['V', 17, 21], rows: buffers },
     { heading: 'What takes the memory away', numbers: ['V', 22, 32], rows: triggers },
     { heading: 'Importers', numbers: ['V', 33, 39], rows: importers },
-    { heading: 'Peer-to-peer tables', numbers: ['V', 40, 45], rows: peerToPeer },
+    { heading: 'Peer-to-peer tables', numbers: ['V', 40, 45], rows: [...tables, ...peerToPeer] },
     { heading: 'CPU mappings of BARs, locks, fences', numbers: ['V', 46, 51], rows: barMappings },
     { heading: 'Mappings of buffers, permanent revoke', numbers: ['V', 52, 65], rows: bufferMappings },
     { heading: 'Tokens of io_uring', numbers: ['V', 66, 66], rows: tokens },
