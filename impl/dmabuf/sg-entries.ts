@@ -3,7 +3,7 @@
  * are split.
  */
 import type { DmaAddr } from '../iommu/dma-api.ts';
-import { warnOn } from '../kernel/splat.ts';
+import { Splat, warnOn } from '../kernel/splat.ts';
 import { add, bytes } from '../kernel/units.ts';
 
 const UINT_MAX = 2 ** 32 - 1;
@@ -36,9 +36,13 @@ export function calcSgNents(lengths: readonly number[], longest: number): number
   return nents;
 }
 
-/** `fill_sg_entry()`: entries that follow one another, each as long as can be. */
-export function fillSgEntry(entries: SgEntry[], { addr, length }: Segment, longest: number): void {
+/**
+ * `fill_sg_entry()`: entries that follow one another, each as long as can be, in a table with room for `nents`.
+ * Fails: a Splat where the kernel would write behind the table
+ */
+export function fillSgEntry(entries: SgEntry[], nents: number, { addr, length }: Segment, longest: number): void {
   for (let done = 0; done < length; done += longest) {
+    if (entries.length === nents) throw new Splat('WARN', `an sg_table of ${nents} entries is filled with more`);
     const dmaAddress = add(addr, bytes(done));
     entries.push({ dmaAddress, dmaLength: u32(Math.min(longest, length - done)), page: undefined, length: 0 });
   }
@@ -47,7 +51,7 @@ export function fillSgEntry(entries: SgEntry[], { addr, length }: Segment, longe
 /** What is left of a number in a field of 32 bits. */
 const u32 = (value: number): number => value % 2 ** 32;
 
-/** Whether the table is full, as it was allocated. Fails with a Splat if not: nents and entries disagree. */
+/** Fails: a Splat when the table has room left, which an importer would take for entries */
 export function assertFull(entries: readonly SgEntry[], nents: number): void {
   warnOn(entries.length !== nents, `an sg_table of ${nents} entries is filled with ${entries.length}`);
 }

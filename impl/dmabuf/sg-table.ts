@@ -70,7 +70,7 @@ export function physVecToSgt(
     return failed;
   }
   const entries: SgEntry[] = [];
-  for (const segment of path.segments()) fillSgEntry(entries, segment, longest);
+  for (const segment of path.segments()) fillSgEntry(entries, nents, segment, longest);
   assertFull(entries, nents);
   return new SgTable(attachment, ranges, entries, path);
 }
