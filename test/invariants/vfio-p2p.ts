@@ -27,7 +27,11 @@ export const peerToPeer: readonly Row[] = [
   {
     id: 'V-44',
     says: 'Hierarchy, ACS and platform alone decide how DMA gets there; not at all is EINVAL of map, not of attach.',
-    checks: [check('property', TYPE_TEST, 'table'), check('refusal', TABLE, 'pathTo')],
+    checks: [
+      check('property', TYPE_TEST, 'table'),
+      check('property', 'test/properties/pci-map-type.test.ts', 'staysBelow'),
+      check('refusal', TABLE, 'pathTo'),
+    ],
     proofs: [
       proof(
         'redirection at the provider itself does not count',
