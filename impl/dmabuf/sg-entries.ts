@@ -4,7 +4,7 @@
  */
 import type { DmaAddr } from '../iommu/dma-api.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
-import { add, bytes } from '../kernel/units.ts';
+import { addWrapping, bytes } from '../kernel/units.ts';
 
 const UINT_MAX = 2 ** 32 - 1;
 
@@ -43,7 +43,7 @@ export function calcSgNents(lengths: readonly number[], longest: number): number
 export function fillSgEntry(entries: SgEntry[], nents: number, { addr, length }: Segment, longest: number): void {
   for (let done = 0; done < length; done += longest) {
     if (entries.length === nents) throw new Splat('WARN', `an sg_table of ${nents} entries is filled with more`);
-    const dmaAddress = add(addr, bytes(done));
+    const dmaAddress = addWrapping(addr, bytes(done));
     entries.push({ dmaAddress, dmaLength: u32(Math.min(longest, length - done)), page: undefined, length: 0 });
   }
 }

@@ -34,7 +34,7 @@ export const tables: readonly Row[] = [
     proofs: [
       proof(
         'an address is worked out in 32 bits, as in 6.19-rc',
-        edit(ENTRIES, 'add(addr, bytes(done))', 'add(addr, bytes(done % 2 ** 32))'),
+        edit(ENTRIES, 'addWrapping(addr, bytes(done))', 'addWrapping(addr, bytes(done % 2 ** 32))'),
         example('E5', 4096, 'bus'),
       ),
       proof(
@@ -69,6 +69,21 @@ export const tables: readonly Row[] = [
           'this.#dma.iovaLink(this.#state, paddr, 0, len, this.#dir)',
         ),
         example('E12', 4096, 'window'),
+      ),
+      proof(
+        'bus addresses go on beyond 64 bits',
+        edit(ENTRIES, 'addWrapping(addr, bytes(done))', '{ page: addr.page + done / 4096, byte: 0 }'),
+        test(SG_TEST, 'bus addresses wrap at 2^64, between ranges and within one'),
+      ),
+      proof(
+        'the hardware is not told of what is linked',
+        edit(TABLE, '  return path.sync();', '  return undefined;'),
+        test(
+          SG_TEST,
+          'over a real page table a window is synced once, as a whole, when all of it is linked',
+          'over a real page table',
+          'a window is synced once, as a whole, when all of it is linked',
+        ),
       ),
       proof(
         'what is adjacent on the bus is one entry',

@@ -4,13 +4,13 @@
  * Source: vfio-dmabuf 5.3, 5.5
  */
 import { describe, expect, test, vi } from 'vitest';
-import { calcSgNents, maxSegment } from '../../impl/dmabuf/sg-entries.ts';
+import { assertFull, calcSgNents, fillSgEntry, maxSegment, type SgEntry } from '../../impl/dmabuf/sg-entries.ts';
 import type { SgTable } from '../../impl/dmabuf/sg-table.ts';
 import { DmaIommu } from '../../impl/iommu/dma-iommu.ts';
 import { Domain, Iommu } from '../../impl/iommu/domain.ts';
 import { IOMMU_MMIO, IOMMU_READ, IOMMU_WRITE } from '../../impl/iommu/prot.ts';
 import { isErrno } from '../../impl/kernel/errno.ts';
-import { add, bytes, fromBigint, toBigint } from '../../impl/kernel/units.ts';
+import { add, bytes, toBigint } from '../../impl/kernel/units.ts';
 import { SgRig, type Way } from './sg-rig.ts';
 
 vi.mock('../../impl/iommufd/device.ts', () => import('./vfio-fake-iommufd.ts'));
@@ -132,6 +132,14 @@ test('a list has no pages for the CPU, and says so by orig_nents', () => {
   expect(table.entries.map(({ page, length }) => [page, length])).toEqual(table.entries.map(() => [undefined, 0]));
 });
 
+test('a table that is filled with more or less than it was allocated for is a splat', () => {
+  const entries: SgEntry[] = [];
+  const segment = { addr: bytes(0), length: 4 * GIB };
+  expect(() => fillSgEntry(entries, 1, segment, 0xfffff000)).toThrow('an sg_table of 1 entries is filled with more');
+  expect(entries).toHaveLength(1);
+  expect(() => assertFull(entries, 2)).toThrow('an sg_table of 2 entries is filled with 1');
+});
+
 test('the longest entry is UINT_MAX rounded down to a page', () => {
   expect([0x1000, 0x10000].map(maxSegment)).toEqual([0xfffff000, 0xffff0000]);
 });
@@ -178,10 +186,11 @@ test.each(['bus', 'window', 'ranges', 'ranges by IOMMU'] as const)('a TiB and a 
   expect(list.reduce((sum, [, length]) => sum + length, 0)).toBe(len);
 });
 
-test('what was mapped by the bus wraps at 2^64', () => {
-  const rig = new SgRig('bus');
-  const [entry] = mapped(rig, [{ paddr: 0x1000, len: 0x1000 }]).entries;
-  expect(entry?.dmaAddress).toEqual(fromBigint(2n ** 64n + 0x1000n - BigInt(BUS_DISTANCE)));
+test('bus addresses wrap at 2^64, between ranges and within one', () => {
+  const addresses = (paddr: number, len: number): bigint[] =>
+    listOf(mapped(new SgRig('bus'), [{ paddr, len }])).map(([address]) => address);
+  expect(addresses(0x1000, 0x1000)).toEqual([2n ** 64n + 0x1000n - BigInt(BUS_DISTANCE)]);
+  expect(addresses(BUS_DISTANCE - 0x1000, 4 * GIB)).toEqual([2n ** 64n - 0x1000n, 0xffffe000n]);
 });
 
 describe('over a real page table', () => {
@@ -205,5 +214,15 @@ describe('over a real page table', () => {
     expect(domain.protection(start)).toBe(rights | IOMMU_MMIO);
     rig.unmap(table);
     expect(domain.empty).toBe(true);
+  });
+
+  test('a window is synced once, as a whole, when all of it is linked', () => {
+    const rig = new SgRig('window');
+    const { dma } = rig;
+    const sync = vi.spyOn(dma as DmaIommu, 'iovaSync');
+    const link = vi.spyOn(dma as DmaIommu, 'iovaLink');
+    mapped(rig, RANGES);
+    expect(sync.mock.calls).toEqual([[expect.objectContaining({ size: 0x3000, synced: 0x3000 }), 0, 0x3000]]);
+    expect(link.mock.invocationCallOrder.at(-1)).toBeLessThan(sync.mock.invocationCallOrder[0] ?? 0);
   });
 });
