@@ -8,6 +8,7 @@ import { unreachable } from './kernel/splat.ts';
 import type { Thread } from './kernel/thread.ts';
 import { fromBigint } from './kernel/units.ts';
 import type { Machine } from './machine.ts';
+import { withAccess } from './vfio/access.ts';
 import {
   vfioConfigFlr,
   vfioConfigMemory,
@@ -102,11 +103,11 @@ function deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceComm
     case 'vfio_bind':
       return vfioDeviceBind(device, fileOf(machine, command.ctx, 'iommufd'));
     case 'vfio_flr':
-      return device.resets.includes('flr') ? vfioConfigFlr(device) : refuse('EINVAL');
+      return device.resets.includes('flr') ? vfioConfigFlr(device) : looked(device);
     case 'vfio_hot_reset':
       return vfioHotReset(device);
     case 'vfio_power':
-      return device.resets.includes('pm') ? vfioConfigPower(device, command.state) : refuse('EINVAL');
+      return device.resets.includes('pm') ? vfioConfigPower(device, command.state) : looked(device);
     case 'vfio_low_power_entry':
       return vfioLowPowerEntry(device, command.wakeup ?? false);
     case 'vfio_low_power_exit':
@@ -115,6 +116,9 @@ function deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceComm
       return unreachable(command);
   }
 }
+
+/** Whoever looks for a capability in vain has read configuration space, and so the device was awake. */
+const looked = (device: VfioPciDevice): Thread<Errno> => withAccess(device, refuse('EINVAL'));
 
 /** A call that ends before it begins. */
 function* refuse(errno: Errno): Thread<Errno> {

@@ -1,6 +1,6 @@
 /** Areas: how memory is mapped, how areas are copied, and how they are unmapped, whole. */
 
-import { revoked } from './devices.ts';
+import { revoked } from './buffers.ts';
 import { alignment, ceil, clash, END, higher, lower, MAX, meeting, misplaced } from './iova.ts';
 import { CLOSED, GONE, inUserSpace, ioasNamed, NOTHING, sourceNamed } from './names.ts';
 import { first, type Refusal, swap, total } from './outcome.ts';
@@ -62,7 +62,7 @@ export const map = (s: State, c: Do<'ioas_map' | 'ioas_map_file'>, choice?: Iova
     first([ioas === GONE, 'ENOENT'], [length === 0n, 'EINVAL']) ??
     first([from + length > (user ? MAX : END), 'EOVERFLOW'], [source === NOTHING, 'EBADF']) ??
     first([(dmabuf && start + length > source.length) || length > MAX - s.machine.pageSize, 'EINVAL']) ??
-    first([dmabuf && revoked(s, source), 'ENODEV'], [source.ranges > 1, 'EOPNOTSUPP']) ??
+    first([dmabuf && revoked(s, source), 'ENODEV'], [source.ranges.length > 1, 'EOPNOTSUPP']) ??
     lay(s, ioas, [{ iova: 0n, ...whole }], c.iova, choice)
   );
 };

@@ -1,59 +1,57 @@
-/** Devices: opening, binding, exporting, and all that takes their memory back: the memory bit, power states, resets. */
+/** Devices: opening and binding, and what takes their memory back: the memory bit, power states, low power, resets. */
 
-import { END } from './iova.ts';
-import { contextNamed, deviceNamed, whenBound } from './names.ts';
-import { done, first, give, swap } from './outcome.ts';
-import type { Area, Device, Do, Ioas, Opening, Outcome, Source, State } from './spec.ts';
-
-/** Where a BAR begins: anywhere, so that an offset just below 2^64 wraps. */
-const BAR = 0x1_0000_0000n;
-/** What is of a BAR is usable while its device answers, unless that was let go of since; a test buffer has a flag. */
-export const answers = ({ memory, power }: Device): boolean => memory && power === 0;
-export const revoked = (s: State, source: Source): boolean =>
-  source.owner === undefined
-    ? s.takenBack.includes(source)
-    : !s.devices.some((device) => device.holder === source.owner && answers(device));
-
-/** Every live area of what is lost dies, in every IOAS. Nothing ever revives it. */
-export const shoot = (s: State, lost: (source: Source) => boolean): State => {
-  const dies = ({ live, source }: Area): boolean => live && lost(source);
-  const kill = (area: Area): Area => (dies(area) ? { ...area, live: false } : area);
-  const clear = (ioas: Ioas): Ioas => (ioas.areas.some(dies) ? { ...ioas, areas: ioas.areas.map(kill) } : ioas);
-  return { ...s, ioases: s.ioases.map(clear) };
-};
-
-/** The memory of the devices is taken back. */
-export const revoke = (s: State, devices: readonly Device[]): State =>
-  shoot(s, ({ is, owner }) => is === 'dmabuf' && devices.some(({ holder }) => holder && holder === owner));
+import { answers, restore, revoke } from './buffers.ts';
+import { contextNamed, deviceNamed, whenBound, woken } from './names.ts';
+import { done, first, swap } from './outcome.ts';
+import type { Device, Do, Opening, Outcome, State } from './spec.ts';
 
 /** Unless the device still answers after the write, its memory is taken back. */
-export const toggle = (s: State, c: Do<'vfio_memory' | 'vfio_power'>): Outcome =>
-  whenBound(s, c.dev, (device) => {
+export const toggle = (state: State, c: Do<'vfio_memory' | 'vfio_power'>): Outcome =>
+  whenBound(state, c.dev, (s, device) => {
     if (c.do === 'vfio_power' && !device.config.resets.includes('pm')) return { err: 'EINVAL' };
     const to: Partial<Device> = c.do === 'vfio_memory' ? { memory: c.enable } : { power: c.state };
-    const state = { ...s, devices: swap(s.devices, device, to) };
-    return done(answers({ ...device, ...to }) ? state : revoke(state, [device]));
+    const after = { ...s, devices: swap(s.devices, device, to) };
+    return done(restore(answers({ ...device, ...to }) ? after : revoke(after, [device]), [device]));
   });
 
+/** Takes everything back, entered or not; nothing gives it again on the way in, nor when the device wakes up. */
+export const enterLowPower = (state: State, { dev, wakeup = false }: Do<'vfio_low_power_entry'>): Outcome =>
+  whenBound(state, dev, (s, device) => {
+    const lowPower = device.lowPower || (wakeup ? 'until woken' : 'until left');
+    const entered: Partial<Device> = { lowPower, power: 0, lost: true, spared: [] };
+    const after = { ...revoke(s, [device]), devices: swap(s.devices, device, entered) };
+    return device.lowPower ? { err: 'EINVAL', state: after } : done(after);
+  });
+export const exitLowPower = (state: State, { dev }: Do<'vfio_low_power_exit'>): Outcome =>
+  whenBound(state, dev, (s, device) =>
+    done(restore({ ...s, devices: swap(s.devices, device, { lowPower: undefined }) }, [device])),
+  );
+
 /** Any reset takes the memory back, and leaves the device in D0. */
-export const reset = (s: State, c: Do<'vfio_reset' | 'vfio_flr'>): Outcome =>
-  whenBound(s, c.dev, (device) => {
+export const reset = (state: State, c: Do<'vfio_reset' | 'vfio_flr'>): Outcome =>
+  whenBound(state, c.dev, (s, device) => {
     const { resets } = device.config;
     if (c.do === 'vfio_flr' ? !resets.includes('flr') : resets.length === 0) return { err: 'EINVAL' };
-    return done(revoke({ ...s, devices: swap(s.devices, device, { power: 0 }) }, [device]));
+    const awake = { ...s, devices: swap(s.devices, device, { power: 0 }) };
+    return done(restore(revoke(awake, [device]), [device]));
   });
 
 /** All functions of the bus, open or not, up to one that someone else owns. A reset that fails has revoked, too. */
-export const hotReset = (s: State, { dev }: Do<'vfio_hot_reset'>): Outcome =>
-  whenBound(s, dev, ({ config, context }) => {
+export const hotReset = (state: State, { dev }: Do<'vfio_hot_reset'>): Outcome =>
+  whenBound(state, dev, (asleep, { config, context }) => {
+    const s = woken(asleep, (device) => device.config.bus === config.bus);
     const bus = s.devices.filter((device) => device.config.bus === config.bus);
     const owned = s.devices.filter((device) => device.context === context).map((device) => device.config.group);
     const foreign = bus.findIndex((device) => !owned.includes(device.config.group));
-    if (foreign >= 0) return { err: 'EINVAL', state: revoke(s, bus.slice(0, foreign)) };
+    const before = bus.slice(0, foreign);
+    if (foreign >= 0) return { err: 'EINVAL', state: restore(revoke(s, before), before) };
     const devices = s.devices.map((device): Device => (bus.includes(device) ? { ...device, power: 0 } : device));
-    const state = revoke({ ...s, devices }, bus);
-    return config.hotResetErr ? { err: config.hotResetErr, state } : done(state);
+    const after = restore(revoke({ ...s, devices }, bus), bus);
+    return config.hotResetErr ? { err: config.hotResetErr, state: after } : done(after);
   });
+
+/** By itself, at any time. */
+export const wake = (s: State, { dev }: Do<'vfio_wake'>): Outcome => done(woken(s, ({ name }) => name === dev));
 
 export const open = (s: State, { dev }: Do<'vfio_open'>): Outcome => {
   const opening: Opening = { is: 'opening', device: dev };
@@ -69,20 +67,6 @@ export const bind = (s: State, { dev, ctx }: Do<'vfio_bind'>): Outcome => {
   return (
     first([!opening, 'EBADF'], [holder === opening, 'EINVAL'], [!context, 'EBADF']) ??
     first([holder !== undefined, 'EINVAL'], [foreign, 'EPERM']) ??
-    done({ ...s, devices: swap(s.devices, device, { context, holder: opening, memory: true }) })
+    done({ ...s, devices: swap(s.devices, device, { context, holder: opening, memory: true, lost: false }) })
   );
 };
-
-/** This works while memory is off, too: the dma-buf is then revoked from birth. */
-export const exportBar = (s: State, { dev, region, ranges, as, flags = 0n }: Do<'vfio_export'>): Outcome =>
-  whenBound(s, dev, ({ config, holder: owner }) => {
-    const [bar, memory] = [config.bars.get(region) ?? -1n, `${dev}:${region}`];
-    const length = ranges.reduce((sum, [, bytes]) => sum + bytes, 0n);
-    const ragged = ranges.some(([offset, bytes]) => bytes === 0n || (offset | bytes) % s.machine.pageSize !== 0n);
-    const end = ranges.map(([offset, bytes]) => offset + bytes).find((bytes) => bytes > bar) ?? 0n;
-    return (
-      first([flags !== 0n || ranges.length === 0, 'EINVAL'], [bar < 0n, 'ENODEV']) ??
-      first([ragged || length >= END / 2n, 'EINVAL'], [BAR + end >= END, 'EOVERFLOW'], [end > 0n, 'EINVAL']) ??
-      done(give(s, as, { is: 'dmabuf', memory, base: ranges[0]![0], length, ranges: ranges.length, owner }))
-    );
-  });

@@ -2,15 +2,15 @@
 
 import type { Handle } from '../trace/command.ts';
 import { unfillable } from './areas.ts';
-import { revoke } from './devices.ts';
+import { revoke } from './buffers.ts';
 import { alignment, claims, higher } from './iova.ts';
 import { CLOSED, deviceNamed, GONE, home, objectNamed, SHUT, whenBound } from './names.ts';
 import { done, first, give, type Refusal, swap } from './outcome.ts';
 import { swept } from './spaces.ts';
 import type { Area, Device, Do, Domain, Ioas, Outcome, Space, State } from './spec.ts';
 
-/** Flags of domains that test devices know: the parent of nested ones, and tracking of dirty pages. */
-const MOCK_FLAGS = 3n;
+/** Flags of domains that only test devices know: the parent of nested ones, and tracking of dirty pages. */
+const [NESTS, DIRTY] = [1n, 2n];
 
 /** Why an IOAS cannot have one more domain. */
 const unextendable = (s: State, ioas: Ioas): Refusal | undefined => {
@@ -24,8 +24,8 @@ const unextendable = (s: State, ioas: Ioas): Refusal | undefined => {
   );
 };
 
-const made = ({ space }: Ioas, name: Handle, automatic: boolean): Domain => {
-  return { is: 'domain', name, context: space.context, space, automatic };
+const made = ({ space }: Ioas, name: Handle, automatic: boolean, dirty = false): Domain => {
+  return { is: 'domain', name, context: space.context, space, automatic, dirty };
 };
 const automaticOf = (ioas: Ioas): Domain =>
   ioas.domains.find(({ automatic }) => automatic) ?? made(ioas, ioas.space.name, true);
@@ -34,9 +34,9 @@ const automaticOf = (ioas: Ioas): Domain =>
 export const hwptAlloc = (s: State, { dev, ioas: name, as, flags = 0n }: Do<'hwpt_alloc'>): Outcome => {
   const parent = objectNamed(s, name);
   const [ioas, { context, holder }] = [home(s, parent), deviceNamed(s, dev)];
-  const domain = made(ioas, as, false);
+  const domain = made(ioas, as, false, (flags & DIRTY) !== 0n);
   const ioases = swap(s.ioases, ioas, { domains: [...ioas.domains, domain] });
-  const unknown = flags & ~(holder ? 0n : MOCK_FLAGS);
+  const unknown = flags & ~(holder ? 0n : NESTS | DIRTY);
   return (
     first([ioas === CLOSED, 'EBADF'], [context !== parent?.context, 'ENOENT']) ??
     first([ioas === GONE, 'EINVAL'], [ioas.space !== parent || unknown !== 0n, 'EOPNOTSUPP']) ??
@@ -47,7 +47,7 @@ export const hwptAlloc = (s: State, { dev, ioas: name, as, flags = 0n }: Do<'hwp
 
 export const attach = (s: State, { dev, pt }: Do<'vfio_attach'>): Outcome => {
   const object = objectNamed(s, pt);
-  return object ? whenBound(s, dev, (device) => enter(s, device, object)) : { err: 'EBADF' };
+  return object ? whenBound(s, dev, (awake, device) => enter(awake, device, object)) : { err: 'EBADF' };
 };
 
 /**
@@ -62,8 +62,12 @@ export const enter = (s: State, device: Device, object: Space | Domain): Outcome
   const elsewhere = !device.attached && (device.domain ?? domain) !== domain;
   const refusal = device.attached ? (unfilled ?? unreserved) : (unreserved ?? unfilled);
   const impossible = first([ioas.space.context !== device.context, 'ENOENT'], [elsewhere, 'EINVAL']);
-  return impossible ?? refusal ?? done(move(s, device, domain, true));
+  const unable = first([domain.dirty && device.holder !== undefined, 'EINVAL']);
+  return impossible ?? refusal ?? unable ?? done(move(s, device, domain, true));
 };
+
+export const leave = (state: State, { dev }: Do<'vfio_detach'>): Outcome =>
+  whenBound(state, dev, (s, device) => done(detach(s, device)));
 
 /** The group stays where it is as long as another of its devices is attached. */
 export const detach = (s: State, device: Device): State => {
@@ -96,7 +100,7 @@ export const close = (s: State, { dev }: Do<'vfio_close'>): Outcome => {
 export const released = (s: State, dev: Handle): State => {
   const device = deviceNamed(s, dev);
   const { opening, holder } = device;
-  const kept = [...s.handles.values()].some((it) => it?.is === 'mapping' && it.owner === holder);
+  const kept = s.mappings.some(({ source }) => source.owner === holder && !source.of);
   if (holder === undefined || opening === holder || kept) return s;
   const left = detach(revoke(s, [device]), device);
   return swept({ ...left, devices: swap(left.devices, deviceNamed(left, dev), SHUT) });

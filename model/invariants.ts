@@ -58,7 +58,7 @@ export const neverMappedWhileRevoked: Invariant = {
     for (const pte of seen.ptes)
       if (gone(pte)) found.push(breach(pte, `${at(pte)} is mapped, but its owner has taken it back`));
     for (const pte of seen.cpu)
-      if (gone(pte))
+      if (pte.shut || gone(pte))
         found.push({ domain: pte.map, iova: pte.at, why: `the CPU maps ${at(pte)}, but its owner has taken it back` });
     for (const { area, pte } of pairs(seen))
       if (area.shot) found.push(breach(pte, `${at(pte)} is mapped, but a revoke has shot its area`));

@@ -1,13 +1,13 @@
-/** Memory and files, their descriptors, and what the CPU maps: BARs, which fault while the device does not answer. */
+/** Memory and files, their descriptors, and what processes map: BARs and buffers, which fault while they are lost. */
 
 import type { Answer } from '../trace/answer.ts';
-import type { Handle } from '../trace/command.ts';
-import { revoked } from './devices.ts';
+import type { Handle, Slice } from '../trace/command.ts';
+import { born, faults, revoked } from './buffers.ts';
 import { released } from './domains.ts';
-import { ceil, END, MAX } from './iova.ts';
-import { deviceNamed, NOTHING, sourceNamed, targetOf } from './names.ts';
-import { done, first, give, type Refusal } from './outcome.ts';
-import type { Bytes, Do, Outcome, Source, State } from './spec.ts';
+import { ceil, END, gaps, higher, lower, MAX } from './iova.ts';
+import { deviceNamed, mappingNamed, NOTHING, sourceNamed, targetOf, whenBound } from './names.ts';
+import { done, first, give, type Refusal, swap } from './outcome.ts';
+import type { Bytes, Do, Mapping, Outcome, Source, State } from './spec.ts';
 
 /** The file of a device has its regions side by side, each BAR at its number times this. */
 const REGION = 1n << 40n;
@@ -18,7 +18,7 @@ const USER = 1n << 47n;
 /** At most 1 GiB: a rule of traces, not of the kernel. */
 export const create = (s: State, c: Do<'mem_alloc' | 'memfd_create'>): Outcome => {
   const is = c.do === 'mem_alloc' ? 'memory' : 'memfd';
-  const named: Source = { is, memory: c.as, base: 0n, length: c.length, ranges: 1, owner: undefined };
+  const named: Source = { is, memory: c.as, base: 0n, length: c.length, ranges: [], owner: undefined };
   return first([c.length === 0n, 'EINVAL'], [c.length > 1n << 30n, 'ENOMEM']) ?? done(give(s, c.as, named));
 };
 
@@ -31,42 +31,91 @@ const unmappable = (s: State, offset: Bytes, length: Bytes): Refusal | undefined
   first([length === 0n || offset % s.machine.pageSize !== 0n, 'EINVAL'], [length >= USER, 'ENOMEM']) ??
   first([offset + length > MAX, 'EOVERFLOW']);
 
-/** Whole pages of a BAR. Whether the device answers is only asked when the CPU touches them. */
-export const barMmap = (s: State, { dev, region, offset, length, as }: Do<'bar_mmap'>): Outcome => {
-  const { opening, holder, config } = deviceNamed(s, dev);
-  const at = (BigInt(region) * REGION + offset) % END;
-  const [bar, base, bytes] = [Number(at / REGION), at % REGION, ceil(length, s.machine.pageSize)];
-  const end = ceil(config.bars.get(bar) ?? 0n, s.machine.pageSize);
-  const memory = `${dev}:${bar}`;
-  return (
-    first([!opening, 'EBADF'], [opening !== holder || region >= REGIONS, 'EINVAL']) ??
-    unmappable(s, at, bytes) ??
-    first([base + bytes > end, 'EINVAL']) ??
-    done(give(s, as, { is: 'mapping', memory, base, length: bytes, ranges: 1, owner: holder }))
-  );
+/** The first process has it from now on, whole. */
+const mapped = (s: State, name: Handle, source: Source): Outcome => {
+  const mapping: Mapping = { process: undefined, name, source, left: [[0n, source.length - 1n]] };
+  return done({ ...give(s, name), mappings: [...s.mappings, mapping] });
 };
 
-/** No exporter lets the CPU map a dma-buf; it is a rule of traces that they name nothing else here. */
-export const fdMmap = (s: State, { fd, offset, length }: Do<'fd_mmap'>): Outcome =>
-  first([sourceNamed(s, fd) === NOTHING, 'EBADF']) ??
-  unmappable(s, offset, ceil(length, s.machine.pageSize)) ?? { err: 'EINVAL' };
+/** Whole pages of a BAR. Whether the device answers is only asked when the CPU touches them. */
+export const barMmap = (state: State, { dev, region, offset, length: asked, as }: Do<'bar_mmap'>): Outcome =>
+  whenBound(state, dev, (s, device) => {
+    const at = (BigInt(region) * REGION + offset) % END;
+    const [bar, base, length] = [Number(at / REGION), at % REGION, ceil(asked, s.machine.pageSize)];
+    const end = ceil(device.config.bars.get(bar) ?? 0n, s.machine.pageSize);
+    const refusal =
+      first([region >= REGIONS, 'EINVAL']) ?? unmappable(s, at, length) ?? first([base + length > end, 'EINVAL']);
+    if (refusal) return refusal;
+    const ranges: Slice[] = [[base, length]];
+    const source: Source = { is: 'mapping', memory: `${dev}:${bar}`, base, length, ranges, owner: device.holder };
+    return mapped(born(s, device, source), as, source);
+  });
 
 /**
- * What is beyond the mapping is no address, and what is gone is closed: rules of traces. Of 4 bytes across its end the
- * first ones are touched first. What follows a small BAR in its page has no name.
+ * Only some kernels let the CPU map a dma-buf, and of no test exporter; one that is lost is refused. It is a rule of
+ * traces that they name nothing else here.
  */
-export const peek = (s: State, { map, offset }: Do<'peek'>): Outcome => {
-  const mapping = sourceNamed(s, map, true);
-  const { is, owner, memory, base, length } = mapping;
-  const lost = revoked(s, mapping);
-  const bar = deviceNamed(s, owner?.device ?? '').config.bars.get(Number(memory.split(':')[1])) ?? 0n;
-  const value = base + offset < bar ? targetOf(memory, base + offset) : '?';
-  const ok: Answer = lost ? { signal: 'SIGBUS' } : { value };
-  const beyond = offset >= length || (!lost && offset + 4n > length);
-  return first([is !== 'mapping', 'EBADF'], [beyond, 'EFAULT']) ?? { state: s, ok };
+export const fdMmap = (s: State, { fd, offset, length: asked, as }: Do<'fd_mmap'>): Outcome => {
+  const [of, length] = [sourceNamed(s, fd), ceil(asked, s.machine.pageSize)];
+  const able = s.machine.mapsBuffers && of.owner !== undefined;
+  const refusal =
+    first([of === NOTHING, 'EBADF']) ??
+    unmappable(s, offset, length) ??
+    first([!able || offset + length > of.length, 'EINVAL'], [revoked(s, of), 'ENODEV']);
+  if (refusal) return refusal;
+  const ranges = part(of.ranges, offset, length);
+  return mapped(s, as, { ...of, is: 'mapping', base: ranges[0]![0], length, ranges, of });
 };
 
-export const munmap = (s: State, { map }: Do<'munmap'>): Outcome => {
-  const { is, owner } = sourceNamed(s, map, true);
-  return first([is !== 'mapping', 'EBADF']) ?? done(released(give(s, map), owner!.device));
+/** A stretch of ranges that stand one behind the other. */
+export const part = (ranges: readonly Slice[], from: Bytes, length: Bytes): readonly Slice[] => {
+  let at = 0n;
+  return ranges.flatMap(([offset, bytes]): Slice[] => {
+    const [low, high] = [higher(from - at, 0n), lower(from + length - at, bytes)];
+    at += bytes;
+    return low < high ? [[offset + low, high - low]] : [];
+  });
+};
+
+/**
+ * What is beyond the mapping, or a hole in it, is no address, and what is gone is closed: rules of traces. Of 4 bytes
+ * across its end the first ones are touched first. What follows a small BAR in its page has no name.
+ */
+export const peek = (s: State, { map, offset, process }: Do<'peek'>): Outcome => {
+  const { source, left } = mappingNamed(s, map, process) ?? { source: NOTHING, left: [] };
+  const [lost, within] = [faults(s, source), left.find(([from, last]) => from <= offset && offset <= last)];
+  const [at] = part(source.ranges, offset, 4n)[0] ?? [0n];
+  const [dev = '', bar] = source.memory.split(':');
+  const value = at < (deviceNamed(s, dev).config.bars.get(Number(bar)) ?? 0n) ? targetOf(source.memory, at) : '?';
+  const beyond = !within || (!lost && offset + 3n > within[1]);
+  const ok: Answer = lost ? { signal: 'SIGBUS' } : { value };
+  return first([source === NOTHING, 'EBADF'], [beyond, 'EFAULT']) ?? { state: s, ok };
+};
+
+/** Whole pages of a mapping, or all that is left of it. A device may be held by nothing else. */
+export const munmap = (s: State, { map, offset = 0n, length, process }: Do<'munmap'>): Outcome => {
+  const it = mappingNamed(s, map, process);
+  const { source } = it ?? { source: NOTHING };
+  const end = offset + ceil(length ?? source.length - offset, s.machine.pageSize);
+  const ragged = offset % s.machine.pageSize !== 0n || end <= offset;
+  const refusal = first([!it, 'EBADF'], [ragged, 'EINVAL'], [end > source.length, 'EFAULT']);
+  if (refusal) return refusal;
+  const mappings = swap(s.mappings, it!, {
+    left: it!.left.flatMap(([from, last]) => gaps([[offset, end - 1n]], from, last)),
+  });
+  return done(released({ ...s, mappings: mappings.filter(({ left }) => left.length > 0) }, source.owner!.device));
+};
+
+/** A child has what the first process has mapped, and no descriptor. */
+export const fork = (s: State, { as }: Do<'fork'>): Outcome => {
+  const own = s.mappings.filter(({ process }) => process === undefined);
+  const copies = own.map((it): Mapping => ({ ...it, process: as }));
+  return done({ ...give(s, as), processes: [...s.processes, as], mappings: [...s.mappings, ...copies] });
+};
+
+export const exit = (s: State, { process }: Do<'exit'>): Outcome => {
+  const processes = s.processes.filter((name) => name !== process);
+  const gone: State = { ...s, processes, mappings: s.mappings.filter((it) => it.process !== process) };
+  const left = s.devices.reduce((rest, { name }) => released(rest, name), gone);
+  return first([!s.processes.includes(process), 'EBADF']) ?? done(left);
 };

@@ -1,6 +1,6 @@
 /** The kernel's own test devices, each in a group of its own, and its test exporter of dma-bufs. */
 
-import { shoot } from './devices.ts';
+import { shoot } from './buffers.ts';
 import { detach, enter } from './domains.ts';
 import { ceil } from './iova.ts';
 import { CLOSED, contextNamed, deviceNamed, home, LOOSE, NOTHING, objectNamed, sourceNamed } from './names.ts';
@@ -31,7 +31,7 @@ export const mockDestroy = (s: State, { dev }: Do<'mock_domain_destroy'>): Outco
 /** Whole pages, and at most 512 of them. */
 export const mockDmabuf = (s: State, { length, as }: Do<'mock_dmabuf'>): Outcome => {
   const [bytes, most] = [ceil(length, s.machine.pageSize), 512n * s.machine.pageSize];
-  const named = { is: 'dmabuf', memory: as, base: 0n, length: bytes, ranges: 1, owner: undefined } as const;
+  const named = { is: 'dmabuf', memory: as, base: 0n, length: bytes, ranges: [], owner: undefined } as const;
   return first([bytes === 0n || bytes > most, 'EINVAL']) ?? done(give(s, as, named));
 };
 

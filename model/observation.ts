@@ -21,8 +21,11 @@ export type Pte = Stretch & Range & Readonly<{ prot: Prot; mmio: boolean; cache:
 export type AreaSeen = Stretch &
   Readonly<{ domains: readonly string[]; iova: Bytes; slice?: Stretch; page?: Bytes }> &
   Readonly<{ shot: boolean }>;
-/** What the CPU reaches through the mapping `map`, from its byte `at` on, without a fault. */
-export type CpuPte = Stretch & Readonly<{ map: string; at: Bytes }>;
+/**
+ * What the CPU reaches through the mapping `map`, of whichever process, from its byte `at` on, without a fault. `shut`:
+ * its owner has taken back what the mapping is of.
+ */
+export type CpuPte = Stretch & Readonly<{ map: string; at: Bytes; shut?: boolean }>;
 export type MapCall = Stretch & Range & Readonly<{ mmio: boolean }>;
 /** `cleared` is what the domain made of the `asked` bytes. */
 export type UnmapCall = Readonly<{ domain: string; iova: Bytes; asked: Bytes; cleared: Bytes }>;

@@ -3,29 +3,38 @@
  */
 
 import type { Reach } from '../trace/answer.ts';
-import type { Handle } from '../trace/command.ts';
-import { answers, revoked } from './devices.ts';
+import type { Handle, Interval } from '../trace/command.ts';
+import { answers, faults } from './buffers.ts';
 import type { AreaSeen, CpuPte, Observation, Pte, Stretch } from './invariants.ts';
+import { part } from './memory.ts';
 import { targetOf } from './names.ts';
-import { type Device, type Ioas, mapped, type State } from './spec.ts';
+import { type Device, type Ioas, type Mapping, mapped, type State } from './spec.ts';
 
 export const observe = (s: State): Observation => {
   const areas = s.ioases.flatMap((ioas) => areasOf(s, ioas));
   return { ptes: areas.flatMap(ptes), areas, revoked: lost(s), cpu: cpu(s), maps: [], unmaps: [], keepsMmio: true };
 };
 
-/** What the CPU reaches: it has as many page table entries, or fewer. */
-const cpu = (s: State): CpuPte[] =>
-  [...s.handles].flatMap(([map, it]) =>
-    it?.is === 'mapping' && !revoked(s, it)
-      ? [{ map, at: 0n, memory: it.memory, offset: it.base, length: it.length }]
-      : [],
-  );
+/** What processes reach of what they have mapped: they have as many page table entries, or fewer. */
+export const cpu = (s: State): CpuPte[] =>
+  s.mappings.filter(({ source }) => !faults(s, source)).flatMap((it) => it.left.flatMap((piece) => pieces(it, piece)));
 
-/** Memory that its owner has taken back, and not given again. */
+/** A mapping, by its name and process. */
+export const mapOf = (name: Handle, process: Handle | undefined): string =>
+  process === undefined ? name : `${name} of ${process}`;
+
+const pieces = ({ name, process, source }: Mapping, [from, last]: Interval): CpuPte[] => {
+  let at = from;
+  return part(source.ranges, from, last - from + 1n).map(([offset, length]): CpuPte => {
+    at += length;
+    return { map: mapOf(name, process), at: at - length, memory: source.memory, offset, length };
+  });
+};
+
+/** Memory that its owner has taken back, and not given again. What was taken back for good is of no other buffer's. */
 const lost = (s: State): Stretch[] => [
   ...s.devices.filter((device) => !answers(device)).flatMap(bars),
-  ...s.takenBack.map(({ memory, base: offset, length }) => ({ memory, offset, length })),
+  ...s.takenBack.filter(({ owner }) => !owner).map(({ memory, base: offset, length }) => ({ memory, offset, length })),
 ];
 
 const areasOf = (s: State, { areas, domains: all, largePages }: Ioas): (AreaSeen & Pick<Pte, 'prot'>)[] => {

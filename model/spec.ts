@@ -1,36 +1,39 @@
 /**
  * The executable specification: what iommufd and the vfio-pci exporter of dma-bufs promise, as one pure function.
  * `step` says what a command answers and leads to, `reach` what a device can touch then. The rules are in chapters:
- * spaces (contexts and their IOASes), areas (map, copy, unmap), domains (attach, detach), devices (export, revoke),
- * memory (files, and what the CPU maps), mock (the kernel's test devices and buffers); `iova.ts` is where things go.
+ * spaces (contexts and their IOASes), areas (map, copy, unmap), domains (attach, detach), devices (power, resets),
+ * buffers (export, revoke), memory (files, and what processes map), mock (the kernel's test devices and buffers);
+ * `iova.ts` is where things go.
  *
  * State is plain readonly data. Quantities are exact `bigint` bytes; areas are half-open, an `Interval` is inclusive.
  * What a step leaves alone stays the same object, so that `===` finds what it changed.
  *
  * What is not modelled, and why nothing is lost:
  * - Page tables and batches: a domain translates exactly the live areas of its IOAS, and that is all that shows.
- * - The page tables of the CPU: what it maps of a BAR faults while the device does not answer, and only then.
+ * - The page tables of the CPU: what it maps faults while the device does not answer, or the buffer is lost, and then
+ *   only.
  * - Locks and waiting: a command is one step. An interleaving is right when some order of its commands fits.
  * - Pins, trackers, attachments, references: an area knows its source, and whether it is live.
- * - The revoked flag of a buffer: it is set while the device does not answer, or was closed since, and only then.
+ * - The revoked flag of each buffer: that of the device, and what was exported since all were taken back.
  * - The choice of an automatic IOVA: the kernel answers first, and is judged by what it promises.
  * - The addresses of BARs and of user memory: any that a real machine could have give the same answers.
- * - Failing allocations, memory limits, accesses by kernel drivers, dirty tracking, VFIO type 1, PASIDs, nesting: no
+ * - How a CPU mapping treats the memory, uncached or write-combining: no command can see it.
+ * - Failing allocations, memory limits, accesses by kernel drivers, dirty bits, VFIO type 1, PASIDs, nesting: no
  *   command asks for them.
  */
 
 import { match } from 'ts-pattern';
 import type { Answer, Errno } from '../trace/answer.ts';
-import type { Command, Handle, Interval, Prot } from '../trace/command.ts';
+import type { Command, Handle, Interval, Prot, Slice } from '../trace/command.ts';
 import type { DeviceConfig, MachineConfig } from '../trace/machine-config.ts';
 import { copy, map, unmap } from './areas.ts';
-import { bind, exportBar, hotReset, open, reset, toggle } from './devices.ts';
+import * as buffers from './buffers.ts';
+import * as devices from './devices.ts';
 import * as domains from './domains.ts';
 import { gaps, MAX } from './iova.ts';
 import * as memory from './memory.ts';
 import * as mock from './mock.ts';
-import { deviceNamed, home, LOOSE, sourceNamed, targetOf, whenBound } from './names.ts';
-import { done } from './outcome.ts';
+import { deviceNamed, home, LOOSE, sourceNamed, targetOf, unbound } from './names.ts';
 import * as spaces from './spaces.ts';
 
 export type Bytes = bigint;
@@ -41,16 +44,23 @@ export type Do<Name extends Command['do']> = Extract<Command, { do: Name }>;
 export type Context = Readonly<{ is: 'context'; name: Handle }>;
 export type Space = Readonly<{ is: 'ioas'; name: Handle; context: Context }>;
 export type Opening = Readonly<{ is: 'opening'; device: Handle }>;
-/** An automatic one has the name of its IOAS, comes with the first device in it, and goes with the last. */
-export type Domain = Readonly<{ is: 'domain'; name: Handle; context: Context; space: Space; automatic: boolean }>;
+/**
+ * An automatic one has the name of its IOAS, comes with the first device in it, and goes with the last. A `dirty` one
+ * tracks dirty pages, which takes devices that can.
+ */
+export type Domain = Readonly<{ is: 'domain'; name: Handle; context: Context; space: Space }> &
+  Readonly<{ automatic: boolean; dirty: boolean }>;
 
 /**
  * What can be mapped: `length` bytes of a BAR (`dev0:2`) from `base` on, or of memory or a memfd (`m0`) from 0 on.
- * A dma-buf is made of `ranges`, and has an `owner` that it does not outlive; one of the test exporter has none. A
- * mapping is of a BAR, for the CPU; it keeps its owner open.
+ * A dma-buf is made of `ranges` of a BAR, and has an `owner` that it does not outlive; one of the test exporter has
+ * neither. A mapping is for the CPU: `of` a buffer, or of a BAR, and then it keeps its owner open.
  */
 export type Source = Readonly<{ is: 'dmabuf' | 'memfd' | 'memory' | 'mapping'; memory: string }> &
-  Readonly<{ base: Bytes; length: Bytes; ranges: number; owner: Opening | undefined }>;
+  Readonly<{ base: Bytes; length: Bytes; ranges: readonly Slice[]; owner: Opening | undefined; of?: Source }>;
+/** What is `left` of a mapping in the first process, or in a child; both under the name that the first gave it. */
+export type Mapping = Readonly<{ process: Handle | undefined; name: Handle; source: Source }> &
+  Readonly<{ left: readonly Interval[] }>;
 
 /**
  * [iova, iova + length) reaches [offset, offset + length) of the source's memory while live. Death is final.
@@ -67,25 +77,28 @@ export type Ioas = Readonly<{ space: Space; areas: readonly Area[]; domains: rea
   Readonly<{ allowed: readonly Interval[]; largePages: boolean }>;
 
 /**
- * `memory` is the bit of PCI_COMMAND. `opening` is what its name stands for, `holder` the opening that has it bound,
- * which a CPU mapping may keep after its descriptor is closed. A test device has neither, and a context from birth.
- * The whole group is in `domain` while any device of it is attached.
+ * `memory` is the bit of PCI_COMMAND. What was exported is `lost` since the device last took it back and did not give
+ * it again; the `spared` ones were born usable since then. `opening` is what its name stands for, `holder` the opening
+ * that has it bound, which a CPU mapping may keep after its descriptor is closed. A test device has neither, and a
+ * context from birth. The whole group is in `domain` while any device of it is attached.
  */
 export type Device = Readonly<{ name: Handle; config: DeviceConfig; memory: boolean; power: 0 | 3 }> &
   Readonly<{ opening: Opening | undefined; holder: Opening | undefined; context: Context | undefined }> &
-  Readonly<{ attached: boolean; domain: Domain | undefined }>;
+  Readonly<{ attached: boolean; domain: Domain | undefined; lost: boolean; spared: readonly Source[] }> &
+  Readonly<{ lowPower: 'until left' | 'until woken' | undefined }>;
 
 /**
  * `handles`: what a name was given to; `undefined` is a closed descriptor, and a test device leads to its context. An
  * IOAS or domain that is nowhere in `ioases` is destroyed. `contexts`: those whose descriptor is open; without it, a
- * context lives while a device is bound to it. `takenBack`: buffers of the test exporter that are revoked.
+ * context lives while a device is bound to it. `takenBack`: buffers that are revoked for themselves: those of the test
+ * exporter until it restores them, others for good. `processes`: the children.
  */
 export type State = Readonly<{ machine: Machine; ioases: readonly Ioas[]; devices: readonly Device[] }> &
   Readonly<{ handles: ReadonlyMap<Handle, Named | undefined>; contexts: readonly Context[] }> &
-  Readonly<{ takenBack: readonly Source[] }>;
+  Readonly<{ takenBack: readonly Source[]; mappings: readonly Mapping[]; processes: readonly Handle[] }>;
 export type Named = Context | Space | Domain | Source;
-/** With the lowest page size of a domain, and what lies outside its aperture. */
-type Machine = MachineConfig & Readonly<{ grain: Bytes; outside: MachineConfig['reserved'] }>;
+/** With the lowest page size of a domain, and what lies outside its aperture; and whether the CPU maps dma-bufs. */
+type Machine = MachineConfig & Readonly<{ grain: Bytes; outside: MachineConfig['reserved']; mapsBuffers: boolean }>;
 
 /**
  * What a command answers and leads to. A refusal changes nothing, unless it comes with a state of its own.
@@ -93,11 +106,11 @@ type Machine = MachineConfig & Readonly<{ grain: Bytes; outside: MachineConfig['
  */
 export type Outcome = Readonly<{ state: State; ok: Answer } | { err: Errno; state?: State } | { refused: string }>;
 
-export const initial = (machine: MachineConfig): State => {
+export const initial = (machine: MachineConfig, mapsBuffers = false): State => {
   const [grain, outside] = [machine.pageSizes[0]!, gaps([machine.aperture], 0n, MAX)];
   const devices = [...machine.devices].map(([name, config]): Device => ({ name, config, ...LOOSE }));
-  const nothing = { ioases: [], devices, handles: new Map(), contexts: [], takenBack: [] };
-  return { machine: { ...machine, grain, outside }, ...nothing };
+  const nothing = { ioases: [], handles: new Map(), contexts: [], takenBack: [], mappings: [], processes: [] };
+  return { machine: { ...machine, grain, outside, mapsBuffers }, devices, ...nothing };
 };
 
 /** What the device's domain maps, even if the device itself is detached or closed meanwhile. */
@@ -119,8 +132,8 @@ export const step = (s: State, c: Command, choice?: Iova): Outcome =>
     .with('ioas_copy', (is) => copy(s, its(is, c), choice))
     .with('ioas_unmap', (is) => unmap(s, its(is, c)))
     .with('dma_read', (is) => read(s, its(is, c)))
-    .with('vfio_memory', 'vfio_power', (is) => toggle(s, its(is, c)))
-    .with('vfio_export', (is) => exportBar(s, its(is, c)))
+    .with('vfio_memory', 'vfio_power', (is) => devices.toggle(s, its(is, c)))
+    .with('vfio_export', (is) => buffers.exportBar(s, its(is, c)))
     .with('vfio_attach', (is) => domains.attach(s, its(is, c)))
     .otherwise((is) => seldom(s, its(is, c)));
 
@@ -135,8 +148,8 @@ const seldom = (s: State, c: Do<Seldom>): Outcome =>
     .with('hwpt_alloc', (is) => domains.hwptAlloc(s, its(is, c)))
     .with('destroy', (is) => spaces.destroy(s, its(is, c)))
     .with('peek', (is) => memory.peek(s, its(is, c)))
-    .with('vfio_reset', 'vfio_flr', (is) => reset(s, its(is, c)))
-    .with('vfio_hot_reset', (is) => hotReset(s, its(is, c)))
+    .with('vfio_reset', 'vfio_flr', (is) => devices.reset(s, its(is, c)))
+    .with('vfio_hot_reset', (is) => devices.hotReset(s, its(is, c)))
     .with('bar_mmap', (is) => memory.barMmap(s, its(is, c)))
     .with('ioas_allow_iovas', (is) => spaces.allowIovas(s, its(is, c)))
     .with('ioas_option_huge_pages', (is) => spaces.hugePages(s, its(is, c)))
@@ -146,24 +159,30 @@ const seldom = (s: State, c: Do<Seldom>): Outcome =>
     .with('mock_dmabuf', (is) => mock.mockDmabuf(s, its(is, c)))
     .with('mock_revoke', (is) => mock.mockRevoke(s, its(is, c)))
     .with('ioas_alloc', (is) => spaces.ioasAlloc(s, its(is, c)))
-    .with('vfio_detach', (is) => whenBound(s, its(is, c).dev, (device) => done(domains.detach(s, device))))
-    .with('vfio_open', (is) => open(s, its(is, c)))
-    .with('vfio_bind', (is) => bind(s, its(is, c)))
+    .with('vfio_detach', (is) => domains.leave(s, its(is, c)))
+    .with('vfio_open', (is) => devices.open(s, its(is, c)))
+    .with('vfio_bind', (is) => devices.bind(s, its(is, c)))
     .with('vfio_close', (is) => domains.close(s, its(is, c)))
     .with('iommufd_open', (is) => spaces.openContext(s, its(is, c)))
     .with('iommufd_close', (is) => spaces.closeContext(s, its(is, c)))
     .with('munmap', (is) => memory.munmap(s, its(is, c)))
     .with('mock_domain_destroy', (is) => mock.mockDestroy(s, its(is, c)))
     .with('fd_mmap', (is) => memory.fdMmap(s, its(is, c)))
-    .with('vfio_low_power_entry', 'vfio_low_power_exit', 'vfio_wake', 'fork', 'exit', () => ({ err: 'ENOTTY' }))
-    .with('vfio_dmabuf_revoke', 'vfio_dmabuf_memattr', () => ({ err: 'ENOTTY' }))
+    .with('vfio_low_power_entry', (is) => devices.enterLowPower(s, its(is, c)))
+    .with('vfio_low_power_exit', (is) => devices.exitLowPower(s, its(is, c)))
+    .with('vfio_wake', (is) => devices.wake(s, its(is, c)))
+    .with('vfio_dmabuf_revoke', (is) => buffers.revokeForGood(s, its(is, c)))
+    .with('vfio_dmabuf_memattr', (is) => buffers.memattr(s, its(is, c)))
+    .with('fork', (is) => memory.fork(s, its(is, c)))
+    .with('exit', (is) => memory.exit(s, its(is, c)))
     .exhaustive();
 
 /** The command, as the one that its name says it is. */
 const its = <Name extends Command['do']>(_: Name, c: Command): Do<Name> => c as Do<Name>;
 
-const read = (s: State, { dev, iova }: Do<'dma_read'>): Outcome =>
-  whenBound(s, dev, () => {
-    const at = reach(s, dev, iova);
-    return { state: s, ok: at?.prot.includes('r') ? { target: targetOf(at.memory, at.offset) } : { fault: true } };
-  });
+/** The device reads, and nobody calls it. */
+const read = (s: State, { dev, iova }: Do<'dma_read'>): Outcome => {
+  const at = reach(s, dev, iova);
+  const ok = at?.prot.includes('r') ? { target: targetOf(at.memory, at.offset) } : ({ fault: true } as const);
+  return unbound(s, dev) ?? { state: s, ok };
+};

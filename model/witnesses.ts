@@ -2,10 +2,10 @@
 
 import type { Command, Interval } from '../trace/command.ts';
 import { addressOf } from './areas.ts';
-import { revoked } from './devices.ts';
+import { faults, revoked } from './buffers.ts';
 import type { Observation } from './invariants.ts';
 import { hasRoom } from './iova.ts';
-import { deviceNamed, ioasNamed, sourceNamed } from './names.ts';
+import { deviceNamed, ioasNamed, mappingNamed } from './names.ts';
 import type { Area, Ioas, State } from './spec.ts';
 
 type Step = Readonly<{ before: State; command: Command; after: State; seen: Observation }>;
@@ -14,7 +14,8 @@ export type Witness = Readonly<{ of: string; name: string }> &
   Readonly<{ happened: (before: State, command: Command, after: State, seen: Observation) => boolean }>;
 
 /** Only what is done to a device, its last mapping, or a test buffer can take memory back, or give it again. */
-const takesOrGives = (c: Command): boolean => c.do.startsWith('vfio') || c.do === 'mock_revoke' || c.do === 'munmap';
+const takesOrGives = (c: Command): boolean => c.do.startsWith('vfio') || c.do === 'mock_revoke' || ends(c);
+const ends = (c: Command): boolean => c.do === 'munmap' || c.do === 'exit';
 
 /** What a revoke shot, by the IOAS that it was in. */
 const shotBy = ({ before, command, after }: Step): readonly (readonly [Ioas, readonly Area[]])[] => {
@@ -38,10 +39,17 @@ const rows: Rows = {
     'a shot area stayed dead when its buffer was usable again': ({ command, after }) =>
       takesOrGives(command) && shotInDomains(after).some(({ source }) => !revoked(after, source)),
     'a revoke met a mapping of the CPU': ({ before, command, after }) =>
-      command.do !== 'munmap' &&
-      [...before.handles.values()].some((it) => it?.is === 'mapping' && !revoked(before, it) && revoked(after, it)),
-    'a mapping of the CPU faulted after a revoke': ({ command, after }) =>
-      command.do === 'peek' && revoked(after, sourceNamed(after, command.map, true)),
+      !ends(command) && before.mappings.some(({ source }) => !faults(before, source) && faults(after, source)),
+    'a mapping of the CPU faulted after a revoke': ({ command: c, after }) =>
+      c.do === 'peek' &&
+      after.mappings.some((it) => mappingNamed(after, c.map, c.process) === it && faults(after, it.source)),
+    'a revoke for good met a mapping of the CPU': ({ before, command, after }) =>
+      command.do === 'vfio_dmabuf_revoke' &&
+      before.mappings.some(({ source }) => !faults(before, source) && faults(after, source)),
+    'a buffer was born usable while others of its device were lost': ({ command: c, after }) =>
+      c.do === 'vfio_export' && deviceNamed(after, c.dev).spared.length > 0,
+    'a device woke up, and what it had exported stayed lost': ({ before, after }) =>
+      after.devices.some(({ name, lost, lowPower }) => lost && !lowPower && deviceNamed(before, name).lowPower),
     'a restore shot what a device reached': (step) =>
       step.command.do === 'mock_revoke' && !step.command.revoked && shotOutOf(step) > 0,
   },

@@ -19,10 +19,11 @@ import { type Calls, wrongCalls } from './calls.ts';
 import { effectsBetween } from './changes.ts';
 import { Divergence } from './divergence.ts';
 import { type Looked, look, places, wholePlaces } from './look.ts';
-import { callsSeen, cpuSeen } from './observe.ts';
+import { callsSeen } from './observe.ts';
+import { cpuSeen, judged, wrongCpu } from './observe-cpu.ts';
 import { revokedMemory, seenArea } from './promise.ts';
 import { firstDifference } from './same-reach.ts';
-import { changedSpaces, survivors, wholeSpaces, wrongAreas, wrongCpu, wrongDomains } from './structure.ts';
+import { changedSpaces, survivors, wholeSpaces, wrongAreas, wrongDomains } from './structure.ts';
 import type { World } from './world.ts';
 
 /** How one step is looked at. */
@@ -46,7 +47,7 @@ export function agree(world: World, before: State, made: readonly DomainCall[], 
   const calls = made.length === 0 ? NO_CALLS : callsSeen(machine, made);
   const where = it.whole ? wholePlaces(world) : places(world, effects, calls);
   const looked = where.map((place) => look(world, place));
-  const cpu = cpuSeen(machine);
+  const cpu = judged(state, cpuSeen(machine));
   const anything = looked.length + cpu.length > 0;
   const observation = anything ? observationOf(world, looked, calls, cpu) : NOTHING_SEEN;
 

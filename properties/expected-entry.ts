@@ -28,7 +28,6 @@ export const REASONS = {
   resumes: 'a device always resumes',
   mockOnly: 'only the page tables of the mock lane answer so',
   neverUnbound: 'no device ever loses its driver',
-  noMmap: 'no exporter lets the CPU map a dma-buf',
   newDevice: 'a test device is new, and alone in its group',
 } as const;
 export type Reason = keyof typeof REASONS;

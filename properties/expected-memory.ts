@@ -29,12 +29,20 @@ export const memory = {
   fd_mmap: [
     occurs('EBADF', 'traces Values', 'closed, or no step gave it'),
     ...generic,
-    occurs('EINVAL', 'vfio-dmabuf 4.6 mmap core', 'a dma-buf: no exporter can'),
-    never('ok', 'vfio-dmabuf 4.6 mmap core', 'noMmap'),
+    occurs(
+      'EINVAL',
+      'vfio-dmabuf 4.6 mmap core',
+      'the exporter has no mmap: a kernel without the series that maps buffers',
+    ),
+    occurs('EINVAL', 'vfio-dmabuf 4.6 mmap core', 'past the end of the buffer'),
+    occurs('ENODEV', 'vfio-dmabuf 6.3 #1', 'a buffer that is revoked, or outlived its device'),
+    never('EINVAL', 'vfio-dmabuf 6.3 #2', 'noArgument'),
+    occurs('ok', 'vfio-dmabuf 6.3 ok', 'some pages of a buffer that is usable, of one range or two'),
   ],
   peek: [
     occurs('EBADF', 'traces Values', 'unmapped before, or no step gave it'),
     occurs('EFAULT', 'traces Steps', 'past the end of the mapping'),
+    occurs('ok', 'vfio-dmabuf 6.6 #2', 'a signal, because the buffer is revoked'),
     occurs('ok', 'vfio-dmabuf 6.2 #3', 'a signal, because the device does not answer'),
     occurs('ok', 'vfio-dmabuf 6.2 #4', 'the byte that is there, also after a revoke'),
   ],
@@ -42,4 +50,7 @@ export const memory = {
     occurs('EBADF', 'traces Values', 'unmapped before, or no step gave it'),
     occurs('ok', 'vfio-dmabuf 6.10 BAR VMA unmapped', 'the device is open, or closed and let go of now'),
   ],
+  // PLACEHOLDER: no sequence has these as yet.
+  fork: [],
+  exit: [],
 } satisfies Partial<Record<Command['do'], readonly Entry[]>>;

@@ -6,6 +6,29 @@ import { domainAdd } from './expected-shared.ts';
 const closed = occurs('EBADF', 'traces Values', 'the device is not open');
 const unbound = occurs('EINVAL', 'traces Steps', 'the device is open but not bound');
 
+/** What VFIO_DEVICE_FEATURE checks for every feature. */
+const feature: readonly Entry[] = [
+  occurs('EINVAL', 'vfio-dmabuf 2.1 #1', 'the device is open but not bound'),
+  never('EIO', 'vfio-dmabuf 2.1 #2', 'resumes'),
+  never('EFAULT', 'vfio-dmabuf 2.1 #3', 'wellFormed'),
+  never('EINVAL', 'vfio-dmabuf 2.1 #4', 'wellFormed'),
+  never('EINVAL', 'vfio-dmabuf 2.1 #5', 'wellFormed'),
+  never('EINVAL', 'vfio-dmabuf 2.1 #6', 'wellFormed'),
+];
+
+/** What the features of a buffer check, before and after all else. */
+const ofBuffer: readonly Entry[] = [
+  closed,
+  ...feature,
+  occurs('ENOTTY', 'vfio-dmabuf 2.1 #7', 'a kernel without the series that maps buffers'),
+  never('EOPNOTSUPP', 'vfio-dmabuf 6.7 #1', 'kernel'),
+  never('EINVAL', 'vfio-dmabuf 6.7 #2', 'wellFormed'),
+  never('EFAULT', 'vfio-dmabuf 6.7 #3', 'wellFormed'),
+  occurs('EBADF', 'vfio-dmabuf 6.7 #4', 'the buffer is closed, or no step gave it'),
+  occurs('EINVAL', 'vfio-dmabuf 6.7 #4', 'a memfd'),
+  occurs('ENODEV', 'vfio-dmabuf 6.7 #5', 'a buffer of another device, or of an earlier opening of this one'),
+];
+
 export const vfio = {
   vfio_open: [
     occurs('EBUSY', 'traces Values', 'the device is open: one name stands for one descriptor, a rule of traces'),
@@ -55,12 +78,7 @@ export const vfio = {
   vfio_close: [closed, occurs('ok', 'traces Steps', 'bound or not, attached or not')],
   vfio_export: [
     closed,
-    occurs('EINVAL', 'vfio-dmabuf 2.1 #1', 'the device is open but not bound'),
-    never('EIO', 'vfio-dmabuf 2.1 #2', 'resumes'),
-    never('EFAULT', 'vfio-dmabuf 2.1 #3', 'wellFormed'),
-    never('EINVAL', 'vfio-dmabuf 2.1 #4', 'wellFormed'),
-    never('EINVAL', 'vfio-dmabuf 2.1 #5', 'wellFormed'),
-    never('EINVAL', 'vfio-dmabuf 2.1 #6', 'wellFormed'),
+    ...feature,
     never('ENOTTY', 'vfio-dmabuf 2.1 #7', 'kernel'),
     never('EOPNOTSUPP', 'vfio-dmabuf 2.2 #1', 'kernel'),
     never('EINVAL', 'vfio-dmabuf 2.2 #2', 'wellFormed'),
@@ -113,6 +131,35 @@ export const vfio = {
     occurs('ok', 'vfio-dmabuf 2.10 #7', 'everything on the bus is owned'),
   ],
   vfio_power: [closed, unbound, occurs('ok', 'vfio-dmabuf 2.8 PM control write', 'D0 or D3 of a device with `pm`')],
+  vfio_low_power_entry: [
+    closed,
+    ...feature,
+    never('ENOTTY', 'vfio-dmabuf 2.1 #7', 'kernel'),
+    never('EFAULT', 'vfio-dmabuf 2.8 LOW_POWER_ENTRY', 'wellFormed'),
+    never('EINVAL', 'vfio-dmabuf 2.8 LOW_POWER_ENTRY', 'wellFormed'),
+    occurs('EINVAL', 'vfio-dmabuf 2.9 C5', 'entered before, and not until the device wakes up'),
+    occurs('ok', 'vfio-dmabuf 2.8 LOW_POWER_ENTRY', 'not in low power, or woken by the call itself'),
+  ],
+  vfio_low_power_exit: [
+    closed,
+    ...feature,
+    never('ENOTTY', 'vfio-dmabuf 2.1 #7', 'kernel'),
+    occurs('ok', 'vfio-dmabuf 2.8 LOW_POWER_EXIT', 'in low power or not'),
+  ],
+  vfio_wake: [
+    never('EIO', 'vfio-dmabuf 2.1 #2', 'resumes'),
+    occurs('ok', 'vfio-dmabuf 2.8 runtime resume callback', 'asleep or not, open or not'),
+  ],
+  vfio_dmabuf_revoke: [
+    ...ofBuffer,
+    occurs('EBADFD', 'vfio-dmabuf 6.7 #6', 'revoked for good before'),
+    occurs('ok', 'vfio-dmabuf 6.7 ok', 'a buffer of this device, usable or not'),
+  ],
+  vfio_dmabuf_memattr: [
+    ...ofBuffer,
+    occurs('ENOENT', 'vfio-dmabuf 6.8 unknown value', 'neither uncached nor write combining'),
+    occurs('ok', 'vfio-dmabuf 6.8 Allowed', 'a buffer of this device, usable or not'),
+  ],
   // Of `dma_read` the format says only: an attached device. Its answers are those of the mapping it reads through.
   dma_read: [closed, unbound, occurs('ok', 'traces Steps', 'the byte that was read, or a fault')],
 } satisfies Partial<Record<Command['do'], readonly Entry[]>>;

@@ -29,7 +29,7 @@ export const FIELD = 1 << 10;
 /** One intent in six or so is wrong on purpose. */
 export const WRONG_BELOW = FIELD / 6;
 
-/** How often each command is meant, of 1000. What cannot be done as yet becomes what must be done before. */
+/** How often each command is meant, beside the others. What cannot be done as yet becomes what must be done before. */
 export const MIX: readonly (readonly [Command['do'], number])[] = [
   ['ioas_map_file', 262],
   ['ioas_copy', 120],
@@ -47,6 +47,11 @@ export const MIX: readonly (readonly [Command['do'], number])[] = [
   ['vfio_flr', 8],
   ['vfio_hot_reset', 7],
   ['vfio_power', 12],
+  ['vfio_low_power_entry', 7],
+  ['vfio_low_power_exit', 6],
+  ['vfio_wake', 3],
+  ['vfio_dmabuf_revoke', 6],
+  ['vfio_dmabuf_memattr', 3],
   ['vfio_detach', 9],
   ['fd_dup', 11],
   ['ioas_alloc', 9],
@@ -60,7 +65,7 @@ export const MIX: readonly (readonly [Command['do'], number])[] = [
   ['bar_mmap', 16],
   ['peek', 20],
   ['munmap', 6],
-  ['fd_mmap', 4],
+  ['fd_mmap', 8],
   ['ioas_allow_iovas', 16],
   ['ioas_option_huge_pages', 14],
   ['mock_domain', 11],

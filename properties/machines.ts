@@ -83,3 +83,12 @@ export const MACHINES: ReadonlyMap<string, MachineConfig> = new Map([
     },
   ],
 ]);
+
+/** Kernels that every machine is walked on. */
+const KERNELS = ['7.2', '7.3'] as const;
+
+/** What sequences run on: every machine on every kernel, and where buffers are mapped two of them, too. */
+export const SETTINGS: readonly Readonly<{ config: MachineConfig; kernel: string }>[] = [
+  ...[...MACHINES.values()].flatMap((config) => KERNELS.map((kernel) => ({ config, kernel }))),
+  ...['two devices', 'a group'].map((name) => ({ config: MACHINES.get(name) as MachineConfig, kernel: 'v4' })),
+];

@@ -7,7 +7,7 @@ import type { Domain, DomainCall, Stretch } from '../impl/iommu/domain.ts';
 import { IOMMU_CACHE, IOMMU_MMIO, IOMMU_READ, IOMMU_WRITE } from '../impl/iommu/prot.ts';
 import { fromBigint, toBigint } from '../impl/kernel/units.ts';
 import type { Machine } from '../impl/machine.ts';
-import type { CpuPte, Observation, Pte } from '../model/invariants.ts';
+import type { Observation, Pte } from '../model/invariants.ts';
 import type { IommuCall, Reach } from '../trace/answer.ts';
 import type { Handle, Prot } from '../trace/command.ts';
 
@@ -44,17 +44,6 @@ function place(machine: Machine, phys: number): { memory: string; offset: bigint
 /** Everything that a domain translates. */
 export const wholeDomain = (machine: Machine, domain: Domain): Pte[] =>
   translations(machine, domain, toBigint(domain.iommu.apertureFirst), toBigint(domain.iommu.apertureLast));
-
-/** What the CPU reaches of devices without a fault: the leaves of the process's page table. */
-export function cpuSeen(machine: Machine): CpuPte[] {
-  return machine.cpuMappings().map(({ memory, offset, length, address }) => ({
-    map: 'of the CPU',
-    at: BigInt(address),
-    memory,
-    offset: BigInt(offset),
-    length: BigInt(length),
-  }));
-}
 
 /** Everything that a device reaches, merged as a trace has it: the treatment of the memory does not show. */
 export function reachOf(machine: Machine, device: Handle): Reach[] {

@@ -3,14 +3,18 @@ import type { AreaSeen, Stretch } from '../model/invariants.ts';
 import type { Area, State } from '../model/spec.ts';
 import type { Looked } from './look.ts';
 
-/** Memory that its owner has taken back, and not given again: of devices, and of buffers of the test exporter. */
+/**
+ * Memory that its owner has taken back, and not given again: of devices, and of buffers of the test exporter. What is
+ * of one buffer that was revoked for good may be of another, too.
+ */
 export function revokedMemory({ devices, takenBack }: State): Stretch[] {
   const revoked: Stretch[] = [];
   for (const { name, config, memory, power } of devices) {
     if (memory && power === 0) continue;
     for (const [bar, length] of config.bars) revoked.push({ memory: `${name}:${bar}`, offset: 0n, length });
   }
-  for (const { memory, base, length } of takenBack) revoked.push({ memory, offset: base, length });
+  for (const { memory, base, length, owner } of takenBack)
+    if (owner === undefined) revoked.push({ memory, offset: base, length });
   return revoked;
 }
 

@@ -12,7 +12,8 @@ import type { Machine } from '../impl/machine.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT } from '../impl/vfio/pci-device.ts';
 import { type VfioPciDmaBuf, vfioPciDmaBufOf } from '../impl/vfio/pci-dmabuf.ts';
 import type { AreaSeen, Observation, Pte, Stretch } from '../model/invariants.ts';
-import { callsSeen, cpuSeen, translations } from './observe.ts';
+import { callsSeen, translations } from './observe.ts';
+import { cpuSeen } from './observe-cpu.ts';
 
 const P = BigInt(PAGE_SIZE);
 

@@ -1,12 +1,13 @@
 /**
  * Intents about areas: where to map what, what to copy, what to unmap. Undefined while there is nothing to do it with.
  */
+import { revoked } from '../model/buffers.ts';
 import type { Area, Ioas, Source, State } from '../model/spec.ts';
 import type { Command, Prot } from '../trace/command.ts';
 import { domainNames } from './changes.ts';
 import type { Intent } from './intents.ts';
 import { mockDomainOf } from './resolve-mock.ts';
-import { boundDevices, pick, someArea, sources, testDevices, usableIoases } from './view.ts';
+import { boundDevices, ownMappings, pick, someArea, sources, testDevices, usableIoases } from './view.ts';
 
 const PAGE = 0x1000n;
 const MAX = (1n << 64n) - 1n;
@@ -60,25 +61,22 @@ function attachSome({ space }: Ioas, intent: Intent, state: State): Command | un
 /** Mostly a buffer that can be mapped: its device answers, and was not closed since. If there is none, what helps. */
 function someBuffer({ from, how }: Intent, state: State): { name: string; source: Source } | Command | undefined {
   const all = sources(state, 'dmabuf');
-  const usable = all.filter(({ source }) => source.ranges === 1 && answers(source, state));
+  const usable = all.filter(({ source }) => source.ranges.length < 2 && !revoked(state, source));
   const any = pick(all, from >> 4);
   if (how % 8 === 5 || any === undefined) return any;
   return pick(usable, from >> 4) ?? remedy(any, state);
 }
 
 /** What makes a buffer usable again: a restore, memory, power, or another buffer in its place. */
-function remedy({ name, source }: { name: string; source: Source }, { devices }: State): Command {
+function remedy({ name, source }: { name: string; source: Source }, { devices, takenBack }: State): Command {
   if (source.owner === undefined) return { do: 'mock_revoke', fd: name, revoked: false };
   const device = devices.find(({ holder }) => holder !== undefined && holder === source.owner);
-  if (device === undefined || source.ranges > 1) return { do: 'fd_close', fd: name };
+  if (device === undefined || source.ranges.length > 1 || takenBack.includes(source))
+    return { do: 'fd_close', fd: name };
+  if (device.lowPower) return { do: 'vfio_low_power_exit', dev: device.name };
   if (device.power !== 0) return { do: 'vfio_power', dev: device.name, state: 0 };
   return { do: 'vfio_memory', dev: device.name, enable: true };
 }
-
-const answers = (source: Source, { devices, takenBack }: State): boolean =>
-  source.owner === undefined
-    ? !takenBack.includes(source)
-    : devices.some(({ holder, memory, power }) => holder === source.owner && memory && power === 0);
 
 /** A part of `total` bytes: some units from somewhere on, or all of it. */
 function slice(total: bigint, { from, size }: Intent, unit: bigint): [start: bigint, length: bigint] {
@@ -111,7 +109,7 @@ function placeFor({ areas }: Ioas, length: bigint, { at, how }: Intent, unit: bi
 export function mapOf(intent: Intent, state: State): Command | undefined {
   const to = target(intent, state);
   // What the CPU maps of a BAR is no memory that can be pinned.
-  const bar = intent.how % 16 === 13 ? pick(sources(state, 'mapping'), intent.from) : undefined;
+  const bar = intent.how % 16 === 13 ? pick(ownMappings(state), intent.from) : undefined;
   const mem = bar ?? pick(sources(state, 'memory'), intent.from >> 4);
   if (to === undefined || mem === undefined) return undefined;
   const prot = PROTS[(intent.how >> 4) % PROTS.length] as Prot;

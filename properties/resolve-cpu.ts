@@ -1,6 +1,6 @@
-/** Intents of what the CPU maps of a BAR, and reads through it. */
-import type { State } from '../model/spec.ts';
-import type { Command } from '../trace/command.ts';
+/** Intents of what processes map of BARs and buffers, and read through it; and of the processes themselves. */
+import type { Mapping, State } from '../model/spec.ts';
+import type { Command, Interval } from '../trace/command.ts';
 import type { Intent } from './intents.ts';
 import { freeName, pick, sources } from './view.ts';
 
@@ -22,24 +22,40 @@ export function barMmapOf({ pick: n, from, size, how }: Intent, state: State): C
   return { do: 'bar_mmap', dev: device.name, region, offset: BigInt(first) * PAGE, length, as };
 }
 
-/** An offset inside the mapping; the last that can be read, now and then. */
+/** An offset inside what is left of a mapping, of any process; the last that can be read, now and then, or a hole. */
 export function peekOf({ pick: n, from, how }: Intent, state: State): Command | undefined {
-  const mapping = pick(sources(state, 'mapping'), n);
+  const mapping = pick(state.mappings, n);
   if (mapping === undefined) return undefined;
-  const { length } = mapping.source;
-  const offset = how % 8 === 7 ? length - 4n : (BigInt(from) * 0x404n) % (length - 3n);
-  return { do: 'peek', map: mapping.name, offset: offset - (offset % 4n) };
+  const [first, last] = how % 8 === 6 ? [0n, mapping.source.length - 1n] : (pick(mapping.left, from) as Interval);
+  const length = last - first + 1n;
+  const offset = first + (how % 8 === 7 ? length - 4n : (BigInt(from) * 0x404n) % (length - 3n));
+  return { do: 'peek', map: mapping.name, offset: offset - (offset % 4n), ...by(mapping) };
 }
 
 export function munmapOf({ pick: n }: Intent, state: State): Command | undefined {
-  const mapping = pick(sources(state, 'mapping'), n);
-  return mapping && { do: 'munmap', map: mapping.name };
+  const mapping = pick(state.mappings, n);
+  return mapping && { do: 'munmap', map: mapping.name, ...by(mapping) };
 }
 
-/** No dma-buf can be mapped. */
-export function fdMmapOf({ pick: n, size }: Intent, state: State): Command | undefined {
+const by = ({ process }: Mapping): { process?: string } => (process === undefined ? {} : { process });
+
+/** Some pages of a buffer, of which only some kernels allow it; not past its end. */
+export function fdMmapOf({ pick: n, from, size }: Intent, state: State): Command | undefined {
   const as = freeName(state, 'mapping');
   const buffer = pick(sources(state, 'dmabuf'), n);
   if (as === undefined || buffer === undefined) return undefined;
-  return { do: 'fd_mmap', fd: buffer.name, offset: 0n, length: BigInt(1 + (size % 4)) * PAGE, as };
+  const pages = Number(buffer.source.length / PAGE);
+  const first = from % Math.min(pages, 4);
+  const length = BigInt(1 + (size % Math.min(pages - first, 8))) * PAGE;
+  return { do: 'fd_mmap', fd: buffer.name, offset: BigInt(first) * PAGE, length, as };
+}
+
+export function forkOf(intent: Intent, state: State): Command {
+  const as = freeName(state, 'process');
+  return as === undefined ? exitOf(intent, state) : { do: 'fork', as };
+}
+
+export function exitOf(intent: Intent, state: State): Command {
+  const process = pick(state.processes, intent.pick);
+  return process === undefined ? forkOf(intent, state) : { do: 'exit', process };
 }

@@ -22,6 +22,11 @@ const WITHOUT_DEVICES: Counterparts = {
   vfio_flr: 'mock_revoke',
   vfio_hot_reset: 'mock_revoke',
   vfio_power: 'mock_revoke',
+  vfio_low_power_entry: 'mock_revoke',
+  vfio_low_power_exit: 'mock_revoke',
+  vfio_wake: 'mock_revoke',
+  vfio_dmabuf_revoke: 'mock_revoke',
+  vfio_dmabuf_memattr: 'mock_revoke',
   vfio_open: 'mock_domain',
   vfio_bind: 'mock_domain',
   vfio_close: 'mock_domain_destroy',
@@ -29,6 +34,8 @@ const WITHOUT_DEVICES: Counterparts = {
   bar_mmap: 'ioas_option_huge_pages',
   peek: 'ioas_allow_iovas',
   munmap: 'ioas_option_huge_pages',
+  fork: 'ioas_allow_iovas',
+  exit: 'ioas_allow_iovas',
 };
 const WITHOUT_TESTS: Counterparts = {
   mock_domain: 'vfio_attach',

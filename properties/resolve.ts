@@ -6,9 +6,10 @@ import type { Device, Ioas, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import { type Intent, meant, WRONG_BELOW } from './intents.ts';
 import { copyOf, iovaOf, mapFileOf, mapOf, unmapOf } from './resolve-areas.ts';
-import { barMmapOf, fdMmapOf, munmapOf, peekOf } from './resolve-cpu.ts';
+import { barMmapOf, exitOf, fdMmapOf, forkOf, munmapOf, peekOf } from './resolve-cpu.ts';
 import { laneOf, mockDestroyOf, mockDmabufOf, mockDomainOf, mockRevokeOf } from './resolve-mock.ts';
 import { allowOf, hugePagesOf } from './resolve-options.ts';
+import { leaveLowPowerOf, lowPowerOf, memattrOf, revokeOf, wakeOf } from './resolve-power.ts';
 import { twist } from './twist.ts';
 import {
   boundDevices,
@@ -84,13 +85,13 @@ const OTHERS: Readonly<Record<Other, (intent: Intent, state: State) => Command>>
   mock_domain_destroy: (intent, state) => mockDestroyOf(intent, state) ?? OTHERS.mock_domain(intent, state),
   mock_dmabuf: (intent, state) => mockDmabufOf(intent, state) ?? OTHERS.mock_revoke(intent, state),
   mock_revoke: (intent, state) => mockRevokeOf(intent, state) ?? prerequisite(intent, state),
-  vfio_low_power_entry: prerequisite,
-  vfio_low_power_exit: prerequisite,
-  vfio_wake: prerequisite,
-  vfio_dmabuf_revoke: prerequisite,
-  vfio_dmabuf_memattr: prerequisite,
-  fork: prerequisite,
-  exit: prerequisite,
+  vfio_low_power_entry: (intent, state) => lowPowerOf(intent, state) ?? prerequisite(intent, state),
+  vfio_low_power_exit: (intent, state) => leaveLowPowerOf(intent, state) ?? prerequisite(intent, state),
+  vfio_wake: (intent, state) => wakeOf(intent, state) ?? prerequisite(intent, state),
+  vfio_dmabuf_revoke: (intent, state) => revokeOf(intent, state) ?? prerequisite(intent, state),
+  vfio_dmabuf_memattr: (intent, state) => memattrOf(intent, state) ?? prerequisite(intent, state),
+  fork: forkOf,
+  exit: exitOf,
 };
 
 /** The next step towards a machine on which something can be mapped and reached. */
@@ -180,7 +181,10 @@ function hwptOf(intent: Intent, state: State): Command {
   if (device === undefined) return prerequisite(intent, state);
   const ioases = usableIoases(state).filter(({ space }) => space.context === device.context);
   const ioas = pick(ioases, intent.at);
-  return ioas === undefined ? ioasOf(intent, state) : { do: 'hwpt_alloc', dev: device.name, ioas: ioas.space.name, as };
+  if (ioas === undefined) return ioasOf(intent, state);
+  // Only test devices track dirty pages.
+  const tracks = intent.how % 8 === 7 && testDevices(state).includes(device);
+  return { do: 'hwpt_alloc', dev: device.name, ioas: ioas.space.name, as, ...(tracks && { flags: 2n }) };
 }
 
 function objectOf({ pick: n }: Intent, state: State): string {

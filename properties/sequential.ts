@@ -7,7 +7,7 @@ import { Coverage } from './coverage.ts';
 import type { Digest } from './digest.ts';
 import { Divergence } from './divergence.ts';
 import { intents } from './intents.ts';
-import { MACHINES } from './machines.ts';
+import { SETTINGS } from './machines.ts';
 import { type Case, type Witness, walk } from './walk.ts';
 
 export interface Options {
@@ -35,18 +35,13 @@ export interface Failure {
   readonly shrinks: number;
 }
 
-const KERNELS = ['7.2', '7.3'] as const;
-
 /**
  * The cases, as fast-check draws and shrinks them: the machine and the kernel first, so that the simplest come first.
  */
 export const cases = (longest: number): fc.Arbitrary<Case> =>
-  fc.record({
-    config: fc.constantFrom(...MACHINES.values()),
-    kernel: fc.constantFrom(...KERNELS),
-    intents: intents(longest),
-    closing: fc.nat(),
-  });
+  fc
+    .record({ on: fc.constantFrom(...SETTINGS), intents: intents(longest), closing: fc.nat() })
+    .map(({ on, ...rest }) => ({ ...on, ...rest }));
 
 /** Run sequences until one fails, and shrink that. Deterministic: the same seed draws the same sequences. */
 export function checkSequences(options: Options, into = new Coverage()): Report {

@@ -3,7 +3,7 @@ import type { Area as ImplArea } from '../impl/iommufd/area.ts';
 import { Ioas } from '../impl/iommufd/ioas.ts';
 import { fromBigint, toBigint } from '../impl/kernel/units.ts';
 import type { CpuPte } from '../model/invariants.ts';
-import type { Area, Source, State } from '../model/spec.ts';
+import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import type { Place } from './look.ts';
 import type { World } from './world.ts';
@@ -16,20 +16,6 @@ export function wrongDomains({ machine, state }: World): string[] {
     if (domain?.name !== found?.name) {
       wrong.push(`${name} should be in domain ${domain?.name ?? 'none'}, and is in ${found?.name ?? 'none'}`);
     }
-  }
-  return wrong;
-}
-
-/** What the CPU reaches without having mapped it. Less than it has mapped is right: the rest comes with a fault. */
-export function wrongCpu({ handles }: State, cpu: readonly CpuPte[]): string[] {
-  if (cpu.length === 0) return [];
-  const mapped: Source[] = [];
-  for (const named of handles.values()) if (named?.is === 'mapping') mapped.push(named);
-  const wrong: string[] = [];
-  for (const { memory, offset, length, at } of cpu) {
-    const within = (it: Source): boolean => it.base <= offset && offset + length <= it.base + it.length;
-    if (!mapped.some((it) => it.memory === memory && within(it)))
-      wrong.push(`the CPU reaches ${memory}+0x${offset.toString(16)} at 0x${at.toString(16)}`);
   }
   return wrong;
 }

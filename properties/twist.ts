@@ -43,6 +43,7 @@ const HANDLES: Readonly<Record<string, readonly Pool[]>> = {
   fd: ['fd', 'memfd', 'test buffer', 'context'],
   mem: ['memory', 'mapping', 'fd'],
   map: ['mapping', 'fd'],
+  process: ['process', 'mapping'],
 };
 
 const NUMBERS = new Set(['start', 'length', 'iova', 'offset', 'src_iova', 'dst_iova']);
@@ -77,6 +78,7 @@ function waysFor(command: Command, { at, from, how }: Intent, state: State): (()
       ways.push(() => ({ [key]: pick(EDGES, at) }));
       ways.push(() => ({ [key]: (value + (pick(EDGES, from) as bigint)) & MAX }));
     }
+    if (key === 'attr') ways.push(() => ({ attr: at % 5 }));
     if (key === 'prot') ways.push(() => ({ prot: how % 2 === 0 ? '' : 'rw' }));
   }
   if ('prot' in command || command.do === 'hwpt_alloc' || command.do === 'vfio_export') {
@@ -97,6 +99,10 @@ function waysFor(command: Command, { at, from, how }: Intent, state: State): (()
   if (command.do === 'mock_revoke') {
     const files = [...sources(state, 'dmabuf'), ...sources(state, 'memfd')];
     for (let i = 0; i < 2; i++) ways.push(() => ({ fd: pick(files, at)?.name ?? command.fd }));
+  }
+  if (command.do === 'vfio_dmabuf_revoke' || command.do === 'vfio_dmabuf_memattr') {
+    const files = [...sources(state, 'dmabuf'), ...sources(state, 'memfd')];
+    ways.push(() => ({ fd: pick(files, at)?.name ?? command.fd }));
   }
   if (command.do === 'bar_mmap') {
     ways.push(() => ({ region: at % 12 }));

@@ -1,5 +1,5 @@
 /** What an intent can choose from: the state of the model, by the names of things. */
-import type { Area, Context, Device, Domain, Ioas, Source, State } from '../model/spec.ts';
+import type { Area, Context, Device, Domain, Ioas, Mapping, Source, State } from '../model/spec.ts';
 import type { Handle } from '../trace/command.ts';
 
 /**
@@ -12,7 +12,8 @@ const POOLS = {
   fd: ['b0', 'b1', 'b2', 'b3', 'b4', 'b5'],
   memory: ['m0', 'm1'],
   memfd: ['f0', 'f1'],
-  mapping: ['v0', 'v1'],
+  mapping: ['v0', 'v1', 'v2'],
+  process: ['p0', 'p1'],
   'test device': ['md0', 'md1', 'md2'],
   attached: ['x0', 'x1', 'x2'],
   'test buffer': ['d0', 'd1', 'd2', 'd3', 'd4', 'd5', 'd6', 'd7'],
@@ -35,6 +36,8 @@ function taken(state: State, pool: Pool, name: Handle): boolean {
   if (pool === 'test device') return state.devices.some((device) => device.name === name);
   if (pool === 'hwpt' || pool === 'attached')
     return state.ioases.some(({ domains }) => domains.some((it) => it === state.handles.get(name)));
+  if (pool === 'process') return state.processes.includes(name);
+  if (pool === 'mapping') return state.mappings.some((it) => it.name === name);
   return state.handles.get(name) !== undefined;
 }
 
@@ -71,6 +74,10 @@ export function sources(state: State, is: Source['is']): { name: Handle; source:
   }
   return found;
 }
+
+/** What the first process has mapped. */
+export const ownMappings = ({ mappings }: State): readonly Mapping[] =>
+  mappings.filter(({ process }) => process === undefined);
 
 /** Areas that can be named, with their IOAS. */
 export function someArea(state: State, n: number): { ioas: Ioas; area: Area } | undefined {

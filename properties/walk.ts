@@ -77,8 +77,9 @@ function closers({ state }: World): Command[] {
   const commands: Command[] = state.contexts.map(({ name }) => ({ do: 'iommufd_close', ctx: name }));
   for (const { name, opening } of state.devices)
     if (opening !== undefined) commands.push({ do: 'vfio_close', dev: name });
+  for (const { name: map, process } of state.mappings) if (process === undefined) commands.push({ do: 'munmap', map });
+  for (const process of state.processes) commands.push({ do: 'exit', process });
   for (const [name, named] of state.handles) {
-    if (named?.is === 'mapping') commands.push({ do: 'munmap', map: name });
     if (named?.is === 'dmabuf' || named?.is === 'memfd') commands.push({ do: 'fd_close', fd: name });
   }
   return commands;

@@ -20,11 +20,11 @@ export interface World {
 /** How often everything is compared, where nobody says. */
 const WHOLE_EVERY = 64;
 
-export const newWorld = (config: MachineConfig, kernel: string, wholeEvery = WHOLE_EVERY): World => ({
-  config,
-  kernel,
-  machine: new Machine(config, kernel),
-  wholeEvery,
-  state: initial(config),
-  history: [],
-});
+export const newWorld = (config: MachineConfig, kernel: string, wholeEvery = WHOLE_EVERY): World =>
+  worldOf(new Machine(config, kernel), config, kernel, wholeEvery);
+
+/** The same with a machine that a test has made, beside the model of its kernel. */
+export function worldOf(machine: Machine, config: MachineConfig, kernel: string, wholeEvery = WHOLE_EVERY): World {
+  const state = initial(config, machine.kernel.features.mapsBuffers);
+  return { config, kernel, machine, wholeEvery, state, history: [] };
+}

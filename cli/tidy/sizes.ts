@@ -8,7 +8,7 @@ const codeLinesAllowed: ReadonlyArray<readonly [prefix: string, lines: number]> 
   ['', 250],
 ];
 /** The rules: `spec.ts` and its chapters. The invariants, which are judged by, and what is shown come on top. */
-const modelLinesAllowed = 577;
+const modelLinesAllowed = 702;
 const besideTheRules = ['observation', 'observe', 'invariants', 'witnesses'].map((name) => `model/${name}.ts`);
 const columnsAllowed = 120;
 

@@ -1,11 +1,10 @@
 /** The harness can fail: for an implementation that is wrong on purpose it must, and shrink to the known minimum. */
 import { expect, test } from 'vitest';
 import { Machine } from '../../impl/machine.ts';
-import { initial } from '../../model/spec.ts';
 import { regressionOf, reportOf } from '../../properties/regression.ts';
 import { checkSequences } from '../../properties/sequential.ts';
 import { type MakeWorld, walk } from '../../properties/walk.ts';
-import type { World } from '../../properties/world.ts';
+import { worldOf } from '../../properties/world.ts';
 import type { Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
 
@@ -39,15 +38,6 @@ class LeakyMachine extends Machine {
 
 const forgetful: MakeWorld = (config, kernel) => worldOf(new ForgetfulMachine(config, kernel), config, kernel);
 const leaky: MakeWorld = (config, kernel) => worldOf(new LeakyMachine(config, kernel), config, kernel);
-
-const worldOf = (machine: Machine, config: World['config'], kernel: string): World => ({
-  config,
-  kernel,
-  machine,
-  wholeEvery: 64,
-  state: initial(config),
-  history: [],
-});
 
 test.each([1, 2, 3, 4, 5])(
   'a reset that shoots nothing down is found and shrunk to one mapping, with seed %i',

@@ -1,22 +1,14 @@
 /** Every command of a sequence made by its bytes: model and invariants see no difference. */
 import { expect, test } from 'vitest';
-import { initial } from '../../model/spec.ts';
 import { Coverage } from '../../properties/coverage.ts';
 import { Digest } from '../../properties/digest.ts';
 import { reportOf } from '../../properties/regression.ts';
 import { checkSequences } from '../../properties/sequential.ts';
-import { walk } from '../../properties/walk.ts';
-import type { World } from '../../properties/world.ts';
+import { type MakeWorld, walk } from '../../properties/walk.ts';
+import { worldOf } from '../../properties/world.ts';
 import { RawMachine } from './raw-machine.ts';
 
-const raw = (config: World['config'], kernel: string): World => ({
-  config,
-  kernel,
-  machine: new RawMachine(config, kernel),
-  wholeEvery: 64,
-  state: initial(config),
-  history: [],
-});
+const raw: MakeWorld = (config, kernel) => worldOf(new RawMachine(config, kernel), config, kernel);
 
 const OPTIONS = { seed: 20261121, runs: 120, longest: 200 };
 

@@ -134,9 +134,27 @@ export class RawMachine extends Machine {
         if (!isErrno(answer)) this.names.set(command.as, { kind: 'file', fd: answer });
         return done(answer);
       }
+      case 'vfio_low_power_exit':
+        return this.#set(fd, vfio.FEATURE_LOW_POWER_EXIT);
+      case 'vfio_dmabuf_revoke': {
+        const data = new Uint8Array(4);
+        encode(vfio.FEATURE_DATA_DMA_BUF_REVOKE, { dmabuf_fd: fdOf(this, command.fd, 'file') }, data);
+        return this.#set(fd, vfio.FEATURE_DMA_BUF_REVOKE, data);
+      }
+      case 'vfio_dmabuf_memattr': {
+        const data = new Uint8Array(8);
+        const values = { dmabuf_fd: fdOf(this, command.fd, 'file'), memattr: command.attr };
+        encode(vfio.FEATURE_DATA_DMA_BUF_MEMATTR, values, data);
+        return this.#set(fd, vfio.FEATURE_DMA_BUF_MEMATTR, data);
+      }
       default:
         return super.execute(command);
     }
+  }
+
+  #set(fd: number, feature: number, data = new Uint8Array()): Result {
+    const values = { argsz: 8 + data.length, flags: vfio.FEATURE_SET | feature };
+    return done(this.#call(fd, vfio.VFIO_DEVICE_FEATURE, vfio.DEVICE_FEATURE, values, data).answer);
   }
 
   #ranges(handle: Handle): Result {

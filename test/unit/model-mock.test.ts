@@ -222,3 +222,14 @@ describe('a test buffer', () => {
     ]);
   });
 });
+
+describe('a domain that tracks dirty pages', () => {
+  const s = play(vtd(), dev('md0'), hwpt({ flags: 2n, as: 'd' }), hwpt({ flags: 1n, as: 'p' }));
+  const attach = (pt: Handle, who: Handle = 'dev0'): Command => ({ do: 'vfio_attach', dev: who, pt });
+
+  test('is for test devices only: no other can set dirty bits', () => {
+    expect([answer(s, attach('d')), answer(s, attach('p')), answer(s, dev('md1', 'd'))]).toEqual(['EINVAL', {}, {}]);
+    expect(answer(play(s, attach('p')), attach('d'))).toBe('EINVAL');
+    expect(answer(s, hwpt({ dev: 'dev0', flags: 2n, as: 'x' }))).toBe('EOPNOTSUPP');
+  });
+});

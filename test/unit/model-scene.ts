@@ -43,9 +43,9 @@ export const attach = (pt: Handle = 'a', dev: Handle = 'dev1'): Command => ({ do
 export const memory = (enable: boolean): Command => ({ do: 'vfio_memory', dev: 'dev0', enable });
 
 /** Two devices, two IOASes, a buffer of the first 16 KiB of a BAR and one of two ranges, 32 KiB of memory, a memfd. */
-export const start = (config: MachineConfig = machine): State =>
+export const start = (config: MachineConfig = machine, mapsBuffers = false): State =>
   play(
-    initial(config),
+    initial(config, mapsBuffers),
     { do: 'iommufd_open', as: 'ctx' },
     { do: 'vfio_open', dev: 'dev0' },
     { do: 'vfio_open', dev: 'dev1' },

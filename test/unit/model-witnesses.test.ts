@@ -157,6 +157,34 @@ test.each<[string[], bigint, State]>([
   expect(happened(play(before, allow), { ...anywhere, length: 0x1000_0000n }, choice)).toEqual([]);
 });
 
+describe('what processes map, and low power', () => {
+  const enter: Command = { do: 'vfio_low_power_entry', dev: 'dev0', wakeup: true };
+  const wake: Command = { do: 'vfio_wake', dev: 'dev0' };
+  const again: Command = { do: 'vfio_export', dev: 'dev0', region: 2, ranges: [[0n, 0x1000n]], as: 'b1' };
+  const v4: State = { ...start, machine: { ...start.machine, mapsBuffers: true } };
+  const mmap: Command = { do: 'fd_mmap', fd: 'b0', offset: 0n, length: 0x1000n, as: 'v' };
+  const forGood: Command = { do: 'vfio_dmabuf_revoke', dev: 'dev0', fd: 'b0' };
+  const peek: Command = { do: 'peek', map: 'v', offset: 0n };
+  const MET = 'a revoke met a mapping of the CPU';
+
+  test.each<[string[], State, Command]>([
+    [['a device woke up, and what it had exported stayed lost'], play(start, enter), wake],
+    [[], start, wake],
+    [[], play(start, enter, wake), wake],
+    [['a buffer was born usable while others of its device were lost'], play(start, enter, wake), again],
+    [[], start, again],
+    [[MET, 'a revoke for good met a mapping of the CPU'], play(v4, mmap), forGood],
+    [[], v4, forGood],
+    [[], play(v4, mmap, memory(false)), forGood],
+    [[MET], play(v4, mmap), memory(false)],
+    [['a mapping of the CPU faulted after a revoke'], play(v4, mmap, memory(false)), peek],
+    [[], play(v4, mmap), peek],
+    [[], v4, peek],
+  ])('%o happened', (names, before, command) => {
+    expect(happened(before, command)).toEqual(names);
+  });
+});
+
 test('a buffer was in a domain, page by page', () => {
   const off: Command = { do: 'ioas_option_huge_pages', ioas: 'a', enable: false };
   const IN = 'a buffer that begins inside its BAR was in a domain';

@@ -221,11 +221,13 @@ describe('sizes', () => {
     ]);
   });
 
-  test('the model may have 577 lines of code in all', () => {
+  test('the model may have 702 lines of code in all', () => {
     const files = (last: number) =>
-      Object.fromEntries([116, 116, 116, 116, last].map((lines, i) => [`model/m${i}.ts`, linesOfCode(lines)]));
-    expect(tidied(files(113))).toEqual([]);
-    expect(tidied(files(114))).toEqual(['model:1: 578 lines of code in all where 577 are allowed']);
+      Object.fromEntries(
+        [116, 116, 116, 116, 116, 116, last].map((lines, i) => [`model/m${i}.ts`, linesOfCode(lines)]),
+      );
+    expect(tidied(files(6))).toEqual([]);
+    expect(tidied(files(7))).toEqual(['model:1: 703 lines of code in all where 702 are allowed']);
   });
 
   test('a line may be 120 columns wide', () => {
