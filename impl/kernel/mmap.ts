@@ -75,6 +75,10 @@ function* mmapRegion(mm: Mm, vma: Vma, what: Mappable): Thread<Vma | Errno> {
   const refused = (yield* what.mmap(vma)) ?? (mm.hasRoom(vma.npages) ? undefined : 'ENOMEM');
   if (refused !== undefined) {
     vma.file?.put();
+    // The file may have filled some of it already.
+    const { first, last } = mm.roomAround(vma.startPage);
+    mm.pageTable.zap(vma.startPage, vma.lastPage);
+    mm.pageTable.freeTables(first, last);
     return refused;
   }
   mm.insert(vma);

@@ -13,12 +13,11 @@ import { current, preempt, type Thread } from '../kernel/thread.ts';
 import { type Bytes, PAGE_SIZE, u64 } from '../kernel/units.ts';
 import type { Vma, VmFault, VmOperations } from '../kernel/vma.ts';
 import type { BarResource } from '../pci/topology.ts';
-import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
+import { memoryEnabled, REGION_PAGES, VFIO_PCI_ROM_REGION_INDEX, type VfioPciDevice } from './pci-device.ts';
 import { mapAsBuffer } from './pci-dmabuf.ts';
 import { setPfnMap } from './pfn-map.ts';
 
-/** After the BARs come the ROM, configuration space and VGA. */
-const VFIO_PCI_ROM_REGION_INDEX = 6;
+/** ROM, configuration space and VGA come after the BARs. */
 const VFIO_PCI_NUM_REGIONS = 9;
 
 /** VFIO_DEVICE_GET_REGION_INFO: where a region begins in the device file. Fails: EINVAL */

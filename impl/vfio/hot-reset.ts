@@ -69,6 +69,7 @@ function* revokeAndReset(device: VfioPciDevice, members: readonly VfioPciDevice[
   if (failed === undefined) {
     for (const member of members) setPowerState(member, PCI_D0);
     failed = yield* pciResetBus(device);
+    for (const member of members) member.resetDone?.();
   }
   while (locked > 0) yield* unlockMember(members[--locked] as VfioPciDevice);
   return failed;

@@ -18,10 +18,13 @@ import type { Vma } from '../kernel/vma.ts';
 import type { BarResource, PciFunction } from '../pci/topology.ts';
 import type { DevSet } from './dev-set.ts';
 import type { VfioPciDmaBuf } from './pci-dmabuf.ts';
+import type { GetDmabufPhys } from './pci-dmabuf-phys.ts';
 import type { VfioDeviceFile } from './vfio-device.ts';
 
 /** The number of a region stands in an offset of the device file from bit 40 on, in a page offset from bit 28 on. */
 export const REGION_PAGES = 2 ** 28;
+/** The first that is no BAR. */
+export const VFIO_PCI_ROM_REGION_INDEX = 6;
 
 /** `pci_power_t` as the state field of the PM control register has it. */
 export type PowerState = 0 | 1 | 2 | 3;
@@ -52,6 +55,15 @@ export interface VfioPciConfig {
   readonly noCommandMemory?: boolean;
   /** `get_dmabuf_phys` of the driver is there, as vfio-pci's is, so that BARs can be exported. */
   readonly exportsDmabufs?: boolean;
+  /** Its own, in place of vfio-pci's. */
+  readonly getDmabufPhys?: GetDmabufPhys;
+  /**
+   * An export asks whether the BAR of its number was claimed. It does in all versions; what hardware answers for a
+   * region that is no BAR is not known, so that this can be switched.
+   */
+  readonly exportsClaimedOnly?: boolean;
+  /** `reset_done`: what the driver does after every reset of the function. Called under memory_lock, if it is open. */
+  readonly resetDone?: () => void;
   /** The driver's own `.mmap`, in place of vfio-pci's. */
   readonly mmap?: (device: VfioPciDevice, vma: Vma) => Thread<Errno | undefined>;
   /** The capability register of Advanced Features; no such capability where absent. */
@@ -85,6 +97,9 @@ export class VfioPciDevice implements DmaDevice {
   readonly hotResetErr: Errno | undefined;
   readonly noCommandMemory: boolean;
   readonly exportsDmabufs: boolean;
+  readonly getDmabufPhys: GetDmabufPhys | undefined;
+  readonly exportsClaimedOnly: boolean;
+  readonly resetDone: (() => void) | undefined;
   readonly ownMmap: VfioPciConfig['mmap'];
   readonly afCap: number;
   readonly powerStates: readonly PowerState[];
@@ -147,6 +162,9 @@ export class VfioPciDevice implements DmaDevice {
     this.hotResetErr = config.hotResetErr;
     this.noCommandMemory = config.noCommandMemory ?? false;
     this.exportsDmabufs = config.exportsDmabufs ?? true;
+    this.getDmabufPhys = config.getDmabufPhys;
+    this.exportsClaimedOnly = config.exportsClaimedOnly ?? true;
+    this.resetDone = config.resetDone;
     this.ownMmap = config.mmap;
     this.zapBarsOnRevoke = this.ownMmap !== undefined;
     this.afCap = config.afCap ?? 0;

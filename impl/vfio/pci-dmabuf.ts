@@ -18,8 +18,9 @@ import { isZero, PAGE_SIZE, type U64 } from '../kernel/units.ts';
 import type { Vma } from '../kernel/vma.ts';
 import { type P2pdmaProvider, pcimP2pdmaProvider } from '../pci/p2pdma.ts';
 import type { BarResource, PciFunction } from '../pci/topology.ts';
-import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
-import { type DmaRange, fillPhysVec, validateRanges } from './pci-dmabuf-ranges.ts';
+import { memoryEnabled, REGION_PAGES, VFIO_PCI_ROM_REGION_INDEX, type VfioPciDevice } from './pci-device.ts';
+import { getDmabufPhys } from './pci-dmabuf-phys.ts';
+import { type DmaRange, validateRanges } from './pci-dmabuf-ranges.ts';
 import { type State, type Status, transitionOf } from './pci-dmabuf-status.ts';
 import { showBuffer } from './pci-dmabuf-vma.ts';
 import type { MemAttr } from './pfn-map.ts';
@@ -213,15 +214,16 @@ export function* mapAsBuffer(device: VfioPciDevice, region: number, vma: Vma): T
 }
 
 /** What can be refused of an export before its ranges are read. Fails: EINVAL, ENODEV */
-export function exportedBar(
+export function exportRefused(
   device: VfioPciDevice,
   region: number,
   rangeCount: number,
   flags: U64,
-): BarResource | Errno {
+): Errno | undefined {
   if (rangeCount === 0 || !isZero(flags)) return 'EINVAL';
-  const bar = device.bars.get(region);
-  return bar === undefined || device.barErr[region] !== undefined ? 'ENODEV' : bar;
+  if (region >= VFIO_PCI_ROM_REGION_INDEX) return 'ENODEV';
+  const claimed = device.bars.has(region) && device.barErr[region] === undefined;
+  return claimed || !device.exportsClaimedOnly ? undefined : 'ENODEV';
 }
 
 /** What can be refused of an export, in the documented order. The buffer is on no list yet. */
@@ -233,16 +235,14 @@ function createDmaBuf(
   openFlags: number,
 ): VfioPciDmaBuf | Errno {
   if (shouldFail('copy_from_user')) return 'EFAULT';
-  const bar = exportedBar(device, region, ranges.length, flags);
-  if (isErrno(bar)) return bar;
+  const refused = exportRefused(device, region, ranges.length, flags);
+  if (refused !== undefined) return refused;
   if (shouldFail('memdup_array_user')) return 'ENOMEM';
   const invalid = validateRanges(ranges);
   if (invalid !== undefined) return invalid;
   if (shouldFail('vfio_pci_core_feature_dma_buf')) return 'ENOMEM';
-  const provider = pcimP2pdmaProvider(device.pci, region);
-  if (provider === undefined) return 'EINVAL';
-  const physVec = fillPhysVec(bar, ranges);
-  return isErrno(physVec) ? physVec : newDmaBuf(device, physVec, provider, openFlags);
+  const phys = (device.getDmabufPhys ?? getDmabufPhys)(device, region, ranges);
+  return isErrno(phys) ? phys : newDmaBuf(device, phys.physVec, phys.provider, openFlags);
 }
 
 /** The buffer itself, and what it holds of its device. Fails: ENODEV while the driver goes away; ENOMEM */

@@ -14,7 +14,12 @@ const FLAGS: readonly VmFlag[] = ['ALLOW_ANY_UNCACHED', 'IO', 'PFNMAP', 'DONTEXP
  * Source: drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_mmap(); vfio-dmabuf 6.1, 6.3
  */
 export function setPfnMap(vma: Vma, memattr: MemAttr): void {
-  for (const flag of FLAGS) vma.flags.add(flag);
+  setCachedPfnMap(vma);
   const treat = memattr === 'WC' ? pgprotWritecombine : pgprotNoncached;
   vma.pageProt = pgprotDecrypted(treat(vma.pageProt));
+}
+
+/** The same of memory that is coherent, which is mapped like RAM. */
+export function setCachedPfnMap(vma: Vma): void {
+  for (const flag of FLAGS) vma.flags.add(flag);
 }

@@ -15,6 +15,7 @@ import { zapLeft } from './take-back.ts';
 export function tryResetFunction(device: VfioPciDevice): Errno | undefined {
   if (shouldFail('pci_dev_trylock')) return 'EAGAIN';
   device.power = PCI_D0;
+  device.resetDone?.();
   return undefined;
 }
 
