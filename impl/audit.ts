@@ -26,7 +26,7 @@ import type { DmabufSource, Pages } from './iommufd/pages.ts';
 import type { File } from './kernel/file.ts';
 import type { Live } from './kernel/live.ts';
 import type { Machine } from './machine.ts';
-import { auditDevices } from './vfio/audit.ts';
+import { answersAtRest, auditDevices } from './vfio/audit.ts';
 
 /** One audit: its number tells what it has counted from what an earlier one did. */
 interface Audit {
@@ -47,10 +47,20 @@ export function audit(machine: Machine, whole: boolean): string[] {
     else auditContext(it, ctx);
   }
   auditDevices(machine.devices.values(), machine.kernel.live.files, it.number, it.breaches);
-  auditMm(machine.mm, it.number, it.breaches);
+  for (const { mm } of machine.processes) auditMm(mm, it.number, it.breaches);
+  auditReach(machine, it.breaches);
   auditMemory(it, machine);
   auditCharges(machine, it.breaches);
   return it.breaches;
+}
+
+/** V-47: no process reaches a BAR that does not answer, whatever the trees of the files say. */
+function auditReach(machine: Machine, breaches: string[]): void {
+  for (const { memory, process = machine.process.name } of machine.cpuMappings()) {
+    const device = machine.devices.get(memory.slice(0, memory.indexOf(':')));
+    if (device !== undefined && !answersAtRest(device))
+      breaches.push(`${process} reaches ${memory}, which does not answer`);
+  }
 }
 
 /** Every reference to the object was found, and no other. */

@@ -5,12 +5,13 @@ import { DONE, fileOf, openedDevice } from './handles.ts';
 import { isErrno } from './kernel/errno.ts';
 import { touch } from './kernel/fault.ts';
 import type { File } from './kernel/file.ts';
-import { physOf } from './kernel/mm.ts';
+import { fork } from './kernel/fork.ts';
+import { type Mm, physOf } from './kernel/mm.ts';
 import { mmap } from './kernel/mmap.ts';
-import { munmap } from './kernel/munmap.ts';
-import type { Thread } from './kernel/thread.ts';
-import { addWrapping, type Bytes, fromBigint, u64 } from './kernel/units.ts';
-import type { Machine } from './machine.ts';
+import { exitMmap, munmap } from './kernel/munmap.ts';
+import { preempt, type Thread } from './kernel/thread.ts';
+import { add, addWrapping, type Bytes, fromBigint, pagesOf, u64 } from './kernel/units.ts';
+import type { Machine, Named, NamedMem } from './machine.ts';
 import { vfioRegionOffset } from './vfio/ioctl.ts';
 
 /** VFIO_DEVICE_GET_REGION_INFO says where the BAR begins in the device file; mmap(2) from there on. */
@@ -39,30 +40,81 @@ function* mapAs(machine: Machine, file: File | undefined, offset: Bytes, length:
   return DONE;
 }
 
-/** munmap(2). The name then stands for nothing: EBADF, a rule of traces. */
-export function* unmapMemory(machine: Machine, { map, offset, length, process }: Munmap): Thread<Result> {
-  const mem = machine.names.get(map);
-  if (mem?.kind !== 'mem') return { err: 'EBADF' };
-  // PLACEHOLDER: parts of a mapping, and mappings of a child.
-  if (offset !== undefined || length !== undefined || process !== undefined) return { err: 'ENOTTY' };
-  machine.names.delete(map);
-  yield* munmap(machine.mm, mem.address, mem.length);
+/**
+ * munmap(2) of some pages of a mapping, or of all that is left of it. What a range beyond the mapping meets, traces do
+ * not say: EFAULT. The name stands for the mapping until the last page has gone, and for nothing then: EBADF.
+ */
+export function* unmapMemory(machine: Machine, { map, offset = 0n, length, process }: Munmap): Thread<Result> {
+  const found = memoryNamed(machine, map, process);
+  if (found === undefined) return { err: 'EBADF' };
+  const { mm, mem, names } = found;
+  const [from, all] = [fromBigint(offset), pagesOf(mem.length)];
+  const pages = length === undefined ? all - from.page : pagesOf(fromBigint(length));
+  if (from.byte !== 0 || pages <= 0) return { err: 'EINVAL' };
+  if (from.page + pages > all) return { err: 'EFAULT' };
+  // Nobody can name the whole any more, while it goes.
+  if (pages === all) names.delete(map);
+  const failed = yield* munmap(mm, add(mem.address, from), u64(pages, 0));
+  if (failed !== undefined) {
+    if (pages === all) names.set(map, mem);
+    return { err: failed };
+  }
+  if (names.get(map) === mem && !isMapped(mm, mem)) names.delete(map);
   return DONE;
 }
 
 /** The process reads 4 bytes. What it gets outside of all mappings, SIGSEGV, traces write as EFAULT. */
 export function* peek(machine: Machine, { map, offset, process }: Peek): Thread<Result> {
-  if (process !== undefined) return { err: 'EBADF' }; // PLACEHOLDER: no process is ever forked.
-  const mem = machine.names.get(map);
-  if (mem?.kind !== 'mem') return { err: 'EBADF' };
-  const first = addWrapping(mem.address, fromBigint(offset));
-  const pfn = yield* touch(machine.mm, first.page, addWrapping(first, u64(0, 3)).page);
+  const found = memoryNamed(machine, map, process);
+  if (found === undefined) return { err: 'EBADF' };
+  const first = addWrapping(found.mem.address, fromBigint(offset));
+  const pfn = yield* touch(found.mm, first.page, addWrapping(first, u64(0, 3)).page);
   if (pfn === 'SIGSEGV') return { err: 'EFAULT' };
   if (pfn === 'SIGBUS') return { ok: { signal: pfn } };
   return { ok: { value: machine.targetOf(physOf(pfn, first.byte)) } };
 }
 
-/** PLACEHOLDER: there is one process only. */
-export function* ofProcesses(_: Machine, command: Fork | Exit): Thread<Result> {
-  return { err: command.do === 'fork' ? 'ENOMEM' : 'EBADF' };
+/** fork(2), and the child closes every descriptor before it does anything else. */
+export function* forkProcess(machine: Machine, { as }: Fork): Thread<Result> {
+  const mems = new Map<Handle, NamedMem>();
+  for (const [name, named] of machine.names) if (named.kind === 'mem') mems.set(name, named);
+  const forked = yield* fork(machine.process, as, machine.fds);
+  if (isErrno(forked)) return { err: forked };
+  const { process, fds } = forked;
+  for (const [name, mem] of mems) if (!isMapped(process.mm, mem)) mems.delete(name);
+  machine.processes.push(process);
+  machine.children.set(as, { process, mems });
+  yield preempt; // The child is a process like any other by now.
+  fds.closeAll();
+  return DONE;
 }
+
+/** exit(2) of a child. */
+export function* exitProcess(machine: Machine, { process: name }: Exit): Thread<Result> {
+  const child = machine.children.get(name);
+  if (child === undefined) return { err: 'EBADF' };
+  machine.children.delete(name);
+  yield* exitMmap(child.process.mm);
+  machine.processes.splice(machine.processes.indexOf(child.process), 1);
+  return DONE;
+}
+
+interface Found {
+  readonly mm: Mm;
+  readonly mem: NamedMem;
+  /** Where the name stands. */
+  readonly names: Map<Handle, Named> | Map<Handle, NamedMem>;
+}
+
+/** Memory by its name in a child, or in the process that makes the calls. */
+function memoryNamed(machine: Machine, map: Handle, process: Handle | undefined): Found | undefined {
+  const child = process === undefined ? undefined : machine.children.get(process);
+  if (process !== undefined && child === undefined) return undefined;
+  const names = child?.mems ?? machine.names;
+  const mem = names.get(map);
+  return mem?.kind === 'mem' ? { mm: (child?.process ?? machine.process).mm, mem, names } : undefined;
+}
+
+/** Whether any page is. */
+const isMapped = (mm: Mm, { address, length }: NamedMem): boolean =>
+  mm.overlapping(address.page, address.page + pagesOf(length) - 1).length > 0;

@@ -39,7 +39,7 @@ import {
   optionHugePages,
   unmap,
 } from './calls-iommufd.ts';
-import { mapBar, mapFd, ofProcesses, peek, unmapMemory } from './calls-mm.ts';
+import { exitProcess, forkProcess, mapBar, mapFd, peek, unmapMemory } from './calls-mm.ts';
 import { mockDmabuf, mockDomain, mockRevoke } from './calls-selftest.ts';
 import { type DeviceCommand, exportBuffer, onBuffer, onDevice, openDevice, wakeUp } from './calls-vfio.ts';
 import { unreachable } from './kernel/splat.ts';
@@ -128,8 +128,9 @@ export function operation(machine: Machine, command: Command): Thread<Result> {
     case 'munmap':
       return unmapMemory(machine, command);
     case 'fork':
+      return forkProcess(machine, command);
     case 'exit':
-      return ofProcesses(machine, command);
+      return exitProcess(machine, command);
     default:
       return atOnce(machine, command);
   }

@@ -16,9 +16,10 @@ import { isErrno } from './kernel/errno.ts';
 import { featuresOf } from './kernel/features.ts';
 import { FdTable } from './kernel/file.ts';
 import { Mm, physOf, Ram } from './kernel/mm.ts';
+import type { Pgprot } from './kernel/pgprot.ts';
 import { Process, User } from './kernel/process.ts';
 import { drain, Kernel, syscall, Task, type Thread } from './kernel/thread.ts';
-import { type Bytes, fromBigint, PAGE_SIZE, type PhysAddr, type UserAddr } from './kernel/units.ts';
+import { type Bytes, fromBigint, PAGE_SIZE, type PhysAddr, pagesOf, type UserAddr } from './kernel/units.ts';
 import {
   type BarResource,
   HostBridge,
@@ -44,7 +45,20 @@ export interface NamedFd {
 export type Named =
   | NamedFd
   | { readonly kind: 'object'; readonly ctx: NamedFd; readonly object: IommufdObject }
-  | { readonly kind: 'mem'; readonly address: UserAddr; readonly length: Bytes };
+  | NamedMem;
+
+/** Where memory was mapped, all of it, though parts may be gone since. */
+export interface NamedMem {
+  readonly kind: 'mem';
+  readonly address: UserAddr;
+  readonly length: Bytes;
+}
+
+/** A forked process, with what it has mapped, by the names of the fork. */
+export interface Child {
+  readonly process: Process;
+  readonly mems: Map<Handle, NamedMem>;
+}
 
 /** Memory of a device, and the name that traces give it. */
 interface BarMemory {
@@ -59,10 +73,17 @@ export interface Place {
   readonly offset: number;
 }
 
-/** A stretch of memory that the CPU reaches without a fault; `address` and `length` in bytes. */
+/** A stretch of memory that the CPU reaches without a fault; `address`, `at` and `length` in bytes. */
 export interface CpuMapping extends Place {
+  /** The child of whom that is; absent for the process that makes the system calls. */
+  readonly process?: Handle;
   readonly address: number;
   readonly length: number;
+  /** The mapping by name, and where in it; absent where no name of that process stands for it. */
+  readonly map?: Handle;
+  readonly at?: number;
+  /** How the CPU treats it. */
+  readonly prot: Pgprot;
 }
 
 const NO_CALLS: readonly DomainCall[] = [];
@@ -92,9 +113,11 @@ export class Machine {
   readonly contexts = new Set<IommufdCtx>();
   /** Ascending. */
   readonly #bars: BarMemory[] = [];
-  /** Every process and user that there has been. */
+  /** Every user that there has been, and every process but children that have exited. */
   readonly processes: Process[] = [];
   readonly users: User[] = [];
+  /** Those that were forked and have not exited, by name. */
+  readonly children = new Map<Handle, Child>();
   #task: Task;
 
   /** `kernel` is a version such as `7.2.13`; the machine behaves like it. Fails for what is no version. */
@@ -180,17 +203,23 @@ export class Machine {
     return bar && phys < bar.phys + bar.size ? { memory: bar.name, offset: phys - bar.phys } : undefined;
   }
 
-  /** The leaves of the process's page table that reach device memory: what every revoke must find and remove. */
+  /** The leaves of all page tables that reach device memory: what every revoke must find and remove. */
   cpuMappings(): CpuMapping[] {
     const mappings: CpuMapping[] = [];
-    for (const { page, pfn, order } of this.mm.pageTable.leaves()) {
+    for (const process of this.processes) this.#reached(process, mappings);
+    return mappings;
+  }
+
+  #reached(process: Process, found: CpuMapping[]): void {
+    const own = process === this.process;
+    for (const { page, pfn, order, prot } of process.mm.pageTable.leaves()) {
       if (pfn < FIRST_BAR / PAGE_SIZE) continue;
       const place = this.placeOf(physOf(pfn, 0));
       if (place === undefined) continue;
-      const { memory, offset } = place;
-      mappings.push({ memory, offset, address: page * PAGE_SIZE, length: 2 ** order * PAGE_SIZE });
+      const [address, length] = [page * PAGE_SIZE, 2 ** order * PAGE_SIZE];
+      const names = own ? this.names : this.children.get(process.name)?.mems;
+      found.push({ ...place, address, length, prot, ...(!own && { process: process.name }), ...within(names, page) });
     }
-    return mappings;
   }
 
   /** The byte of memory at a physical address as traces write it: `?` where there is none that has a name. */
@@ -250,6 +279,17 @@ export class Machine {
       this.devices.set(name, device);
     }
   }
+}
+
+/** In which memory by name a page of a process lies, and where. */
+function within(names: ReadonlyMap<Handle, Named> | undefined, page: number): Pick<CpuMapping, 'map' | 'at'> {
+  for (const [map, named] of names ?? []) {
+    if (named.kind !== 'mem') continue;
+    const { address, length } = named;
+    if (address.page > page || page >= address.page + pagesOf(length)) continue;
+    return { map, at: (page - address.page) * PAGE_SIZE };
+  }
+  return {};
 }
 
 function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {

@@ -45,6 +45,11 @@ export class CpuPageTable {
     return slot === undefined || slot instanceof Table ? undefined : slot.pfn + page - slot.page;
   }
 
+  /** Whether the very leaf is still there. */
+  has(leaf: Leaf): boolean {
+    return this.#slot(leaf.page, leaf.order) === leaf;
+  }
+
   /** pud_none(), pmd_none(): only then may a leaf of the order come here. */
   isNone(page: UserPage, order: Order): boolean {
     return this.#slot(page, order) === undefined;

@@ -87,6 +87,23 @@ export class FdTable {
     return undefined;
   }
 
+  /** dup_fd(): the same files under the same numbers, each held once more. Fails: ENOMEM */
+  copy(): FdTable | Errno {
+    if (shouldFail('dup_fd')) return 'ENOMEM';
+    const copy = new FdTable();
+    for (const [fd, file] of this.#files) {
+      file.get();
+      copy.#files.set(fd, file);
+    }
+    copy.#lowest = this.#lowest;
+    return copy;
+  }
+
+  /** close_range(2) of all there are. */
+  closeAll(): void {
+    for (const fd of [...this.#files.keys()]) this.close(fd);
+  }
+
   get files(): IterableIterator<File> {
     return this.#files.values();
   }

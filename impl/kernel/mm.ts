@@ -114,6 +114,13 @@ export class Mm {
     this.#ram = ram;
   }
 
+  /** mm_init(): of a child, which maps next where its parent would. */
+  sibling(): Mm {
+    const mm = new Mm(this.#ram);
+    mm.#nextPage = this.#nextPage;
+    return mm;
+  }
+
   /** mmap(2) of anonymous memory: where it begins. EINVAL for no length, ENOMEM for too much. */
   mapAnonymous(name: string, length: U64): UserAddr | Errno {
     const backing = this.#ram.allocate(name, length);

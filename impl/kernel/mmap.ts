@@ -5,7 +5,7 @@ import type { File } from './file.ts';
 import type { Mm } from './mm.ts';
 import { assertHeldWrite } from './rwsem.ts';
 import { shouldFail, type Thread } from './thread.ts';
-import { type Bytes, isAligned, isZero, PAGE_SIZE } from './units.ts';
+import { type Bytes, isAligned, isZero, PAGE_SIZE, pagesOf } from './units.ts';
 import { type Mappable, Vma, type VmFlag } from './vma.ts';
 
 export interface MmapArgs {
@@ -43,7 +43,7 @@ export function* mmap(mm: Mm, file: File, args: MmapArgs): Thread<Vma | Errno> {
 
 /** do_mmap(). Locks: caller holds mmap_lock for writing */
 function* doMmap(mm: Mm, file: File, args: MmapArgs): Thread<Vma | Errno> {
-  const npages = args.length.page + (args.length.byte > 0 ? 1 : 0);
+  const npages = pagesOf(args.length);
   const startPage = mm.unmappedArea(npages);
   if (isErrno(startPage)) return startPage;
   const { what } = file;

@@ -5,7 +5,7 @@ import { type Errno, isErrno } from './errno.ts';
 import { type Mm, USER_PAGES } from './mm.ts';
 import { assertHeldWrite } from './rwsem.ts';
 import { shouldFail, type Thread } from './thread.ts';
-import { type Bytes, isAligned, PAGE_SIZE, type UserAddr } from './units.ts';
+import { type Bytes, isAligned, PAGE_SIZE, pagesOf, type UserAddr } from './units.ts';
 import type { Vma } from './vma.ts';
 
 /**
@@ -19,7 +19,7 @@ import type { Vma } from './vma.ts';
  * Source: mm/vma.c, do_vmi_align_munmap(), vms_gather_munmap_vmas(), vms_complete_munmap_vmas()
  */
 export function* munmap(mm: Mm, start: UserAddr, length: Bytes): Thread<Errno | undefined> {
-  const npages = length.page + (length.byte > 0 ? 1 : 0);
+  const npages = pagesOf(length);
   if (!isAligned(start, PAGE_SIZE) || npages === 0 || start.page + npages > USER_PAGES) return 'EINVAL';
   const { mmapLock } = mm;
   yield mmapLock.write;

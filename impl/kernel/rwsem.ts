@@ -39,28 +39,37 @@ export class Rwsem {
   readonly write: WaitPoint & HeldLock;
   readonly #readers: Task[] = [];
   #writer: Task | undefined;
+  /** By which way in it came. */
+  #written: HeldLock | undefined;
+  readonly #inTheWay: Pick<Side, 'blockedBy' | 'holders'> = {
+    blockedBy: () =>
+      this.#writer ? `its writer ${this.#writer.name}` : `its readers ${this.#readers.map((t) => t.name).join(', ')}`,
+    holders: () => (this.#writer ? [this.#writer] : this.#readers),
+  };
 
   constructor(name: string, lockClass: LockClass) {
     this.name = name;
-    const blockedBy = (): string =>
-      this.#writer ? `its writer ${this.#writer.name}` : `its readers ${this.#readers.map((t) => t.name).join(', ')}`;
-    const holders = (): readonly Task[] => (this.#writer ? [this.#writer] : this.#readers);
     this.read = new Side(`${name}(R)`, lockClassId(lockClass), {
       ready: () => this.#writer === undefined,
       enter: (task) => {
         this.#readers.push(task);
       },
-      blockedBy,
-      holders,
+      ...this.#inTheWay,
     });
-    this.write = new Side(`${name}(W)`, lockClassId(lockClass), {
+    this.write = this.writeAs(lockClass);
+  }
+
+  /** down_write_nested(): for writing, in the order of another class. Released as any. */
+  writeAs(lockClass: LockClass): WaitPoint & HeldLock {
+    const side: Side = new Side(`${this.name}(W)`, lockClassId(lockClass), {
       ready: () => this.#writer === undefined && this.#readers.length === 0,
       enter: (task) => {
         this.#writer = task;
+        this.#written = side;
       },
-      blockedBy,
-      holders,
+      ...this.#inTheWay,
     });
+    return side;
   }
 
   /** down_write_trylock(): no order is checked, because nobody waits. */
@@ -69,15 +78,14 @@ export class Rwsem {
     const task = current();
     task.held.push(this.write);
     this.#writer = task;
+    this.#written = this.write;
     return true;
   }
 
   /** downgrade_write(): the writer becomes a reader, and nobody writes in between. */
   downgrade(): void {
+    this.releaseWrite();
     const task = current();
-    if (this.#writer !== task) throw new Splat('lockdep', `${this.name}(W) downgraded by a stranger`);
-    this.#writer = undefined;
-    unhold(task, this.write);
     this.#readers.push(task);
     task.held.push(this.read);
   }
@@ -94,7 +102,7 @@ export class Rwsem {
     const task = current();
     if (this.#writer !== task) throw new Splat('lockdep', `${this.name}(W) released by a stranger`);
     this.#writer = undefined;
-    unhold(task, this.write);
+    unhold(task, this.#written as HeldLock);
   }
 
   heldForWrite(task: Task): boolean {

@@ -101,6 +101,9 @@ export const lengthOf = (start: U64, last: U64): U64 => add(sub(last, start), ON
 export const ONE: U64 = u64(0, 1);
 export const PAGE: U64 = u64(1, 0);
 
+/** How many pages a length takes. */
+export const pagesOf = (length: U64): number => length.page + (length.byte > 0 ? 1 : 0);
+
 /** The byte after `a`; undefined after the last. */
 export const next = (a: U64): U64 | undefined => addChecked(a, ONE);
 /** The byte before `a`, which is not 0. */

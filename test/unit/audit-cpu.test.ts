@@ -2,8 +2,9 @@
 import { expect, test } from 'vitest';
 import type { AddressSpace } from '../../impl/kernel/address-space.ts';
 import { USER_PAGES } from '../../impl/kernel/mm.ts';
+import { PAGE_SHARED } from '../../impl/kernel/pgprot.ts';
 import { switchTo, Task } from '../../impl/kernel/thread.ts';
-import type { Vma } from '../../impl/kernel/vma.ts';
+import { Vma } from '../../impl/kernel/vma.ts';
 import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
 import { Rig } from './iommufd-rig.ts';
 
@@ -78,6 +79,48 @@ test.each<[what: string, spoil: (scene: Scene) => unknown, line: RegExp]>([
       it.insert(0, PFN + 1, 9);
     },
     /a page of a mapping shows something else/,
+  ],
+  [
+    'a page that is treated in another way than its mapping',
+    (it) => {
+      const { vma } = it;
+      it.inTask(() => vma.mm.pageTable.insert({ page: vma.startPage + 1, pfn: PFN + 2, order: 0, prot: PAGE_SHARED }));
+    },
+    /a page is treated in another way than its mapping/,
+  ],
+  [
+    'a table that nobody needs',
+    (it) => {
+      const { vma } = it;
+      it.inTask(() => vma.mm.pageTable.insert({ page: 0, pfn: 0, order: 9, prot: PAGE_SHARED }));
+      vma.mm.pageTable.zap(0, 0);
+    },
+    /a page table is kept where nothing is mapped/,
+  ],
+  [
+    'a mapping that was cut without telling the device',
+    ({ vma }) => vma.endBefore(vma.startPage + 1),
+    /file dev0 knows a mapping by other pages/,
+  ],
+  ['a mapping over another', ({ vma }) => vma.mm.add(new Vma(vma.mm, vma.startPage + 1, 1)), /lies over another/],
+  [
+    'an entry of a mapping that a zap cannot find',
+    (it) => {
+      it.inTask((task) => {
+        it.mapping.iMmapRwsem.write.enter(task);
+        it.mapping.unlink(it.vma);
+      });
+      Object.assign(it.device.vconfig ?? {}, { command: 1 });
+    },
+    /process reaches dev0:2, which does not answer/,
+  ],
+  [
+    'an entry that a child has kept',
+    (it) => {
+      it.rig.must({ do: 'fork', as: 'p' });
+      Object.assign(it.device.vconfig ?? {}, { command: 1 });
+    },
+    /p reaches dev0:2, which does not answer/,
   ],
   ['an entry while memory is off', ({ device }) => Object.assign(device.vconfig ?? {}, { command: 1 }), NO_ANSWER],
   ['an entry in D3hot', ({ device }) => Object.assign(device, { power: 3 }), NO_ANSWER],

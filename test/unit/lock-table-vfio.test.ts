@@ -5,7 +5,7 @@
  */
 import { expect, test } from 'vitest';
 import type { Result } from '../../trace/answer.ts';
-import type { Command } from '../../trace/command.ts';
+import type { BarMmap, Command, Peek } from '../../trace/command.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
 import { A, CONFIG, OK, Rig } from './iommufd-rig.ts';
 import { locksOf } from './lock-recorder.ts';
@@ -21,8 +21,8 @@ const BUS: MachineConfig = {
   ),
 };
 
-const map: Command = { do: 'bar_mmap', dev: 'dev0', region: 2, offset: 0n, length: 0x1000n, as: 'v' };
-const touch: Command = { do: 'peek', map: 'v', offset: 0n };
+const map: BarMmap = { do: 'bar_mmap', dev: 'dev0', region: 2, offset: 0n, length: 0x1000n, as: 'v' };
+const touch: Peek = { do: 'peek', map: 'v', offset: 0n };
 const close: Command = { do: 'vfio_close', dev: 'dev0' };
 const export_: Command = { do: 'vfio_export', dev: 'dev0', region: 2, ranges: [[0n, 0x1000n]], as: 'more' };
 const off: Command = { do: 'vfio_memory', dev: 'dev0', enable: false };
@@ -72,6 +72,31 @@ const ROWS: readonly Row[] = [
     before: [map, { do: 'iommufd_close', ctx: 'ctx' }, close],
     command: { do: 'munmap', map: 'v' },
     locks: `mmap_lock(W) → mmap_lock(R) ⊃ i_mmap_rwsem(W) → dev_set.lock ⊃ [ ${CLOSE} → iommu_group.mutex ]`,
+  },
+  {
+    operation: 'munmap of a page in the middle of a BAR, which cuts its mapping twice',
+    before: [{ ...map, length: 0x3000n }],
+    command: { do: 'munmap', map: 'v', offset: 0x1000n, length: 0x1000n },
+    locks: 'mmap_lock(W) ⊃ [ i_mmap_rwsem(W) → i_mmap_rwsem(W) ] → mmap_lock(R) ⊃ i_mmap_rwsem(W)',
+  },
+  {
+    operation: 'fork with a mapped BAR',
+    before: [map, touch],
+    command: { do: 'fork', as: 'p' },
+    locks: 'mmap_lock(W) ⊃ mmap_lock/nested(W) ⊃ i_mmap_rwsem(W)',
+  },
+  {
+    operation: 'exit with a mapped BAR',
+    before: [map, { do: 'fork', as: 'p' }],
+    command: { do: 'exit', process: 'p' },
+    locks: 'mmap_lock(W) ⊃ i_mmap_rwsem(W)',
+  },
+  {
+    operation: "a child's fault of a BAR",
+    before: [map, { do: 'fork', as: 'p' }],
+    command: { ...touch, process: 'p' },
+    answer: value('dev0:2+0x0'),
+    locks: 'mmap_lock(R) ⊃ memory_lock(R)',
   },
   { operation: 'close', command: close, locks: `dev_set.lock ⊃ [ ${CLOSE} → iommu_group.mutex ]` },
   { operation: 'close of a device that is mapped', before: [map], command: close, locks: '' },
