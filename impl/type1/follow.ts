@@ -1,6 +1,6 @@
 /**
- * What a page table entry of a PFN map says. The number is true while mmap_lock is held, and not one moment longer:
- * whoever takes the memory away does not look for those who have read it here.
+ * What a page table entry of a PFN map says. The number is true at that moment, and not one longer: whoever
+ * takes the memory away needs no mmap_lock, and does not look for those who have read it here.
  *
  * Source: drivers/vfio/vfio_iommu_type1.c, follow_fault_pfn(); mm/memory.c, follow_pfnmap_start()
  */
@@ -8,7 +8,7 @@ import type { UserPage } from '../kernel/cpu-page-table.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { faultLocked, handleMmFault } from '../kernel/fault.ts';
 import { assertHeldAny } from '../kernel/rwsem.ts';
-import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import type { Pfn } from '../kernel/units.ts';
 import type { Vma } from '../kernel/vma.ts';
 
@@ -28,11 +28,13 @@ export function* followFaultPfn(vma: Vma, page: UserPage, write: boolean): Threa
   const { mmapLock } = vma.mm;
   assertHeldAny(mmapLock);
   if (!permits(vma, write)) return 'EFAULT';
+  yield preempt; // A zap asks for no mmap_lock.
   let found = followPfnmap(vma, page);
   if (found === undefined) {
     if (shouldFail('VM_FAULT_RETRY')) return yield* faultUnlocked(vma, page);
     const fault = yield* faultLocked(vma, page);
     if (fault !== 'NOPAGE') return fault === 'OOM' ? 'ENOMEM' : 'EFAULT';
+    yield preempt;
     found = followPfnmap(vma, page);
   }
   return found ?? 'EINVAL';
