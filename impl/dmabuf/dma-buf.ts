@@ -18,7 +18,7 @@ export const O_RDWR = 2;
 
 /**
  * `dma_buf_ops`: the exporter.
- * Locks: pin, unpin, map and unmap are called with dma_resv held; attach, detach, mmap and release without.
+ * Locks: pin, unpin, map, unmap and vmap are called with dma_resv held; attach, detach, mmap and release without.
  */
 export interface DmaBufOps {
   attach?(dmabuf: DmaBuf, attachment: Attachment): Errno | undefined;
@@ -29,6 +29,8 @@ export interface DmaBufOps {
   unmapDmaBuf(attachment: Attachment, table: SgTable): void;
   /** Locks: caller holds mmap_lock for writing */
   mmap?(dmabuf: DmaBuf, vma: Vma): Thread<Errno | undefined>;
+  /** The kernel's own mapping, for its CPU. */
+  vmap?(dmabuf: DmaBuf): object | Errno;
   release(dmabuf: DmaBuf): Thread;
 }
 
@@ -157,4 +159,14 @@ function* dmaBufRelease(dmabuf: DmaBuf): Thread {
   yield* dmabuf.ops.release(dmabuf);
   dmabuf.resv.destroy();
   warnOn(dmabuf.attached > 0, `${dmabuf.name} released with ${dmabuf.attached} attachments`);
+}
+
+/**
+ * `dma_buf_vmap()`: memory of the buffer as the kernel's CPU reaches it.
+ * Locks: caller holds dma_resv
+ * Fails: EINVAL where the exporter has no such op; as the exporter does
+ */
+export function dmaBufVmap(dmabuf: DmaBuf): object | Errno {
+  assertHeld(dmabuf.resv);
+  return dmabuf.ops.vmap?.(dmabuf) ?? 'EINVAL';
 }

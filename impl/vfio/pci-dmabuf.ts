@@ -145,7 +145,8 @@ const privOf = (dmabuf: DmaBuf): VfioPciDmaBuf => dmabuf.priv as VfioPciDmaBuf;
  * error: the buffer is born revoked.
  * Units:  offset, length in bytes, any 64-bit values
  * Locks:  takes memory_lock for writing, and dma_resv inside
- * Fails:  EINVAL, ENODEV, EOVERFLOW for bad arguments; EFAULT, ENOMEM, EMFILE; nothing is left behind
+ * Fails:  EOPNOTSUPP for a driver that exports nothing; EINVAL, ENODEV, EOVERFLOW for bad arguments; EFAULT, ENOMEM,
+ *         EMFILE; nothing is left behind
  * Source: drivers/vfio/pci/vfio_pci_dmabuf.c
  */
 export function* exportDmaBuf(
@@ -156,6 +157,7 @@ export function* exportDmaBuf(
   fds: FdTable,
   openFlags: number = O_RDWR,
 ): Thread<number | Errno> {
+  if (!device.exportsDmabufs) return 'EOPNOTSUPP';
   const priv = createDmaBuf(device, region, ranges, flags, openFlags);
   if (isErrno(priv)) return priv;
   const { dmabuf } = priv;

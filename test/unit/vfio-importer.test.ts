@@ -5,8 +5,9 @@ import {
   dynamicAttach,
   type ImporterOps,
   mapAttachment,
+  pin,
 } from '../../impl/dmabuf/attachment.ts';
-import { type DmaBuf, dmaBufExport } from '../../impl/dmabuf/dma-buf.ts';
+import { type DmaBuf, dmaBufExport, dmaBufVmap } from '../../impl/dmabuf/dma-buf.ts';
 import { isErrno } from '../../impl/kernel/errno.ts';
 import { vfioConfigMemory } from '../../impl/vfio/ioctl.ts';
 import { vfioPciDmaBufIommufdMap, vfioPciDmaBufOf } from '../../impl/vfio/pci-dmabuf.ts';
@@ -73,6 +74,17 @@ describe('attach', () => {
   });
 });
 
+describe('the kernel', () => {
+  test('has no mapping of its own of a buffer, and pins it without asking', () => {
+    const rig = new Rig();
+    const buffer = rig.exported(rig.opened());
+    const { attachment } = rig.attach(buffer);
+    expect(rig.holding(buffer.dmabuf.resv, () => dmaBufVmap(buffer.dmabuf))).toBe('EINVAL');
+    expect(rig.holding(buffer.dmabuf.resv, () => pin(attachment))).toBeUndefined();
+    expect(() => rig.within(() => dmaBufVmap(buffer.dmabuf))).toThrow('must be held here');
+  });
+});
+
 describe('map', () => {
   test('takes a token, and unmap gives it back', () => {
     const rig = new Rig();
@@ -128,11 +140,11 @@ describe('the private interconnect', () => {
   });
 
   test.each([
-    ['of one range while usable', [[0n, 0x1000n]], false, undefined],
-    ['of one range while revoked', [[0n, 0x1000n]], true, 'ENODEV'],
-    ['of two ranges while usable', TWO, false, 'EOPNOTSUPP'],
-    ['of two ranges while revoked', TWO, true, 'ENODEV'],
-  ] as const)('for a buffer %s (%o, revoked: %s) answers %s', (_, ranges, revoked, answer) => {
+    ['of one range while usable', undefined, [[0n, 0x1000n]], false],
+    ['of one range while revoked', 'ENODEV', [[0n, 0x1000n]], true],
+    ['of two ranges while usable', 'EOPNOTSUPP', TWO, false],
+    ['of two ranges while revoked', 'ENODEV', TWO, true],
+  ] as const)('for a buffer %s answers %s', (_, answer, ranges, revoked) => {
     const rig = new Rig();
     const device = rig.opened();
     const importer = rig.attach(rig.exported(device, ranges));
