@@ -7,7 +7,7 @@ import { brokenRules, remember } from './trigger-rules.ts';
 import { TriggerScene } from './trigger-scene.ts';
 import { type Answer, type Kind, type Step, showStep } from './trigger-step.ts';
 
-/** Implementation and oracle disagree, or a rule is broken. The message has every step. */
+/** Implementation and oracle disagree, or a rule is broken. The message has what is wrong, and every step. */
 export class TriggerBreach extends Error {
   override readonly name = 'TriggerBreach';
 }
@@ -30,7 +30,7 @@ export function walkTriggers({ kinds, kernel, draws }: TriggerCase, told?: Told)
     if (wrong.length === 0) return;
     const devices = kinds.map((kind, i) => `  dev${i}: ${showKind(kind)}`);
     const steps = history.map((line, i) => `${String(i + 1).padStart(4)}  ${line}`);
-    throw new TriggerBreach([`as Linux ${kernel}`, ...devices, ...steps, ...wrong].join('\n'));
+    throw new TriggerBreach([...wrong, `as Linux ${kernel}`, ...devices, ...steps].join('\n'));
   };
   for (const draw of draws) {
     const step = stepOf(draw, ghost);

@@ -26,6 +26,8 @@ export interface Test {
   readonly title: string;
   /** The literals in the file that the title is made of, where it does not stand there as one. */
   readonly of?: readonly string[];
+  /** Another file in which they may stand: that of the table which the test goes through. */
+  readonly table?: string;
 }
 
 /** `from` stands in `file` just once. */

@@ -41,8 +41,8 @@ test('every edit fits just one place, and changes it', () => {
 test('every test that is named is there, under its title', () => {
   const stands = (part: string, source: string): boolean =>
     source.includes(part) || source.includes(part.replaceAll("'", "\\'"));
-  const missing = ({ file, title, of = [title] }: Test): string[] => {
-    const source = read(file);
+  const missing = ({ file, title, of = [title], table }: Test): string[] => {
+    const source = read(file) + (table === undefined ? '' : read(table));
     const fixed = of.filter((part) => PLACEHOLDER.test(part)).flatMap((template) => template.split(PLACEHOLDER));
     return [...of.filter((part) => !stands(part, source)), ...fixed.filter((part) => !title.includes(part))];
   };
