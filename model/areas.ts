@@ -62,7 +62,7 @@ export const map = (s: State, c: Do<'ioas_map' | 'ioas_map_file'>, choice?: Iova
     first([ioas === GONE, 'ENOENT'], [length === 0n, 'EINVAL']) ??
     first([from + length > (user ? MAX : END), 'EOVERFLOW'], [source === NOTHING, 'EBADF']) ??
     first([(dmabuf && start + length > source.length) || length > MAX - s.machine.pageSize, 'EINVAL']) ??
-    first([dmabuf && revoked(s, source), 'ENODEV'], [source.ranges.length > 1, 'EOPNOTSUPP']) ??
+    first([dmabuf && revoked(s, source), 'ENODEV'], [dmabuf && source.ranges.length > 1, 'EOPNOTSUPP']) ??
     lay(s, ioas, [{ iova: 0n, ...whole }], c.iova, choice)
   );
 };

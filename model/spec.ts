@@ -22,6 +22,7 @@
  *   command asks for them.
  */
 
+import { match } from 'ts-pattern';
 import type { Answer, Errno } from '../trace/answer.ts';
 import type { Command, Handle, Interval, Prot, Slice } from '../trace/command.ts';
 import type { DeviceConfig, MachineConfig } from '../trace/machine-config.ts';
@@ -124,53 +125,60 @@ export const reach = (s: State, dev: Handle, iova: Iova): Touched | undefined =>
 export type Touched = Readonly<{ memory: string; offset: Bytes; prot: Prot }>;
 
 /** One command; every one is legal. `choice` is the automatic IOVA that was answered. */
-export const step = (s: State, c: Command, choice?: Iova): Outcome => (STEPS[c.do] as typeof step)(s, c, choice);
+export const step = (s: State, c: Command, choice?: Iova): Outcome =>
+  match(c.do)
+    .returnType<Outcome>()
+    .with('ioas_map_file', 'ioas_map', (is) => map(s, its(is, c), choice))
+    .with('ioas_copy', (is) => copy(s, its(is, c), choice))
+    .with('ioas_unmap', (is) => unmap(s, its(is, c)))
+    .with('dma_read', (is) => read(s, its(is, c)))
+    .with('vfio_memory', 'vfio_power', (is) => devices.toggle(s, its(is, c)))
+    .with('vfio_export', (is) => buffers.exportBar(s, its(is, c)))
+    .with('vfio_attach', (is) => domains.attach(s, its(is, c)))
+    .otherwise((is) => seldom(s, its(is, c)));
 
-const STEPS: { readonly [Name in Command['do']]: (s: State, c: Do<Name>, choice?: Iova) => Outcome } = {
-  ioas_map_file: map,
-  ioas_map: map,
-  ioas_copy: copy,
-  ioas_unmap: unmap,
-  dma_read: (s, c) => read(s, c),
-  vfio_memory: devices.toggle,
-  vfio_power: devices.toggle,
-  vfio_export: buffers.exportBar,
-  vfio_attach: domains.attach,
-  ioas_iova_ranges: spaces.iovaRanges,
-  fd_close: (s, c) => memory.redirect(s, c.fd, c.fd),
-  hwpt_alloc: domains.hwptAlloc,
-  destroy: spaces.destroy,
-  peek: memory.peek,
-  vfio_reset: devices.reset,
-  vfio_flr: devices.reset,
-  vfio_hot_reset: devices.hotReset,
-  bar_mmap: memory.barMmap,
-  ioas_allow_iovas: spaces.allowIovas,
-  ioas_option_huge_pages: spaces.hugePages,
-  mem_alloc: memory.create,
-  memfd_create: memory.create,
-  fd_dup: (s, c) => memory.redirect(s, c.fd, c.as, sourceNamed(s, c.fd)),
-  mock_domain: mock.mockDomain,
-  mock_dmabuf: mock.mockDmabuf,
-  mock_revoke: mock.mockRevoke,
-  ioas_alloc: spaces.ioasAlloc,
-  vfio_detach: domains.leave,
-  vfio_open: devices.open,
-  vfio_bind: devices.bind,
-  vfio_close: domains.close,
-  iommufd_open: spaces.openContext,
-  iommufd_close: spaces.closeContext,
-  munmap: memory.munmap,
-  mock_domain_destroy: mock.mockDestroy,
-  fd_mmap: memory.fdMmap,
-  vfio_low_power_entry: devices.enterLowPower,
-  vfio_low_power_exit: devices.exitLowPower,
-  vfio_wake: devices.wake,
-  vfio_dmabuf_revoke: buffers.revokeForGood,
-  vfio_dmabuf_memattr: buffers.memattr,
-  fork: memory.fork,
-  exit: memory.exit,
-};
+/** Apart from the others, because a row costs its time whether or not it applies. */
+type Seldom = Exclude<Command['do'], `ioas_${'map' | 'map_file' | 'copy' | 'unmap'}` | 'dma_read' | Often>;
+type Often = `vfio_${'memory' | 'power' | 'export' | 'attach'}`;
+const seldom = (s: State, c: Do<Seldom>): Outcome =>
+  match(c.do)
+    .returnType<Outcome>()
+    .with('ioas_iova_ranges', (is) => spaces.iovaRanges(s, its(is, c)))
+    .with('fd_close', (is) => memory.redirect(s, its(is, c).fd, its(is, c).fd))
+    .with('hwpt_alloc', (is) => domains.hwptAlloc(s, its(is, c)))
+    .with('destroy', (is) => spaces.destroy(s, its(is, c)))
+    .with('peek', (is) => memory.peek(s, its(is, c)))
+    .with('vfio_reset', 'vfio_flr', (is) => devices.reset(s, its(is, c)))
+    .with('vfio_hot_reset', (is) => devices.hotReset(s, its(is, c)))
+    .with('bar_mmap', (is) => memory.barMmap(s, its(is, c)))
+    .with('ioas_allow_iovas', (is) => spaces.allowIovas(s, its(is, c)))
+    .with('ioas_option_huge_pages', (is) => spaces.hugePages(s, its(is, c)))
+    .with('mem_alloc', 'memfd_create', (is) => memory.create(s, its(is, c)))
+    .with('fd_dup', (is) => memory.redirect(s, its(is, c).fd, its(is, c).as, sourceNamed(s, its(is, c).fd)))
+    .with('mock_domain', (is) => mock.mockDomain(s, its(is, c)))
+    .with('mock_dmabuf', (is) => mock.mockDmabuf(s, its(is, c)))
+    .with('mock_revoke', (is) => mock.mockRevoke(s, its(is, c)))
+    .with('ioas_alloc', (is) => spaces.ioasAlloc(s, its(is, c)))
+    .with('vfio_detach', (is) => domains.leave(s, its(is, c)))
+    .with('vfio_open', (is) => devices.open(s, its(is, c)))
+    .with('vfio_bind', (is) => devices.bind(s, its(is, c)))
+    .with('vfio_close', (is) => domains.close(s, its(is, c)))
+    .with('iommufd_open', (is) => spaces.openContext(s, its(is, c)))
+    .with('iommufd_close', (is) => spaces.closeContext(s, its(is, c)))
+    .with('munmap', (is) => memory.munmap(s, its(is, c)))
+    .with('mock_domain_destroy', (is) => mock.mockDestroy(s, its(is, c)))
+    .with('fd_mmap', (is) => memory.fdMmap(s, its(is, c)))
+    .with('vfio_low_power_entry', (is) => devices.enterLowPower(s, its(is, c)))
+    .with('vfio_low_power_exit', (is) => devices.exitLowPower(s, its(is, c)))
+    .with('vfio_wake', (is) => devices.wake(s, its(is, c)))
+    .with('vfio_dmabuf_revoke', (is) => buffers.revokeForGood(s, its(is, c)))
+    .with('vfio_dmabuf_memattr', (is) => buffers.memattr(s, its(is, c)))
+    .with('fork', (is) => memory.fork(s, its(is, c)))
+    .with('exit', (is) => memory.exit(s, its(is, c)))
+    .exhaustive();
+
+/** The command, as the one that its name says it is. */
+const its = <Name extends Command['do']>(_: Name, c: Command): Do<Name> => c as Do<Name>;
 
 /** The device reads, and nobody calls it. */
 const read = (s: State, { dev, iova }: Do<'dma_read'>): Outcome => {

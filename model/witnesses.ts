@@ -43,6 +43,10 @@ const rows: Rows = {
     'a mapping of the CPU faulted after a revoke': ({ command: c, after }) =>
       c.do === 'peek' &&
       after.mappings.some((it) => mappingNamed(after, c.map, c.process) === it && faults(after, it.source)),
+    'a child read through what it has of the first process': ({ command: c, after }) =>
+      c.do === 'peek' &&
+      c.process !== undefined &&
+      after.mappings.some((it) => mappingNamed(after, c.map, c.process) === it && !faults(after, it.source)),
     'a revoke for good met a mapping of the CPU': ({ before, command, after }) =>
       command.do === 'vfio_dmabuf_revoke' &&
       before.mappings.some(({ source }) => !faults(before, source) && faults(after, source)),
@@ -62,6 +66,7 @@ const rows: Rows = {
     'a mapping of the CPU kept a closed device open': ({ before, command, after }) =>
       command.do === 'vfio_close' && after !== before && deviceNamed(after, command.dev).holder !== undefined,
     'the end of a mapping shot what a device reached': (step) => step.command.do === 'munmap' && shotOutOf(step) > 0,
+    'the end of a child shot what a device reached': (step) => step.command.do === 'exit' && shotOutOf(step) > 0,
   },
   'one MMIO range': {
     'a buffer that begins inside its BAR was in a domain': ({ seen }) =>

@@ -42,15 +42,23 @@ export const memory = {
   peek: [
     occurs('EBADF', 'traces Values', 'unmapped before, or no step gave it'),
     occurs('EFAULT', 'traces Steps', 'past the end of the mapping'),
+    occurs('EFAULT', 'traces Extensions', 'a hole in it'),
+    occurs('EBADF', 'traces Extensions', 'a child that ended, or never was'),
     occurs('ok', 'vfio-dmabuf 6.6 #2', 'a signal, because the buffer is revoked'),
     occurs('ok', 'vfio-dmabuf 6.2 #3', 'a signal, because the device does not answer'),
     occurs('ok', 'vfio-dmabuf 6.2 #4', 'the byte that is there, also after a revoke'),
   ],
   munmap: [
     occurs('EBADF', 'traces Values', 'unmapped before, or no step gave it'),
+    occurs('EBADF', 'traces Extensions', 'a child that ended, or never was'),
+    occurs('EINVAL', 'traces Extensions', 'from inside a page, or of no bytes'),
+    occurs('EFAULT', 'traces Extensions', 'past the end of the mapping'),
     occurs('ok', 'vfio-dmabuf 6.10 BAR VMA unmapped', 'the device is open, or closed and let go of now'),
+    occurs('ok', 'vfio-dmabuf 6.9 munmap', 'some pages, of which some may be gone'),
   ],
-  // PLACEHOLDER: no sequence has these as yet.
-  fork: [],
-  exit: [],
+  fork: [occurs('ok', 'traces Extensions', 'the first process, whatever it has mapped')],
+  exit: [
+    occurs('EBADF', 'traces Extensions', 'a child that ended, or never was'),
+    occurs('ok', 'traces Extensions', 'a child, which may hold a closed device'),
+  ],
 } satisfies Partial<Record<Command['do'], readonly Entry[]>>;

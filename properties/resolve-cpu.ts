@@ -2,6 +2,7 @@
 import type { Mapping, State } from '../model/spec.ts';
 import type { Command, Interval } from '../trace/command.ts';
 import type { Intent } from './intents.ts';
+import { lacksSeries } from './resolve-power.ts';
 import { freeName, pick, sources } from './view.ts';
 
 const PAGE = 0x1000n;
@@ -32,15 +33,23 @@ export function peekOf({ pick: n, from, how }: Intent, state: State): Command | 
   return { do: 'peek', map: mapping.name, offset: offset - (offset % 4n), ...by(mapping) };
 }
 
-export function munmapOf({ pick: n }: Intent, state: State): Command | undefined {
+/** All that is left of a mapping, or some pages that may be gone already. */
+export function munmapOf({ pick: n, from, size, how }: Intent, state: State): Command | undefined {
   const mapping = pick(state.mappings, n);
-  return mapping && { do: 'munmap', map: mapping.name, ...by(mapping) };
+  if (mapping === undefined) return undefined;
+  const whole = { do: 'munmap', map: mapping.name, ...by(mapping) } as const;
+  if (how % 4 < 2) return whole;
+  const pages = Number(mapping.source.length / PAGE);
+  const first = from % pages;
+  const length = BigInt(1 + (size % Math.min(pages - first, 3))) * PAGE;
+  return { ...whole, offset: BigInt(first) * PAGE, ...(how % 4 === 3 && { length }) };
 }
 
 const by = ({ process }: Mapping): { process?: string } => (process === undefined ? {} : { process });
 
 /** Some pages of a buffer, of which only some kernels allow it; not past its end. */
-export function fdMmapOf({ pick: n, from, size }: Intent, state: State): Command | undefined {
+export function fdMmapOf({ pick: n, from, size, at }: Intent, state: State): Command | undefined {
+  if (lacksSeries(at, state)) return undefined;
   const as = freeName(state, 'mapping');
   const buffer = pick(sources(state, 'dmabuf'), n);
   if (as === undefined || buffer === undefined) return undefined;

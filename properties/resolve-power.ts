@@ -1,4 +1,4 @@
-/** Intents of low power, and of what only some kernels can do to a buffer. Undefined while no device is bound. */
+/** Intents of low power, and of what only some kernels can do to a buffer; undefined where there is nothing to do. */
 import type { Device, Source, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import type { Intent } from './intents.ts';
@@ -28,7 +28,8 @@ export function wakeOf({ pick: n }: Intent, state: State): Command | undefined {
 const inLowPower = (devices: readonly Device[]): readonly Device[] => devices.filter(({ lowPower }) => lowPower);
 
 /** A buffer that somebody maps, mostly; now and then one that was revoked before. */
-export function revokeOf({ pick: n, how }: Intent, state: State): Command | undefined {
+export function revokeOf({ pick: n, how, at }: Intent, state: State): Command | undefined {
+  if (lacksSeries(at, state)) return undefined;
   const all = sources(state, 'dmabuf');
   const mapped = all.filter(({ source }) => state.mappings.some((it) => it.source.of === source));
   const gone = all.filter(({ source }) => state.takenBack.includes(source));
@@ -36,14 +37,25 @@ export function revokeOf({ pick: n, how }: Intent, state: State): Command | unde
   return buffer && { do: 'vfio_dmabuf_revoke', dev: exporterOf(buffer.source, n, state), fd: buffer.name };
 }
 
-export function memattrOf({ pick: n, how }: Intent, state: State): Command | undefined {
+/** Uncached, write-combining, or neither. */
+export function memattrOf({ pick: n, how, at }: Intent, state: State): Command | undefined {
+  if (lacksSeries(at, state)) return undefined;
   const buffer = pick(sources(state, 'dmabuf'), n);
   return (
-    buffer && { do: 'vfio_dmabuf_memattr', dev: exporterOf(buffer.source, n, state), fd: buffer.name, attr: how % 2 }
+    buffer && {
+      do: 'vfio_dmabuf_memattr',
+      dev: exporterOf(buffer.source, n, state),
+      fd: buffer.name,
+      attr: how % 8 === 7 ? 2 : how % 2,
+    }
   );
 }
 
-/** The device of the buffer; another one when that is closed. */
+/** Kernels that cannot do it are asked seldom: they have one answer. */
+export const lacksSeries = (at: number, { machine }: State): boolean => !machine.mapsBuffers && at % 4 !== 0;
+
+/** The device of the buffer, or now and then any. */
 function exporterOf({ owner }: Source, n: number, state: State): string {
-  return owner?.device ?? pick(machineDevices(state), n)?.name ?? 'dev0';
+  const any = pick(machineDevices(state), n >> 3)?.name ?? 'dev0';
+  return n % 4 === 3 ? any : (owner?.device ?? any);
 }

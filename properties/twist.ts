@@ -100,6 +100,7 @@ function waysFor(command: Command, { at, from, how }: Intent, state: State): (()
     const files = [...sources(state, 'dmabuf'), ...sources(state, 'memfd')];
     for (let i = 0; i < 2; i++) ways.push(() => ({ fd: pick(files, at)?.name ?? command.fd }));
   }
+  if (command.do === 'munmap') ways.push(() => ({ offset: pick(EDGES, at), length: pick(EDGES, from) }));
   if (command.do === 'vfio_dmabuf_revoke' || command.do === 'vfio_dmabuf_memattr') {
     const files = [...sources(state, 'dmabuf'), ...sources(state, 'memfd')];
     ways.push(() => ({ fd: pick(files, at)?.name ?? command.fd }));

@@ -5,7 +5,7 @@ import { observe, reaches } from '../../model/observe.ts';
 import { type State, step } from '../../model/spec.ts';
 import type { Command, Handle } from '../../trace/command.ts';
 import { answer, play } from './model-rig.ts';
-import { attach, BASE, machine, mapFile, memory, start } from './model-scene.ts';
+import { attach, BASE, machine, mapFile, mapUser, memory, start } from './model-scene.ts';
 
 const mmap = (more: Partial<Extract<Command, { do: 'fd_mmap' }>> = {}): Command => {
   return { do: 'fd_mmap', fd: 'b0', offset: 0n, length: 0x2000n, as: 'v0', ...more };
@@ -53,6 +53,9 @@ describe('a CPU mapping of a dma-buf', () => {
     expect([0xffcn, 0x1000n, 0x2ffcn, 0x3000n].map(read)).toEqual([at('0x3ffc'), at('0x9000'), at('0xaffc'), 'EFAULT']);
     const tail = play(s, mmap({ fd: 'b1', offset: 0x2000n, length: 0x1000n, as: 'v1' }));
     expect(answer(tail, peek('v1'))).toEqual(at('0xa000'));
+    // Nobody asks user memory what it is made of, until it is to be pinned.
+    const user = mapUser({ mem: 'v0', length: 0x1000n });
+    expect([answer(s, user), answer(play(s, user), attach())]).toEqual([{ iova: BASE }, 'EFAULT']);
     expect(observe(s).cpu).toEqual([
       { map: 'v0', at: 0n, memory: 'dev0:2', offset: 0x3000n, length: 0x1000n },
       { map: 'v0', at: 0x1000n, memory: 'dev0:2', offset: 0x9000n, length: 0x2000n },

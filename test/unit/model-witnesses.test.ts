@@ -165,6 +165,9 @@ describe('what processes map, and low power', () => {
   const mmap: Command = { do: 'fd_mmap', fd: 'b0', offset: 0n, length: 0x1000n, as: 'v' };
   const forGood: Command = { do: 'vfio_dmabuf_revoke', dev: 'dev0', fd: 'b0' };
   const peek: Command = { do: 'peek', map: 'v', offset: 0n };
+  const fork: Command = { do: 'fork', as: 'p' };
+  const bar: Command = { do: 'bar_mmap', dev: 'dev0', region: 2, offset: 0n, length: 0x1000n, as: 'v' };
+  const held = play(mapped, attach, bar, fork, { do: 'munmap', map: 'v' }, { do: 'vfio_close', dev: 'dev0' });
   const MET = 'a revoke met a mapping of the CPU';
 
   test.each<[string[], State, Command]>([
@@ -180,6 +183,11 @@ describe('what processes map, and low power', () => {
     [['a mapping of the CPU faulted after a revoke'], play(v4, mmap, memory(false)), peek],
     [[], play(v4, mmap), peek],
     [[], v4, peek],
+    [['a child read through what it has of the first process'], play(v4, mmap, fork), { ...peek, process: 'p' }],
+    [[], play(v4, mmap, fork, memory(false), memory(true)), peek],
+    [['a mapping of the CPU faulted after a revoke'], play(v4, mmap, fork, memory(false)), { ...peek, process: 'p' }],
+    [[LIVE, 'the end of a child shot what a device reached'], held, { do: 'exit', process: 'p' }],
+    [[], play(start, fork), { do: 'exit', process: 'p' }],
   ])('%o happened', (names, before, command) => {
     expect(happened(before, command)).toEqual(names);
   });
