@@ -1,6 +1,5 @@
 /** What the tests of mappings share: processes, a memfd, and a file of device memory with leaves of every size. */
 import { auditMm } from '../../impl/audit-mm.ts';
-import { AddressSpace } from '../../impl/kernel/address-space.ts';
 import type { Order, UserPage } from '../../impl/kernel/cpu-page-table.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import { touch } from '../../impl/kernel/fault.ts';
@@ -8,36 +7,10 @@ import { File } from '../../impl/kernel/file.ts';
 import { type Backing, Memfd, Mm, Ram } from '../../impl/kernel/mm.ts';
 import { type MmapArgs, mmap } from '../../impl/kernel/mmap.ts';
 import { munmap } from '../../impl/kernel/munmap.ts';
-import { pgprotDecrypted, pgprotNoncached } from '../../impl/kernel/pgprot.ts';
-import { drain, Kernel, preempt, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
+import { drain, Kernel, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { fromBigint, u64 } from '../../impl/kernel/units.ts';
-import type { Mappable, Vma, VmFault, VmOperations } from '../../impl/kernel/vma.ts';
-
-/** Where device memory begins: a page number that every order divides. */
-export const DEVICE_PFN = 2 ** 26;
-
-/** A file of device memory: page `n` of it is DEVICE_PFN + n. */
-export class DeviceMemory implements Mappable {
-  readonly mapping = new AddressSpace('device');
-  readonly endPage = 2 ** 52;
-  readonly #ops: VmOperations = {
-    pfnOf: (vma, page) => DEVICE_PFN + vma.indexOf(page),
-    fault: (vma, page, order) => this.#fault(vma, page, order),
-  };
-
-  *mmap(vma: Vma): Thread<undefined> {
-    vma.flags.add('PFNMAP');
-    vma.pageProt = pgprotDecrypted(pgprotNoncached(vma.pageProt));
-    vma.ops = this.#ops;
-    return undefined;
-  }
-
-  *#fault(vma: Vma, page: UserPage, order: Order): Thread<VmFault> {
-    if (!vma.holds(page, order)) return 'FALLBACK';
-    yield preempt;
-    return vma.insertPfn(page, order);
-  }
-}
+import type { Vma } from '../../impl/kernel/vma.ts';
+import { DEVICE_PFN, DeviceMemory } from '../../properties/mm-world.ts';
 
 let audits = 2 ** 40;
 
