@@ -176,6 +176,15 @@ describe('a huge leaf', () => {
     expect([rig.leaves(startPage), rig.audit()]).toEqual([leaves, []]);
   });
 
+  test.each(['vm_area_dup', 'mas_store_gfp'])('is cut although %s fails then, and comes back in pieces', (site) => {
+    const { rig, startPage } = huge(2 * MIB2);
+    rig.kernel.faults.arm(site === 'vm_area_dup' ? 2 : 1, site);
+    expect([rig.munmap(startPage + 5, 1), rig.leaves(startPage)]).toEqual(['ENOMEM', []]);
+    rig.kernel.faults.disarm();
+    expect([4, 5, 6].map((page) => rig.touch(startPage + page))).toEqual([4, 5, 6]);
+    expect(rig.audit()).toEqual([]);
+  });
+
   test('that was cut comes back in the largest pieces that fit, each at its place', () => {
     const { rig, startPage } = huge(2 * GIB);
     rig.munmap(startPage + 3 * MIB2 + 7, 1);
@@ -202,6 +211,7 @@ test('tables stay while a neighbour may need them, and go with the last', () => 
   rig.touch(startPage);
   rig.touch(startPage + 6);
   expect(rig.mm.pageTable.tables.length).toBe(2);
+  rig.call(unmapMappingRange(rig.device.mapping, 0, MIB2));
   rig.munmap(startPage, 5);
   expect(rig.mm.pageTable.tables.length).toBe(2);
   rig.munmap(startPage + 6, MIB2);
