@@ -1,0 +1,219 @@
+import { describe, expect, test, vi } from 'vitest';
+import { dmaBufVmap } from '../../impl/dmabuf/dma-buf.ts';
+import { Fence, USAGE } from '../../impl/dmabuf/resv.ts';
+import { importSyncFile, SYNC_READ, SYNC_WRITE, syncFile } from '../../impl/dmabuf/sync-file.ts';
+import {
+  IMPORTER_KINDS,
+  importerAttach,
+  importerDetach,
+  importerMap,
+  importerPin,
+  importerSubmit,
+  importerUnmap,
+} from '../../impl/importers/importer.ts';
+import { featuresOf } from '../../impl/kernel/features.ts';
+import type { Thread } from '../../impl/kernel/thread.ts';
+import { vfioConfigMemory } from '../../impl/vfio/ioctl.ts';
+import { ImporterRig } from './importer-rig.ts';
+
+vi.mock('../../impl/iommufd/device.ts', () => import('./vfio-fake-iommufd.ts'));
+
+describe('attach', () => {
+  const ANSWERS = {
+    prompt: [undefined, 'ENODEV'],
+    late: [undefined, 'ENODEV'],
+    never: [undefined, 'ENODEV'],
+    untold: ['EOPNOTSUPP', 'ENODEV'],
+    'no peer': ['EOPNOTSUPP', 'EOPNOTSUPP'],
+    static: ['EOPNOTSUPP', 'EOPNOTSUPP'],
+  } as const;
+
+  test.each(
+    IMPORTER_KINDS.flatMap((kind) =>
+      [false, true].map((revoked) => ({ kind, revoked, answer: ANSWERS[kind][revoked ? 1 : 0] })),
+    ),
+  )(
+    'of a driver that is $kind, to a buffer that is revoked: $revoked, answers $answer',
+    ({ kind, revoked, answer }) => {
+      const it = new ImporterRig();
+      if (revoked) it.rig.call(vfioConfigMemory(it.device, false));
+      const importer = it.importer(kind);
+      expect(it.rig.call(importerAttach(importer, it.rig.fds, it.buffer.fd))).toBe(answer);
+      const joined = answer === undefined ? 1 : 0;
+      expect(it.buffer.dmabuf.attachments).toHaveLength(joined);
+      expect(it.buffer.dmabuf.file.refs.count).toBe(1 + joined);
+    },
+  );
+
+  test('needs a descriptor, and of a buffer', () => {
+    const it = new ImporterRig();
+    const { rig } = it;
+    const fd = rig.within(() => rig.fds.install(syncFile(new Fence('f', 1, 1)))) as number;
+    expect(rig.call(importerAttach(it.importer('late'), rig.fds, 99))).toBe('EBADF');
+    expect(rig.call(importerAttach(it.importer('late'), rig.fds, fd))).toBe('EINVAL');
+  });
+
+  test('6.19 lets a driver in that cannot be told, and revokes under it', () => {
+    const it = new ImporterRig(featuresOf('6.19'));
+    const untold = it.mapped('untold');
+    expect(it.start('off', vfioConfigMemory(it.device, false))).toEqual(['off']);
+    expect([untold.maps.length, it.callbacks]).toEqual([1, []]);
+  });
+});
+
+describe('a map', () => {
+  test('and every other call of a driver that is not attached is a splat', () => {
+    const it = new ImporterRig();
+    for (const call of [importerMap, importerUnmap, importerPin, importerDetach])
+      expect(() => it.rig.call<unknown>(call(it.importer('late')))).toThrow('late is not attached');
+  });
+
+  test('of a dynamic importer waits for KERNEL fences with dma_resv held, and for no other', () => {
+    const it = new ImporterRig();
+    const [importer, other] = [it.attached('late'), it.attached('late', 'other')];
+    it.working(importer, USAGE.WRITE);
+    expect(it.start('map', importerMap(importer))).toEqual(['map']);
+    const fence = it.working(importer, USAGE.KERNEL, 'move');
+    it.start('map', importerMap(importer));
+    it.start('other', importerMap(other));
+    expect(it.waiting).toEqual([
+      'map waits for fence move (KERNEL)',
+      'other waits for dev0.dmabuf0.resv, held by map, which waits for fence move (KERNEL)',
+    ]);
+    fence.signal();
+    expect(it.settle()).toEqual(['map', 'other']);
+  });
+
+  test('of a driver that detaches while its worker has yet to unmap: the worker ends first', () => {
+    const it = new ImporterRig();
+    const importer = it.mapped('prompt');
+    const fence = it.working(importer, USAGE.READ);
+    it.start('off', vfioConfigMemory(it.device, false));
+    it.start('detach', importerDetach(importer));
+    expect(it.waiting.at(-1)).toBe('detach waits for worker of prompt');
+    fence.signal();
+    expect(it.settle()).toEqual(['worker of prompt', 'off', 'detach']);
+  });
+});
+
+describe('a callback', () => {
+  test('of a prompt importer with several maps queues its worker once', () => {
+    const it = new ImporterRig();
+    const importer = it.mapped('prompt');
+    it.rig.call(importerMap(importer));
+    expect(it.start('off', vfioConfigMemory(it.device, false))).toEqual(['worker of prompt', 'off']);
+    expect(it.workers.take()).toBeUndefined();
+  });
+
+  test('comes to the newest importer first, once per revoke and once per un-revoke', () => {
+    const it = new ImporterRig();
+    for (const name of ['a', 'b', 'c']) it.attached('late', name);
+    it.start('off', vfioConfigMemory(it.device, false));
+    it.start('off', vfioConfigMemory(it.device, false));
+    expect(it.callbacks).toEqual(['c', 'b', 'a']);
+    it.start('on', vfioConfigMemory(it.device, true));
+    expect(it.callbacks).toEqual(['c', 'b', 'a', 'c', 'b', 'a']);
+  });
+});
+
+describe('V-48: a pin', () => {
+  test('is granted to every driver that is attached, revoked or not, and detach gives it back', () => {
+    const it = new ImporterRig();
+    const importer = it.attached('late');
+    expect(it.rig.call(importerPin(importer))).toBeUndefined();
+    it.rig.call(vfioConfigMemory(it.device, false));
+    expect([it.rig.call(importerPin(importer)), importer.pins]).toEqual([undefined, 2]);
+    it.rig.call(importerDetach(importer));
+    expect([importer.pins, it.buffer.dmabuf.attached]).toEqual([0, 0]);
+  });
+
+  test('a kernel address is had of no buffer', () => {
+    const { rig, buffer } = new ImporterRig();
+    expect(rig.holding(buffer.dmabuf.resv, () => dmaBufVmap(buffer.dmabuf))).toBe('EINVAL');
+  });
+});
+
+describe('IMPORT_SYNC_FILE', () => {
+  function setup() {
+    const it = new ImporterRig();
+    const { rig, buffer } = it;
+    const fence = new Fence('video', 1, 1);
+    const syncFd = rig.within(() => rig.fds.install(syncFile(fence))) as number;
+    const sync = (flags: number, fd = syncFd, of = buffer.fd) => rig.call(importSyncFile(rig.fds, of, flags, fd));
+    return { it, fence, syncFd, sync, resv: buffer.dmabuf.resv };
+  }
+
+  test.each([
+    ['without flags', 0],
+    ['with an unknown flag', 4],
+    ['with an unknown flag besides', 9],
+  ])('%s (%d) answers EINVAL', (_, flags) => {
+    const { sync, resv } = setup();
+    expect([sync(flags), resv.pending(USAGE.BOOKKEEP)]).toEqual(['EINVAL', []]);
+  });
+
+  test('of what is no sync file, or into what is no buffer, answers EINVAL, and EBADF without a descriptor', () => {
+    const { it, sync, syncFd } = setup();
+    expect([sync(SYNC_READ, it.buffer.fd), sync(SYNC_READ, 99)]).toEqual(['EINVAL', 'EINVAL']);
+    expect([sync(SYNC_READ, syncFd, 99), sync(SYNC_READ, syncFd, syncFd)]).toEqual(['EBADF', 'EINVAL']);
+  });
+
+  test('answers ENOMEM without a slot, and adds nothing', () => {
+    const { it, sync, resv } = setup();
+    it.rig.kernel.faults.arm(1, 'dma_resv_reserve_fences');
+    expect([sync(SYNC_READ), resv.pending(USAGE.BOOKKEEP)]).toEqual(['ENOMEM', []]);
+  });
+
+  test.each([
+    ['READ', SYNC_READ],
+    ['WRITE', SYNC_WRITE],
+    ['WRITE', SYNC_READ | SYNC_WRITE],
+  ])('adds the fence with usage %s for flags %d, and keeps no reference', (usage, flags) => {
+    const { it, sync, resv } = setup();
+    expect([sync(flags), resv.pending(USAGE.BOOKKEEP)]).toEqual([undefined, [`fence video (${usage})`]]);
+    expect(it.buffer.dmabuf.file.refs.count).toBe(1);
+  });
+});
+
+describe('every allocation fails once:', () => {
+  const state = ({ buffer }: ImporterRig) => ({
+    attached: buffer.dmabuf.attached,
+    references: buffer.dmabuf.file.refs.count,
+    token: buffer.priv.kref.count,
+    fences: buffer.dmabuf.resv.pending(USAGE.BOOKKEEP),
+  });
+
+  const CALLS: readonly (readonly [string, (it: ImporterRig) => Thread<unknown>])[] = [
+    [
+      'attach',
+      (it) => {
+        const importer = it.importer('late');
+        return importerAttach(importer, it.rig.fds, it.buffer.fd);
+      },
+    ],
+    ['map', (it) => importerMap(it.attached('late'))],
+    ['submit', (it) => importerSubmit(it.attached('late'), new Fence('f', 1, 1), USAGE.READ)],
+  ];
+
+  test.each(CALLS)('%s leaves the buffer as it was, and a revoke has nothing to wait for', (_, call) => {
+    const sites: string[] = [];
+    for (let nth = 1; ; nth++) {
+      const it = new ImporterRig();
+      const { faults } = it.rig.kernel;
+      const thread = call(it);
+      const before = state(it);
+      faults.arm(nth);
+      const answer = it.rig.call(thread);
+      const { fired } = faults;
+      faults.disarm();
+      if (!fired) {
+        expect(answer).toBeUndefined();
+        break;
+      }
+      sites.push(faults.passed.at(-1) as string);
+      expect([answer, state(it)]).toEqual(['ENOMEM', before]);
+      expect(it.start('off', vfioConfigMemory(it.device, false))).toEqual(['off']);
+    }
+    expect(sites.length).toBeGreaterThan(0);
+  });
+});
