@@ -47,6 +47,10 @@ export class Workqueue {
     return true;
   }
 
+  get empty(): boolean {
+    return this.#queued.length === 0;
+  }
+
   /** The oldest work that no worker has taken. */
   take(): Work | undefined {
     return this.#queued.shift();
