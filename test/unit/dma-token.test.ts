@@ -11,6 +11,7 @@ import {
   tokenRegister,
   tokenUnregister,
 } from '../../impl/importers/dma-token.ts';
+import { Completion } from '../../impl/kernel/completion.ts';
 import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import { preempt, type Thread, type WaitPoint } from '../../impl/kernel/thread.ts';
 import { vfioConfigMemory, vfioDeviceReset } from '../../impl/vfio/ioctl.ts';
@@ -65,15 +66,26 @@ describe('a request', () => {
 
   test('waits for KERNEL fences without the lock, and asks again under it', () => {
     const it = new TokenRig();
-    const other = it.attached('late');
-    const first = it.working(other, USAGE.KERNEL, 'move');
+    const { resv } = it.buffer.dmabuf;
+    const first = it.working(it.attached('late'), USAGE.KERNEL, 'move');
     it.start('issue', tokenIssue(it.token));
-    expect([it.waiting, it.buffer.dmabuf.resv.locked]).toEqual([['issue waits for fence move (KERNEL)'], false]);
-    // Another comes before the lock can be had.
-    const second = it.working(other, USAGE.KERNEL, 'again');
+    expect([it.waiting, resv.locked]).toEqual([['issue waits for fence move (KERNEL)'], false]);
+    // Another comes while somebody has the lock.
+    const [go, second] = [new Completion('go', () => 'go'), new Fence('again', 3, 1)];
+    function* hold(): Thread {
+      yield resv;
+      yield go;
+      resv.reserveFences(1);
+      resv.addFence(second, USAGE.KERNEL);
+      resv.release();
+    }
+    it.start('hold', hold());
     first.signal();
     it.settle();
-    expect(it.waiting).toEqual(['issue waits for fence again (KERNEL)']);
+    expect(it.waiting[0]).toBe('issue waits for dev0.dmabuf0.resv, held by hold, which waits for go');
+    go.complete();
+    expect(it.settle()).toEqual(['hold']);
+    expect([it.waiting, resv.locked]).toEqual([['issue waits for fence again (KERNEL)'], false]);
     second.signal();
     expect(it.settle()).toEqual(['issue']);
     expect(it.token.maps.size).toBe(1);
