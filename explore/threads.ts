@@ -31,14 +31,28 @@ export class Threads<T> {
   settle(first: number): Ended<T>[] {
     const ended: Ended<T>[] = [];
     for (let run = this.#next(first); run !== undefined; run = this.#next(first)) {
-      while (run.ready()) run.step();
+      this.#advance(run);
       if (run.ended) {
-        this.#runs.splice(this.#runs.indexOf(run), 1);
+        this.#remove(run);
         ended.push({ name: run.task.name, answer: run.answer as T });
       }
       for (let more = this.#begun(); more !== undefined; more = this.#begun()) this.start(more);
     }
     return ended;
+  }
+
+  /** One that fails waits for nobody any more. */
+  #advance(run: Run<T>): void {
+    try {
+      while (run.ready()) run.step();
+    } catch (error) {
+      this.#remove(run);
+      throw error;
+    }
+  }
+
+  #remove(run: Run<T>): void {
+    this.#runs.splice(this.#runs.indexOf(run), 1);
   }
 
   #next(first: number): Run<T> | undefined {

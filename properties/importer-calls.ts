@@ -24,6 +24,7 @@ import {
   vfioHotReset,
   vfioLowPowerEntry,
   vfioLowPowerExit,
+  vfioRevokeForGood,
 } from '../impl/vfio/ioctl.ts';
 import { vfioPciDmaBufOf } from '../impl/vfio/pci-dmabuf.ts';
 import { wake } from '../impl/vfio/power.ts';
@@ -60,6 +61,8 @@ function callOf(scene: Scene, step: Exclude<Step, { do: 'signal' }>): Call {
   switch (step.do) {
     case 'export':
       return [exporting(scene, step), scene.oracleDevice(step.dev).through(exported(scene, step))];
+    case 'revoke for good':
+      return revoke(scene, step);
     case 'close':
       return [command(scene, { do: 'fd_close', fd: step.buffer }), closed(scene.oracle, buffer(scene, step.buffer))];
     case 'attach':
@@ -151,6 +154,13 @@ function attach(scene: Scene, { as, kind, buffer: handle }: Of<'attach'>): Call 
   const importer = scene.addImporter(as, kind);
   const steps = scene.oracle.attach(it, buffer(scene, handle));
   return [said(importerAttach(importer, fds, fdOf(scene.machine, handle, 'file'))), joining(scene.oracle, it, steps)];
+}
+
+function revoke(scene: Scene, { dev, buffer: handle }: Of<'revoke for good'>): Call {
+  const { fds } = scene.machine;
+  const it = scene.oracleDevice(dev);
+  const thread = vfioRevokeForGood(scene.device(dev), fdOf(scene.machine, handle, 'file'), fds);
+  return [said(thread), it.through(it.revokeForGood(buffer(scene, handle)))];
 }
 
 function ofImporter(scene: Scene, { do: what, importer: name }: Of<'pin' | 'map' | 'unmap' | 'detach'>): Call {

@@ -120,6 +120,20 @@ export class OracleDevice implements Exporter {
     return 'ok';
   }
 
+  /** DMA_BUF_REVOKE */
+  *revokeForGood(buffer: Buffer): Steps<string> {
+    const oracle = this.#oracle;
+    if (!oracle.revokesForGood) return 'ENOTTY';
+    if (buffer.dev !== this) return 'ENODEV';
+    buffer.files++;
+    yield this.memoryLock;
+    const answer = buffer.forGood ? 'EBADFD' : 'ok';
+    if (answer === 'ok') yield* oracle.end(buffer);
+    this.memoryLock.release();
+    oracle.putFile(buffer);
+    return answer;
+  }
+
   *writeMemory(on: boolean): Steps<string> {
     const happens = (): void => {
       this.memory = on;

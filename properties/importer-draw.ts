@@ -12,16 +12,16 @@ import { pick } from './view.ts';
 
 /** How often each step is meant, of 100. */
 const MIX: readonly (readonly [Step['do'], number])[] = [
-  ['map', 16],
-  ['attach', 12],
+  ['map', 13],
+  ['attach', 11],
   ['signal', 12],
   ['unmap', 9],
-  ['submit', 9],
+  ['submit', 8],
   ['memory', 9],
-  ['export', 4],
-  ['detach', 4],
+  ['export', 6],
+  ['detach', 3],
   ['import sync file', 3],
-  ['map area', 5],
+  ['map area', 4],
   ['unmap area', 2],
   ['reset', 2],
   ['power', 2],
@@ -31,9 +31,10 @@ const MIX: readonly (readonly [Step['do'], number])[] = [
   ['wake', 1],
   ['FLR', 1],
   ['pin', 1],
-  ['close', 1],
+  ['close', 4],
   ['device close', 1],
   ['device open', 2],
+  ['revoke for good', 2],
 ];
 const WEIGHTED = MIX.flatMap(([what, weight]) => Array<Step['do']>(weight).fill(what));
 
@@ -73,6 +74,7 @@ export function stepOf(draw: Draw, scene: Scene, at: number): Step | undefined {
     oracle.buffers.filter(({ fd }) => fd),
     draw.pick,
   );
+  if (what === 'revoke for good') return revokeForGood(draw, dev, buffer);
   return (
     deviceStep(what, draw, dev, at) ?? bufferStep(what, draw, buffer, at) ?? partyStep(what, draw, oracle.parties, at)
   );
@@ -91,6 +93,14 @@ function unmap({ pick: n }: Draw, parties: readonly Party[]): Step | undefined {
   const owing = parties.filter(({ kind, maps, busy }) => maps > 0 && !busy && kind !== 'never');
   const it = pick(owing, n);
   return it && { do: 'unmap', importer: it.name };
+}
+
+/** Mostly by the device that exported it; never by one that sleeps, or the descriptor may be another's before it wakes. */
+function revokeForGood({ how }: Draw, it: OracleDevice | undefined, buffer: Buffer | undefined): Step | undefined {
+  const own = buffer?.dev?.name;
+  if (it === undefined || buffer === undefined || it.users === 0) return undefined;
+  if (how % 8 !== 0 && own !== it.name) return undefined;
+  return { do: 'revoke for good', dev: it.name, buffer: buffer.handle };
 }
 
 function deviceStep(what: Step['do'], { how }: Draw, it: OracleDevice | undefined, at: number): Step | undefined {

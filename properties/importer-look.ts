@@ -40,6 +40,7 @@ function wrongBuffer({ buffers }: Scene, expected: Buffer): string[] {
   const names = attached.map((party) => (party.kind === 'iommufd' ? party.kind : party.name)).join(', ');
   return [
     ...differs(`${name} is revoked`, got.revoked, revoked),
+    ...differs(`${name} is revoked for good`, got.status === 'PERM_REVOKED', expected.forGood),
     ...differs(`the drain token of ${name}`, kref.count, tokenOf(expected)),
     ...differs(`${name} is drained`, got.comp.ready(), false),
     ...differs(`references of ${name}`, dmabuf.file.refs.count, files),

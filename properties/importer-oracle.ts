@@ -40,6 +40,8 @@ export interface Buffer {
   /** Absent, for good, once the device was closed. */
   dev: Exporter | undefined;
   revoked: boolean;
+  /** It never comes back. */
+  forGood: boolean;
   /** A revoke waits for the unmaps. */
   draining: boolean;
   /** The user's descriptor is open. */
@@ -65,6 +67,7 @@ export const newBuffer = (name: string, handle: string, ranges: number, dev: Exp
   resv: new Lock(`${name}.resv`),
   dev,
   revoked: true,
+  forGood: false,
   draining: false,
   fd: true,
   files: 1,
@@ -80,8 +83,16 @@ export class Oracle extends Stage {
   parties: Party[] = [];
   readonly fences: Pending[] = [];
   readonly callbacks: string[] = [];
-  /** Each un-revoke tells the importers, too. */
-  tellsOnRestore = true;
+  /** Whether an un-revoke tells the importers, too: up to 7.3. */
+  readonly tellsOnRestore: boolean;
+  /** Whether one buffer can be revoked for good: from the unmerged series on. */
+  readonly revokesForGood: boolean;
+
+  constructor(kernel: string) {
+    super();
+    this.revokesForGood = kernel === 'v4';
+    this.tellsOnRestore = !this.revokesForGood;
+  }
 
   /** `last` file reference: the release comes when the call is over. */
   putFile(buffer: Buffer): void {
@@ -133,17 +144,18 @@ export class Oracle extends Stage {
 
   *detach(party: Party): Steps<string> {
     const buffer = bufferOf(party);
-    yield { ready: () => !party.working, says: () => `worker of ${party.name}` };
     yield* this.unmap(party);
     party.pins = 0;
     yield* this.#leave(party, buffer);
     return 'ok';
   }
 
+  /** Off the list. A worker that was begun before holds the buffer a little longer. */
   *#leave(party: Party, buffer: Buffer): Steps {
     yield buffer.resv;
     buffer.attached = buffer.attached.filter((other) => other !== party);
     buffer.resv.release();
+    yield { ready: () => !party.working, says: () => `worker of ${party.name}` };
     party.buffer = undefined;
     this.putFile(buffer);
   }
@@ -193,14 +205,24 @@ export class Oracle extends Stage {
     for (const buffer of exporter.buffers) {
       if (buffer.files === 0) continue;
       buffer.files++;
-      if (buffer.revoked !== revoked) yield* revoked ? this.#revoke(buffer) : this.#restore(buffer);
+      if (buffer.revoked !== revoked && !buffer.forGood)
+        yield* revoked ? this.#revoke(buffer, false) : this.#restore(buffer);
       this.putFile(buffer);
     }
   }
 
-  *#revoke(buffer: Buffer): Steps {
+  /** One buffer, never to come back; the caller has the memory lock. One that is revoked already is not drained again. */
+  *end(buffer: Buffer): Steps {
+    if (!buffer.revoked) return yield* this.#revoke(buffer, true);
+    yield buffer.resv;
+    buffer.forGood = true;
+    buffer.resv.release();
+  }
+
+  *#revoke(buffer: Buffer, forGood: boolean): Steps {
     yield buffer.resv;
     buffer.revoked = true;
+    buffer.forGood = forGood;
     this.#tell(buffer);
     yield signaled(buffer, USAGES.indexOf('BOOKKEEP'));
     buffer.resv.release();

@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 import { draws } from './importer-draw.ts';
 import { type ImporterCase, type Told, walkImporters } from './importer-walk.ts';
 
-const KERNELS = ['7.2', '7.3'] as const;
+const KERNELS = ['7.2', '7.3', 'v4'] as const;
 
 const cases = (longest: number): fc.Arbitrary<ImporterCase> =>
   fc.record({ oneBus: fc.boolean(), kernel: fc.constantFrom(...KERNELS), draws: draws(longest) });

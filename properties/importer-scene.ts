@@ -35,7 +35,7 @@ const configOf = (oneBus: boolean): MachineConfig => ({
 
 export class Scene {
   readonly machine: Machine;
-  readonly oracle = new Oracle();
+  readonly oracle: Oracle;
   readonly devices: readonly OracleDevice[];
   readonly workers = new Workqueue();
   readonly threads: Threads<string>;
@@ -51,6 +51,7 @@ export class Scene {
 
   constructor(oneBus: boolean, kernel: string) {
     this.machine = new Machine(configOf(oneBus), kernel);
+    this.oracle = new Oracle(kernel);
     this.#port = new PciFunction({ name: 'port', parent: this.machine.hostBridge, type: 'root port' });
     const first = newBus('bus1');
     const second = oneBus ? first : newBus('bus2');

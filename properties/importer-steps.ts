@@ -5,6 +5,7 @@ import type { UsageName } from './importer-oracle.ts';
 export type Step =
   | { readonly do: 'export'; readonly dev: string; readonly as: string; readonly ranges: number }
   | { readonly do: 'close'; readonly buffer: string }
+  | { readonly do: 'revoke for good'; readonly dev: string; readonly buffer: string }
   | { readonly do: 'attach'; readonly as: string; readonly kind: ImporterKind; readonly buffer: string }
   | { readonly do: 'pin' | 'map' | 'unmap' | 'detach'; readonly importer: string }
   | { readonly do: 'submit'; readonly importer: string; readonly as: string; readonly usage: UsageName }
@@ -26,6 +27,8 @@ export function showStep(step: Step): string {
       return `export of ${step.ranges === 1 ? 'one range' : `${step.ranges} ranges`} of ${step.dev} as ${step.as}`;
     case 'close':
       return `close of ${step.buffer}`;
+    case 'revoke for good':
+      return `revoke for good of ${step.buffer} by ${step.dev}`;
     case 'attach':
       return `attach of ${step.as} to ${step.buffer}`;
     case 'submit':

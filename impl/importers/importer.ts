@@ -158,13 +158,13 @@ function unmapAll(importer: Importer): void {
 }
 
 /**
- * Give everything back: the worker ends first, then maps, pins, the attachment and the buffer.
+ * Give everything back: maps, pins, the attachment; then the worker ends, which a callback may have queued as long as
+ * there was an attachment; and then the buffer goes.
  * Locks: takes dma_resv, twice
  */
 export function* importerDetach(importer: Importer): Thread {
   const attachment = attachmentOf(importer);
   const { dmabuf } = attachment;
-  yield importer.worked;
   yield dmabuf.resv;
   try {
     unmapAll(importer);
@@ -173,6 +173,7 @@ export function* importerDetach(importer: Importer): Thread {
     dmabuf.resv.release();
   }
   yield* detach(attachment);
+  yield importer.worked;
   importer.attachment = undefined;
   dmaBufPut(dmabuf);
 }

@@ -27,6 +27,7 @@ const MUST: readonly string[] = [
   ].flatMap((call) => [`${call} ok`, `${call} waits`]),
   ...['ok', 'ENODEV', 'EOPNOTSUPP', 'waits'].flatMap((answer) => [`attach ${answer}`, `map area ${answer}`]),
   ...['ok', 'ENODEV', 'waits'].map((answer) => `map ${answer}`),
+  ...['ok', 'waits', 'ENOTTY', 'ENODEV', 'EBADFD'].map((answer) => `revoke for good ${answer}`),
   ...['hot reset EINVAL', 'hot reset EBUSY', 'low power entry EINVAL', 'device open ok', 'wake ok'],
 ];
 
@@ -37,7 +38,7 @@ const WAITED_FOR: readonly RegExp[] = [
   /waits for \d unmaps of importer/,
   /waits for the unmap of importer \S+ and the unmap of importer/,
   /^worker of prompt\d+ waits for .*resv, held by \w/,
-  /^detach of prompt\d+ .* waits for worker of prompt\d+/,
+  /^revoke for good of .* waits for the unmap of importer/,
   / waits for dev\d.memory_lock\(W\), held by hot reset of dev\d/,
   /^device (close|open) of dev\d .* waits for bus\d.lock, held by (hot reset|device close) of dev\d/,
 ];

@@ -79,6 +79,17 @@ test('who goes first is counted round from the given place', () => {
   expect(all.settle(1).map(({ name }) => name)).toEqual(['b', 'c', 'a']);
 });
 
+test('a thread that fails waits for nobody any more', () => {
+  function* failing(): Thread<string> {
+    yield new Mutex('m', 'pages.mutex');
+    throw new Error('it fails');
+  }
+  const all = new Threads<string>();
+  all.start({ task: new Task('a', kernel), thread: failing() });
+  expect(() => all.settle(0)).toThrow('it fails');
+  expect(all.waiting).toEqual([]);
+});
+
 test('work is queued once until it is done, and may be queued again', () => {
   const queue = new Workqueue();
   const end = new Completion('end');

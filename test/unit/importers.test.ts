@@ -11,6 +11,7 @@ import {
   importerSubmit,
   importerUnmap,
 } from '../../impl/importers/importer.ts';
+import { Completion } from '../../impl/kernel/completion.ts';
 import { featuresOf } from '../../impl/kernel/features.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
 import { vfioConfigMemory } from '../../impl/vfio/ioctl.ts';
@@ -84,15 +85,36 @@ describe('a map', () => {
     expect(it.settle()).toEqual(['map', 'other']);
   });
 
-  test('of a driver that detaches while its worker has yet to unmap: the worker ends first', () => {
+  test('of a driver that detaches while its worker has yet to unmap: both let the revoke go on', () => {
     const it = new ImporterRig();
     const importer = it.mapped('prompt');
     const fence = it.working(importer, USAGE.READ);
     it.start('off', vfioConfigMemory(it.device, false));
     it.start('detach', importerDetach(importer));
-    expect(it.waiting.at(-1)).toBe('detach waits for worker of prompt');
+    const held = 'dev0.dmabuf0.resv, held by off, which waits for fence work (READ)';
+    expect(it.waiting.slice(1)).toEqual([`worker of prompt waits for ${held}`, `detach waits for ${held}`]);
     fence.signal();
     expect(it.settle()).toEqual(['worker of prompt', 'off', 'detach']);
+  });
+
+  // The detach ended the worker first, and only then wanted the lock: a callback in between queued it again.
+  test('of a driver whose worker is queued while its detach waits for the lock: the worker ends first', () => {
+    const it = new ImporterRig();
+    const importer = it.mapped('prompt');
+    const { resv } = it.buffer.dmabuf;
+    const go = new Completion('go');
+    function* hold(): Thread {
+      yield resv;
+      yield go;
+      resv.release();
+    }
+    it.start('hold', hold());
+    it.start('off', vfioConfigMemory(it.device, false));
+    it.start('detach', importerDetach(importer));
+    go.complete();
+    // The revoke is first: its callback queues the worker.
+    expect(it.settle().toSorted()).toEqual(['detach', 'hold', 'off', 'worker of prompt']);
+    expect([importer.attachment, it.buffer.dmabuf.file.refs.count]).toEqual([undefined, 1]);
   });
 });
 
