@@ -17,6 +17,7 @@ export function wrongAfter(scene: Scene): string[] {
     ...oracle.buffers.flatMap((buffer) => wrongBuffer(scene, buffer)),
     ...EXPORTERS.flatMap((name) => wrongDevice(scene, name)),
     ...wrongReach(scene),
+    ...wrongDma(scene),
   ];
 }
 
@@ -68,6 +69,14 @@ function wrongReach({ machine, oracle }: Scene): string[] {
   const got = reachOf(machine, VICTIM).map(([iova, target]) => `0x${iova.toString(16)} → ${target}`);
   const live = oracle.parties.filter((party) => party.live).length;
   return live === got.length ? [] : [`${VICTIM} reaches ${got.length} areas, not ${live}:`, ...got];
+}
+
+/** V-10, V-43: an importer's device reaches a buffer while it is mapped, and nothing afterwards. */
+function wrongDma({ dma, oracle }: Scene): string[] {
+  const mapped = new Set(oracle.parties.filter(({ maps }) => maps > 0).map(({ name }) => name));
+  return [...dma].flatMap(([name, { live }]) =>
+    differs(`the device of ${name} reaches the buffer`, live.lines.length > 0, mapped.has(name)),
+  );
 }
 
 function differs<T>(what: string, got: T, expected: T): string[] {

@@ -5,6 +5,7 @@
 import { Threads } from '../explore/threads.ts';
 import type { Fence } from '../impl/dmabuf/resv.ts';
 import { Importer, type ImporterKind } from '../impl/importers/importer.ts';
+import { DmaDirect } from '../impl/iommu/dma-direct.ts';
 import { syscall, Task, type Thread } from '../impl/kernel/thread.ts';
 import { Workqueue } from '../impl/kernel/workqueue.ts';
 import { Machine } from '../impl/machine.ts';
@@ -40,6 +41,8 @@ export class Scene {
   readonly workers = new Workqueue();
   readonly threads: Threads<string>;
   readonly importers = new Map<string, Importer>();
+  /** What each importer's device can reach by DMA, whether it is still attached or not. */
+  readonly dma = new Map<string, DmaDirect>();
   readonly fences = new Map<string, Fence>();
   /** Buffers by their own names. */
   readonly buffers = new Map<string, VfioPciDmaBuf>();
@@ -97,7 +100,9 @@ export class Scene {
   }
 
   addImporter(name: string, kind: ImporterKind): Importer {
-    const dev = new PciFunction({ name, parent: this.#port });
+    const dma = new DmaDirect();
+    this.dma.set(name, dma);
+    const dev = new PciFunction({ name, parent: this.#port, dma });
     const importer = new Importer(dev, kind, this.workers, (it) => this.#called(it));
     this.importers.set(name, importer);
     return importer;
