@@ -95,7 +95,7 @@ function unmap({ pick: n }: Draw, parties: readonly Party[]): Step | undefined {
   return it && { do: 'unmap', importer: it.name };
 }
 
-/** Mostly by the device that exported it; never by one that sleeps, or the descriptor may be another's before it wakes. */
+/** Mostly by the device that exported it; never by one that sleeps: its descriptor may be another's when it wakes. */
 function revokeForGood({ how }: Draw, it: OracleDevice | undefined, buffer: Buffer | undefined): Step | undefined {
   const own = buffer?.dev?.name;
   if (it === undefined || buffer === undefined || it.users === 0) return undefined;

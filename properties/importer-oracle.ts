@@ -211,7 +211,7 @@ export class Oracle extends Stage {
     }
   }
 
-  /** One buffer, never to come back; the caller has the memory lock. One that is revoked already is not drained again. */
+  /** One buffer, never to come back; the caller has the memory lock. What is revoked already is not drained again. */
   *end(buffer: Buffer): Steps {
     if (!buffer.revoked) return yield* this.#revoke(buffer, true);
     yield buffer.resv;

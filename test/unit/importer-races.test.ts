@@ -69,7 +69,7 @@ function* said(thread: Thread): Thread<string> {
   return 'done';
 }
 
-test('R2: attach ends in ENODEV, or attached, and called back if it was on the list; maps before the revoke or not', () => {
+test('R2: attach ends in ENODEV, or attached, and called back if listed; it maps before the revoke or not', () => {
   const race = (): Race => {
     const it = new ImporterRig();
     const importer = it.importer('late');
@@ -104,7 +104,7 @@ test('R3: two maps by two importers are both waited for, or each refused', () =>
   );
 });
 
-test('R4: a map that races with a reset is mapped before or after, or refused; its token is never a drained one', () => {
+test('R4: a map that races with a reset comes before or after, or is refused; its token is no drained one', () => {
   const race = (): Race => {
     const it = new ImporterRig();
     const importer = it.attached('late');

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { dmaBufVmap } from '../../impl/dmabuf/dma-buf.ts';
 import { Fence, USAGE } from '../../impl/dmabuf/resv.ts';
-import { importSyncFile, SYNC_READ, SYNC_WRITE, syncFile } from '../../impl/dmabuf/sync-file.ts';
+import { syncFile } from '../../impl/dmabuf/sync-file.ts';
 import {
   IMPORTER_KINDS,
   importerAttach,
@@ -152,48 +152,6 @@ describe('V-48: a pin', () => {
   test('a kernel address is had of no buffer', () => {
     const { rig, buffer } = new ImporterRig();
     expect(rig.holding(buffer.dmabuf.resv, () => dmaBufVmap(buffer.dmabuf))).toBe('EINVAL');
-  });
-});
-
-describe('IMPORT_SYNC_FILE', () => {
-  function setup() {
-    const it = new ImporterRig();
-    const { rig, buffer } = it;
-    const fence = new Fence('video', 1, 1);
-    const syncFd = rig.within(() => rig.fds.install(syncFile(fence))) as number;
-    const sync = (flags: number, fd = syncFd, of = buffer.fd) => rig.call(importSyncFile(rig.fds, of, flags, fd));
-    return { it, fence, syncFd, sync, resv: buffer.dmabuf.resv };
-  }
-
-  test.each([
-    ['without flags', 0],
-    ['with an unknown flag', 4],
-    ['with an unknown flag besides', 9],
-  ])('%s (%d) answers EINVAL', (_, flags) => {
-    const { sync, resv } = setup();
-    expect([sync(flags), resv.pending(USAGE.BOOKKEEP)]).toEqual(['EINVAL', []]);
-  });
-
-  test('of what is no sync file, or into what is no buffer, answers EINVAL, and EBADF without a descriptor', () => {
-    const { it, sync, syncFd } = setup();
-    expect([sync(SYNC_READ, it.buffer.fd), sync(SYNC_READ, 99)]).toEqual(['EINVAL', 'EINVAL']);
-    expect([sync(SYNC_READ, syncFd, 99), sync(SYNC_READ, syncFd, syncFd)]).toEqual(['EBADF', 'EINVAL']);
-  });
-
-  test('answers ENOMEM without a slot, and adds nothing', () => {
-    const { it, sync, resv } = setup();
-    it.rig.kernel.faults.arm(1, 'dma_resv_reserve_fences');
-    expect([sync(SYNC_READ), resv.pending(USAGE.BOOKKEEP)]).toEqual(['ENOMEM', []]);
-  });
-
-  test.each([
-    ['READ', SYNC_READ],
-    ['WRITE', SYNC_WRITE],
-    ['WRITE', SYNC_READ | SYNC_WRITE],
-  ])('adds the fence with usage %s for flags %d, and keeps no reference', (usage, flags) => {
-    const { it, sync, resv } = setup();
-    expect([sync(flags), resv.pending(USAGE.BOOKKEEP)]).toEqual([undefined, [`fence video (${usage})`]]);
-    expect(it.buffer.dmabuf.file.refs.count).toBe(1);
   });
 });
 
