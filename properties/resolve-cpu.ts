@@ -47,16 +47,18 @@ export function munmapOf({ pick: n, from, size, how }: Intent, state: State): Co
 
 const by = ({ process }: Mapping): { process?: string } => (process === undefined ? {} : { process });
 
-/** Some pages of a buffer, of which only some kernels allow it; not past its end. */
-export function fdMmapOf({ pick: n, from, size, at }: Intent, state: State): Command | undefined {
-  if (lacksSeries(at, state)) return undefined;
+/** Some pages of a buffer, where the kernel allows it; of one of two ranges those where the ranges meet. */
+export function fdMmapOf({ pick: n, from, size, how, at }: Intent, state: State): Command | undefined {
   const as = freeName(state, 'mapping');
-  const buffer = pick(sources(state, 'dmabuf'), n);
-  if (as === undefined || buffer === undefined) return undefined;
-  const pages = Number(buffer.source.length / PAGE);
-  const first = from % Math.min(pages, 4);
-  const length = BigInt(1 + (size % Math.min(pages - first, 8))) * PAGE;
-  return { do: 'fd_mmap', fd: buffer.name, offset: BigInt(first) * PAGE, length, as };
+  const all = sources(state, 'dmabuf');
+  const joint = all.filter(({ source }) => source.ranges.length > 1);
+  const buffer = pick(how % 4 === 3 ? joint : all, n) ?? pick(all, n);
+  if (as === undefined || buffer === undefined || lacksSeries(at, state)) return undefined;
+  const { length, ranges } = buffer.source;
+  const pages = Number(length / PAGE);
+  const first = ranges.length > 1 ? pages / 2 - 1 : from % Math.min(pages, 4);
+  const count = 1 + (size % Math.min(pages - first, 8));
+  return { do: 'fd_mmap', fd: buffer.name, offset: BigInt(first) * PAGE, length: BigInt(count) * PAGE, as };
 }
 
 export function forkOf(intent: Intent, state: State): Command {

@@ -151,7 +151,7 @@ const memoryOf = ({ name, memory }: Device, { how }: Intent): Command => ({
 
 const powerOf = ({ name, power }: Device): Command => ({ do: 'vfio_power', dev: name, state: power === 0 ? 3 : 0 });
 
-/** A slice of the largest BAR, whole or some pages; now and then two slices, which nothing can import. */
+/** A slice of the largest BAR, whole or some pages; now and then two slices, which only the CPU can map. */
 function exportOf({ name, config }: Device, { from, size, how }: Intent, state: State): Command {
   const as = freeName(state, 'fd');
   if (as === undefined) return { do: 'fd_close', fd: fdOf({ pick: from } as Intent, state) };
@@ -161,7 +161,8 @@ function exportOf({ name, config }: Device, { from, size, how }: Intent, state: 
   const first = size % 3 === 0 ? 0 : from % Math.max(pages - 1, 1);
   const count = size % 3 === 0 ? pages : 1 + (size % Math.min(pages - first, 16));
   const slice = [BigInt(first) * 0x1000n, BigInt(count) * 0x1000n] as const;
-  return { do: 'vfio_export', dev: name, region, ranges: how % 16 === 15 ? [slice, slice] : [slice], as };
+  const twice = how % 16 === 15 || (state.machine.mapsBuffers && how % 8 === 7);
+  return { do: 'vfio_export', dev: name, region, ranges: twice ? [slice, slice] : [slice], as };
 }
 
 function attachOf(intent: Intent, state: State): Command {
