@@ -1,5 +1,6 @@
 /** What tests of the unmerged series share: a machine that behaves like it, and mappings of its buffers. */
 import type { Errno } from '../../impl/kernel/errno.ts';
+import { touch } from '../../impl/kernel/fault.ts';
 import { type Features, featuresOf } from '../../impl/kernel/features.ts';
 import type { Mm } from '../../impl/kernel/mm.ts';
 import { vfioConfigMemory, vfioRevokeForGood, vfioSetMemAttr } from '../../impl/vfio/ioctl.ts';
@@ -33,6 +34,12 @@ export class V4Rig extends Rig {
   mapBar = (how: How = {}, mm: Mm = process()): Mapping => new Mapping(this, this.dev, how, mm);
   mapBuf = ({ dmabuf }: Exported, how: How = {}, mm: Mm = process()): Mapping =>
     new Mapping(this, this.dev, how, mm, dmabuf);
+  /** What a process finds in one of its pages: an address, or a signal. */
+  touchIn(mm: Mm, page: number): string {
+    const found = this.call(touch(mm, page, page));
+    return typeof found === 'number' ? `0x${(found * 0x1000).toString(16)}` : found;
+  }
+
   cmdMem = (enable: boolean): Errno | undefined => this.call(vfioConfigMemory(this.dev, enable));
   revokePerm = ({ fd }: { readonly fd: number }, device = this.dev): Errno | undefined =>
     this.call(vfioRevokeForGood(device, fd, this.fds));
