@@ -18,7 +18,9 @@ export function replayFiles(args: readonly string[]): number {
   const { values, positionals } = readArguments(args, { strict: { type: 'boolean' }, kernel: { type: 'string' } });
   if (positionals.length === 0) throw new UsageError('replay takes files or folders');
   if (values.kernel !== undefined && featuresOf(values.kernel) === undefined) {
-    throw new UsageError(`--kernel takes a version from ${FIRST_KERNEL} on, such as 7.2, not "${values.kernel}"`);
+    throw new UsageError(
+      `--kernel takes a version from ${FIRST_KERNEL} on, such as 7.2, or v4 or v4-literal, not "${values.kernel}"`,
+    );
   }
   const tally: Tally = { passed: 0, failed: 0, unreadable: 0, skipped: new Map() };
   for (const path of positionals) {

@@ -35,8 +35,13 @@ test('replay of a trace for a kernel that has no dma-bufs says which', () => {
   expect(replay(forKernel('5.15'))).toEqual({ verdict: 'skipped', because: 'kernel 5.15' });
 });
 
-test.each(['seven', '7', '5.15'])('replay --kernel %s refuses in one line, before it reads anything', (version) => {
-  const refused = (): number => replayFiles(['--kernel', version, '/nowhere']);
-  expect(refused).toThrow(UsageError);
-  expect(refused).toThrow(`--kernel takes a version from 6.19 on, such as 7.2, not "${version}"`);
-});
+test.each(['seven', '7', '5.15', 'v3'])(
+  'replay --kernel %s refuses in one line, before it reads anything',
+  (version) => {
+    const refused = (): number => replayFiles(['--kernel', version, '/nowhere']);
+    expect(refused).toThrow(UsageError);
+    expect(refused).toThrow(
+      `--kernel takes a version from 6.19 on, such as 7.2, or v4 or v4-literal, not "${version}"`,
+    );
+  },
+);
