@@ -1,5 +1,4 @@
 /** Every schedule there is, depth first. A thread cannot be copied half-way, so each run starts from a fresh world. */
-import type { Choose } from './interleave.ts';
 
 /** A run that met other choices than the one whose beginning it repeats proves nothing. */
 export class NotDeterministic extends Error {
@@ -10,7 +9,7 @@ export class NotDeterministic extends Error {
  * Call `run` once for every sequence of choices, each time with a chooser that leads it down another; how many there
  * were. `run` makes its world anew, and asks the chooser all it wants to know.
  */
-export function exhaust(run: (choose: Choose) => void): number {
+export function exhaust(run: (choose: (queueLength: number) => number) => void): number {
   const path: { place: number; readonly places: number }[] = [];
   for (let runs = 1; ; runs++) {
     let depth = 0;

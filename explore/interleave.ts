@@ -14,8 +14,19 @@ export interface Branch<T> {
 /**
  * Picks from the run queue: the threads that are ready, in the order of the branches, round from the one that ran last.
  * So place 0 is to go on, or to go to the next where that is not possible. Anything is taken modulo the queue's length.
+ * Asked before every step, so it also sees all that the step before it did.
  */
-export type Choose = (queueLength: number) => number;
+export type Choose = (queueLength: number, at: Situation) => number;
+
+/** What a chooser may look at. It changes under him: each step has the same object. */
+export interface Situation {
+  /** In the order of the branches. */
+  readonly runs: readonly (Step & { readonly ended: boolean })[];
+  /** The run queue, as indices of `runs`; the first `queueLength` count. */
+  readonly queue: readonly number[];
+  /** Who made the last step; -1 before the first. */
+  readonly last: number;
+}
 
 /** Run on for `after` steps, then hand over `to` places round the run queue. */
 export interface Preemption {
@@ -51,23 +62,66 @@ export function following(schedule: Schedule): Choose {
  * Fails with a Splat when all that are left wait for each other, or when one ends and still holds or owes something.
  */
 export function interleave<T>(branches: readonly Branch<T>[], choose: Choose, watch?: (step: Step) => void): T[] {
-  const runs = branches.map((branch) => new Run(branch));
-  let last = 0;
-  for (let queue = runQueue(runs, last); queue.length > 0; queue = runQueue(runs, last)) {
-    last = queue[choose(queue.length) % queue.length] as number;
-    const run = runs[last] as Run<T>;
-    run.step();
-    watch?.(run);
-  }
-  const waiting = runs.filter(({ ended }) => !ended);
+  const all = new Interleaving(branches);
+  all.go(choose, watch);
+  const { waiting } = all;
   if (waiting.length > 0) throw new Splat('deadlock', waiting.map((run) => run.wait()).join('; '));
-  return runs.map((run) => run.answer as T);
+  return all.answers as T[];
 }
 
-/** The indices of those that are ready, round from `from`. */
-function runQueue(runs: readonly Run<unknown>[], from: number): number[] {
-  const round = runs.map((_, i) => (from + i) % runs.length);
-  return round.filter((i) => (runs[i] as Run<unknown>).ready());
+/** Branches under way together. Nothing is allocated for a step. */
+export class Interleaving<T> implements Situation {
+  readonly runs: readonly Run<T>[];
+  readonly queue: number[];
+  last = -1;
+
+  constructor(branches: readonly Branch<T>[]) {
+    this.runs = branches.map((branch) => new Run(branch));
+    this.queue = branches.map(() => 0);
+  }
+
+  /** Until nobody is ready: because all have ended, or because those who are left wait. Fails as the threads do. */
+  go(choose: Choose, watch?: (step: Step) => void): void {
+    const before = switchTo(undefined);
+    try {
+      for (let length = this.#fill(); length > 0; length = this.#fill()) {
+        const place = choose(length, this);
+        this.last = this.queue[place < length ? place : place % length] as number;
+        const run = this.runs[this.last] as Run<T>;
+        switchTo(run.task);
+        run.advance();
+        if (watch !== undefined) {
+          switchTo(before);
+          watch(run);
+        }
+      }
+    } finally {
+      switchTo(before);
+    }
+  }
+
+  /** Set the run queue; its length. */
+  #fill(): number {
+    const { runs, queue } = this;
+    const { length } = runs;
+    let at = this.last < 0 ? 0 : this.last;
+    let ready = 0;
+    for (let i = 0; i < length; i++) {
+      if ((runs[at] as Run<T>).ready()) queue[ready++] = at;
+      if (++at === length) at = 0;
+    }
+    return ready;
+  }
+
+  /** Those who have not ended. */
+  get waiting(): readonly Run<T>[] {
+    return this.runs.filter(({ ended }) => !ended);
+  }
+
+  /** In the order of the branches; undefined of who has not ended. */
+  get answers(): readonly (T | undefined)[] {
+    return this.runs.map(({ answer }) => answer);
+  }
 }
 
 /** One branch under way. */
@@ -84,22 +138,31 @@ export class Run<T> implements Step {
   }
 
   ready(): boolean {
-    return !this.ended && (this.wants?.ready() ?? true);
+    return !this.ended && (this.wants === undefined || this.wants.ready());
   }
 
+  /** One step, with the task on the CPU. */
   step(): void {
     const before = switchTo(this.task);
     try {
-      this.wants?.enter(this.task);
-      const at = this.#thread.next();
-      this.wants = at.done === true ? undefined : at.value;
-      if (at.done !== true) return;
-      this.ended = true;
-      this.answer = at.value;
-      assertIdle(this.task);
+      this.advance();
     } finally {
       switchTo(before);
     }
+  }
+
+  /** The same where it is there already. */
+  advance(): void {
+    if (this.wants !== undefined) this.wants.enter(this.task);
+    const at = this.#thread.next();
+    if (at.done !== true) {
+      this.wants = at.value;
+      return;
+    }
+    this.wants = undefined;
+    this.ended = true;
+    this.answer = at.value;
+    assertIdle(this.task);
   }
 
   wait(): string {

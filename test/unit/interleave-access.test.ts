@@ -75,7 +75,7 @@ const read: Actor = function* ({ machine }, { access }): Thread<unknown> {
 const MOST_PREEMPTIONS = 5;
 
 /** Go on, when a thread could, in all but so many places. */
-function atMost(preemptions: number, choose: Choose): Choose {
+function atMost(preemptions: number, choose: (places: number) => number): Choose {
   let left = preemptions;
   return (places) => {
     const choice = left > 0 && places > 1 ? choose(places) : 0;
