@@ -2,7 +2,9 @@
  * `dma_resv`: a buffer's reservation lock, and the fences of the work that still uses the buffer. Fences are added
  * under the lock and signaled without it, so whoever holds the lock may wait for them.
  */
+
 import type { Errno } from '../kernel/errno.ts';
+import { LOCKLESS, touches } from '../kernel/footprint.ts';
 import { assertHeld, Mutex } from '../kernel/mutex.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
 import { shouldFail, type WaitPoint } from '../kernel/thread.ts';
@@ -31,6 +33,7 @@ export class Fence {
 
   /** `dma_fence_signal()`. Locks: none; a waiter may hold the reservation lock. */
   signal(): void {
+    touches(LOCKLESS);
     this.#signaled = true;
   }
 }

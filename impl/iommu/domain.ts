@@ -2,7 +2,9 @@
  * A domain: one I/O address space as the hardware walks it. Every call that reaches it is logged with what it really
  * did; a call that no correct caller makes is a splat.
  */
+
 import type { Errno } from '../kernel/errno.ts';
+import { LOCKLESS, looksAt, newIdentity, touches } from '../kernel/footprint.ts';
 import { Splat } from '../kernel/splat.ts';
 import { shouldFail } from '../kernel/thread.ts';
 import { atMost, hex, type Iova, PAGE_SIZE, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
@@ -49,6 +51,7 @@ export class Domain {
   /** For messages and observers: the IOAS or HWPT by which a user knows it. */
   readonly name: string;
   readonly granule: number;
+  readonly #identity = newIdentity();
   /** Whether its devices can set dirty bits; said once, when it is made. */
   hasDirtyOps = false;
   /** Whether they do. */
@@ -60,6 +63,7 @@ export class Domain {
   constructor(iommu: Iommu, name: string) {
     this.iommu = iommu;
     this.name = name;
+    touches(LOCKLESS);
     iommu.domains.add(this);
     this.granule = iommu.pageSizes[0] as number;
     this.#end = this.#granules(iommu.apertureLast) + 1;
@@ -70,12 +74,14 @@ export class Domain {
   }
 
   get empty(): boolean {
+    looksAt(this.#identity);
     return this.#table.empty;
   }
 
   /** iommu_domain_free(): whoever mapped has unmapped. */
   destroy(): void {
     if (!this.empty) throw new Splat('leak', `domain ${this.name} is destroyed with mappings`);
+    touches(LOCKLESS);
     this.#table.destroy();
     this.iommu.domains.delete(this);
   }
@@ -92,6 +98,7 @@ export class Domain {
     const [at, granules] = [this.#granules(iova), length / this.granule];
     if (at + granules > this.#end || phys + length > PHYS_END) return 'ERANGE';
     if (shouldFail('iommu_map')) return 'ENOMEM';
+    touches(this.#identity);
     const failed = this.#table.map(at, phys / this.granule, granules, prot);
     if (failed === undefined) this.iommu.calls.push({ op: 'map', domain: this, iova, phys, length, prot });
     return failed;
@@ -102,6 +109,7 @@ export class Domain {
    * another length than asked is the caller's bug, and so is asking for what is no multiple of the smallest page.
    */
   unmap(iova: Iova, length: number): void {
+    touches(this.#identity);
     const whole = ((iova.byte | length) & (this.granule - 1)) === 0;
     const cleared = whole ? this.#table.unmap(this.#granules(iova), length / this.granule) * this.granule : 0;
     this.iommu.calls.push({ op: 'unmap', domain: this, iova, length: cleared, asked: length });
@@ -118,6 +126,7 @@ export class Domain {
 
   /** iommu_iova_to_phys(): undefined where nothing is mapped. */
   translate(iova: Iova): PhysAddr | undefined {
+    looksAt(this.#identity);
     const entry = this.#table.lookup(this.#granules(iova));
     if (entry === 0) return undefined;
     return Math.floor(entry / 64) * this.granule + (iova.byte & (this.granule - 1));
@@ -125,12 +134,14 @@ export class Domain {
 
   /** Protection of the page at `iova`; 0 where nothing is mapped. */
   protection(iova: Iova): number {
+    looksAt(this.#identity);
     const entry = this.#table.lookup(this.#granules(iova));
     return entry - Math.floor(entry / 64) * 64;
   }
 
   /** A device writes the byte at `iova`: where it goes, undefined for a fault. What is tracked leaves its bit. */
   write(iova: Iova): PhysAddr | undefined {
+    touches(this.#identity);
     if (!this.inAperture(iova) || (this.protection(iova) & IOMMU_WRITE) === 0) return undefined;
     if (this.tracking) this.setDirty(iova);
     return this.translate(iova);
@@ -138,6 +149,7 @@ export class Domain {
 
   /** Set the dirty bit of the page at `iova`, as a device does that writes it. False where nothing is mapped. */
   setDirty(iova: Iova): boolean {
+    touches(this.#identity);
     return this.#table.setDirty(this.#granules(iova));
   }
 
@@ -147,6 +159,7 @@ export class Domain {
    * Units: visited lengths in bytes
    */
   readDirty(first: Iova, last: Iova, clear: boolean, visit: (iova: Iova, length: number) => void): void {
+    touches(this.#identity);
     this.#table.readDirty(this.#granules(first), this.#granules(last), clear, (granule, granules) => {
       visit(this.#iova(granule), granules * this.granule);
     });

@@ -4,7 +4,9 @@
  *
  * Source: drivers/iommu/iommufd/pages.c, pfn_reader_update_pinned(), do_update_pinned(), update_unpinned()
  */
+
 import type { Errno } from '../kernel/errno.ts';
+import { LOCKLESS, touches } from '../kernel/footprint.ts';
 import type { Mm } from '../kernel/mm.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import type { Process, User } from '../kernel/process.ts';
@@ -40,6 +42,7 @@ export function accountOf(ctx: IommufdCtx): Account {
  * Fails: ENOMEM above the limit, and then charges nothing
  */
 export function chargePinned(pages: Pages): Errno | undefined {
+  touches(LOCKLESS);
   assertHeld(pages.mutex);
   const { account } = pages;
   const count = pages.npinned - pages.ncharged;
@@ -58,6 +61,7 @@ export function chargePinned(pages: Pages): Errno | undefined {
 
 /** Give back what was unpinned since the last time. Locks: pages->mutex */
 export function unchargeUnpinned(pages: Pages): void {
+  touches(LOCKLESS);
   assertHeld(pages.mutex);
   const { account } = pages;
   const count = pages.ncharged - pages.npinned;
@@ -76,6 +80,7 @@ export function unchargeUnpinned(pages: Pages): void {
  * Fails: ENOMEM above the caller's limit, and then nothing has changed
  */
 export function handOverToCaller(all: ReadonlySet<Pages>): Errno | undefined {
+  touches(LOCKLESS);
   const process = current().process as Process;
   const { mm, user } = process;
   const added = { user: 0, mm: 0 };

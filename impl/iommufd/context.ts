@@ -9,6 +9,7 @@ import type { Iommu } from '../iommu/domain.ts';
 import type { IommuGroup } from '../iommu/group.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { File } from '../kernel/file.ts';
+import { LOCKLESS, looksAt, touches } from '../kernel/footprint.ts';
 import { Rwsem } from '../kernel/rwsem.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
@@ -23,13 +24,23 @@ export abstract class IommufdObject {
   readonly ctx: IommufdCtx;
   /** Number in the table; 0 is nobody's. */
   id = 0;
-  /** 1 for the table, and 1 for each that uses it. */
-  users = 1;
+  #users = 1;
   /** Whether its number finds it. Before that the number is only taken. */
   finalized = false;
 
   constructor(ctx: IommufdCtx) {
     this.ctx = ctx;
+  }
+
+  /** 1 for the table, and 1 for each that uses it. */
+  get users(): number {
+    looksAt(LOCKLESS);
+    return this.#users;
+  }
+
+  set users(users: number) {
+    touches(LOCKLESS);
+    this.#users = users;
   }
 
   /** Undo what the object holds; it is out of the table already. */
@@ -67,6 +78,7 @@ export class IommufdCtx {
   /** iommufd_object_alloc(): take a number, by which nobody finds the object yet. Fails: ENOMEM */
   reserve(object: IommufdObject): Errno | undefined {
     if (shouldFail('iommufd_object_alloc')) return 'ENOMEM';
+    touches(LOCKLESS);
     while (this.#objects[this.#lowest] !== undefined) this.#lowest++;
     object.id = this.#lowest;
     this.#objects[object.id] = object;
@@ -75,6 +87,7 @@ export class IommufdCtx {
 
   /** iommufd_object_finalize(): the object is complete, and so is to be found. */
   finalize(object: IommufdObject): void {
+    touches(LOCKLESS);
     object.finalized = true;
   }
 
@@ -95,6 +108,7 @@ export class IommufdCtx {
 
   /** Take the object out of the table, complete or not; the caller destroys it. */
   remove(object: IommufdObject): void {
+    touches(LOCKLESS);
     warnOn(this.#objects[object.id] !== object, `${object.kind} ${object.id} is not in its table`);
     this.#objects[object.id] = undefined;
     this.#lowest = Math.min(this.#lowest, object.id);
@@ -113,6 +127,7 @@ export class IommufdCtx {
   }
 
   #find(id: number): IommufdObject | undefined {
+    looksAt(LOCKLESS);
     const object = this.#objects[id];
     return object?.finalized === true ? object : undefined;
   }

@@ -1,3 +1,4 @@
+import { newIdentity, read, touches } from './footprint.ts';
 import type { WaitPoint } from './thread.ts';
 
 /** wait_for_completion(): `yield` it to sleep until somebody completes it. */
@@ -6,6 +7,8 @@ export class Completion implements WaitPoint {
   /** What somebody must do before it is complete, for a report. */
   readonly blockedBy: () => string;
   #done = false;
+  readonly #identity = newIdentity();
+  readonly footprint = read(this.#identity);
 
   constructor(name: string, blockedBy: () => string = () => 'whoever must complete it') {
     this.name = name;
@@ -19,11 +22,13 @@ export class Completion implements WaitPoint {
   enter(): void {}
 
   complete(): void {
+    touches(this.#identity);
     this.#done = true;
   }
 
   /** reinit_completion() */
   reset(): void {
+    touches(this.#identity);
     this.#done = false;
   }
 }

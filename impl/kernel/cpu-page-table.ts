@@ -2,6 +2,7 @@
  * The page table of a process, as the CPU walks it: three levels of tables, with leaves of 1 GiB, 2 MiB or one page. A
  * table stays, even empty, until the mapping that it was made for goes.
  */
+import { looksAt, newIdentity, touches } from './footprint.ts';
 import { type Pgprot, samePgprot } from './pgprot.ts';
 import { warnOn } from './splat.ts';
 import { shouldFail } from './thread.ts';
@@ -38,6 +39,7 @@ export const firstOfOrder = (page: UserPage, order: Order): UserPage => page - (
 
 export class CpuPageTable {
   readonly #root = new Table();
+  readonly #identity = newIdentity();
 
   /** What an access to the page reaches; undefined faults. */
   translate(page: UserPage): Pfn | undefined {
@@ -57,6 +59,7 @@ export class CpuPageTable {
 
   /** What stands in the page's slot of an order, or the larger leaf above it. */
   #slot(page: UserPage, lowest: Order): Table | Leaf | undefined {
+    looksAt(this.#identity);
     let table = this.#root;
     for (const order of ORDERS) {
       const slot = table.slots.get(Math.floor(page / 2 ** order));
@@ -72,6 +75,7 @@ export class CpuPageTable {
    * False when a table cannot be had.
    */
   insert(leaf: Leaf): boolean {
+    touches(this.#identity);
     let table = this.#root;
     for (const order of ORDERS) {
       const at = Math.floor(leaf.page / 2 ** order);
@@ -95,21 +99,25 @@ export class CpuPageTable {
 
   /** zap_page_range(): no leaf is left that shows a page of [first, last]. What else a huge one showed goes with it. */
   zap(first: UserPage, last: UserPage): void {
+    touches(this.#identity);
     eachLeaf(this.#root, 0, first, last, (_, table, at) => table.slots.delete(at));
   }
 
   /** vma_adjust_trans_huge(): no leaf shows both the page and the one before it. */
   splitHuge(page: UserPage): void {
+    touches(this.#identity);
     eachLeaf(this.#root, 0, page, page, (leaf, table, at) => leaf.page < page && table.slots.delete(at));
   }
 
   /** free_pgtables(): the tables that lie all in [first, last] go, unless a leaf was left in them. */
   freeTables(first: UserPage, last: UserPage): void {
+    touches(this.#identity);
     prune(this.#root, 0, first, last);
   }
 
   /** The leaves that show a page of [first, last], or all, in no order. */
   leaves(first: UserPage = 0, last: UserPage = Number.MAX_SAFE_INTEGER): Leaf[] {
+    looksAt(this.#identity);
     const found: Leaf[] = [];
     eachLeaf(this.#root, 0, first, last, (leaf) => found.push(leaf));
     return found;

@@ -2,6 +2,7 @@
  * Fault points are counted, not random: the n-th one that a task passes fails, at any site or at a named one. Sweep n
  * until nothing fails any more.
  */
+import { LOCKLESS, touches } from './footprint.ts';
 
 export class FaultPoints {
   #countdown = 0;
@@ -29,6 +30,7 @@ export class FaultPoints {
 
   hit(site: string): boolean {
     if (!this.#armed) return false;
+    touches(LOCKLESS);
     this.passed.push(site);
     if (this.#site !== undefined && this.#site !== site) return false;
     this.#countdown--;

@@ -3,6 +3,7 @@
  * user space, because it takes locks that the dropper may hold.
  */
 import type { Errno } from './errno.ts';
+import { LOCKLESS, looksAt, touches } from './footprint.ts';
 import { Kref } from './kref.ts';
 import { Live } from './live.ts';
 import { current, shouldFail, type Thread } from './thread.ts';
@@ -64,6 +65,7 @@ export class FdTable {
 
   /** Install the file under the lowest free number; takes over the caller's reference on success only. EMFILE. */
   install(file: File): number | Errno {
+    touches(LOCKLESS);
     if (shouldFail('get_unused_fd')) return 'EMFILE';
     let fd = this.#lowest;
     while (this.#files.has(fd)) fd++;
@@ -74,11 +76,13 @@ export class FdTable {
 
   /** fget() without the reference: the file, or undefined. */
   lookup(fd: number): File | undefined {
+    looksAt(LOCKLESS);
     return this.#files.get(fd);
   }
 
   /** close(2): EBADF. */
   close(fd: number): Errno | undefined {
+    touches(LOCKLESS);
     const file = this.#files.get(fd);
     if (file === undefined) return 'EBADF';
     this.#files.delete(fd);
@@ -89,6 +93,7 @@ export class FdTable {
 
   /** dup_fd(): the same files under the same numbers, each held once more. Fails: ENOMEM */
   copy(): FdTable | Errno {
+    touches(LOCKLESS);
     if (shouldFail('dup_fd')) return 'ENOMEM';
     const copy = new FdTable();
     for (const [fd, file] of this.#files) {

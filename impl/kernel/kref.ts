@@ -1,3 +1,4 @@
+import { LOCKLESS, touches } from './footprint.ts';
 import { Splat } from './splat.ts';
 
 /** A reference count. Getting from zero and putting below zero are splats; at zero the object is dead. */
@@ -16,6 +17,7 @@ export class Kref {
   }
 
   get(): void {
+    touches(LOCKLESS);
     if (this.#count <= 0) throw new Splat('refcount', `${this.name}: get of a dead object`);
     this.#count++;
     this.changes++;
@@ -23,6 +25,7 @@ export class Kref {
 
   /** kref_get_unless_zero(): false when it is too late. */
   getActive(): boolean {
+    touches(LOCKLESS);
     if (this.#count === 0) return false;
     this.#count++;
     this.changes++;
@@ -31,6 +34,7 @@ export class Kref {
 
   /** Drop one; true for the last, whose caller must release the object. */
   put(): boolean {
+    touches(LOCKLESS);
     if (this.#count <= 0) throw new Splat('refcount', `${this.name}: put below zero`);
     this.#count--;
     this.changes++;
@@ -39,6 +43,7 @@ export class Kref {
 
   /** kref_init() again, on an object at rest. */
   rearm(): void {
+    touches(LOCKLESS);
     if (this.#count !== 0) throw new Splat('refcount', `${this.name}: re-armed while ${this.#count} hold it`);
     this.#count = 1;
   }

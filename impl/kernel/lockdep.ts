@@ -73,6 +73,8 @@ const classIndex = new Map<LockClass, number>(LOCK_CLASSES.map((name, index) => 
 export interface HeldLock {
   readonly name: string;
   readonly classId: number;
+  /** What holding it touches, as `footprint.ts` writes it. */
+  readonly footprint?: number;
 }
 
 export function lockClassId(name: LockClass): number {

@@ -7,6 +7,7 @@ import { AddressSpace } from './address-space.ts';
 import { indexFrom, lastFrom } from './ascending.ts';
 import { CpuPageTable, type Span } from './cpu-page-table.ts';
 import type { Errno } from './errno.ts';
+import { LOCKLESS, touches } from './footprint.ts';
 import { Rwsem } from './rwsem.ts';
 import { Splat } from './splat.ts';
 import type { Thread } from './thread.ts';
@@ -33,12 +34,14 @@ export class Backing {
 
   /** Pin `count` pages from page `index` on. */
   pin(index: number, count: number): void {
+    touches(LOCKLESS);
     this.#pins ??= new Uint32Array(this.pages);
     for (let i = index; i < index + count; i++) this.#pins[i] = (this.#pins[i] as number) + 1;
     this.pinned += count;
   }
 
   unpin(index: number, count: number): void {
+    touches(LOCKLESS);
     const pins = this.#pins;
     for (let i = index; i < index + count; i++) {
       if (pins === undefined || !(pins[i] as number))
@@ -219,6 +222,7 @@ export class Ram {
 
   /** Pages for `length` bytes. EINVAL for none, ENOMEM for more than LARGEST. */
   allocate(name: string, length: U64): Backing | Errno {
+    touches(LOCKLESS);
     const pages = length.page + (length.byte > 0 ? 1 : 0);
     if (pages === 0) return 'EINVAL';
     if (pages > LARGEST / PAGE_SIZE || pages > this.#endPfn - this.#nextPfn) return 'ENOMEM';

@@ -1,3 +1,4 @@
+import { newIdentity, written } from './footprint.ts';
 import { type HeldLock, type LockClass, lockClassId } from './lockdep.ts';
 import { Splat } from './splat.ts';
 import { current, type Task, type WaitPoint } from './thread.ts';
@@ -6,6 +7,7 @@ import { current, type Task, type WaitPoint } from './thread.ts';
 export class Mutex implements WaitPoint, HeldLock {
   readonly name: string;
   readonly classId: number;
+  readonly footprint = written(newIdentity());
   /** Ghost: how often it was taken. While that stays the same, so does what it protects. */
   taken = 0;
   #owner: Task | undefined;

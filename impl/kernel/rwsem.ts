@@ -1,3 +1,4 @@
+import { newIdentity, read, touches, written } from './footprint.ts';
 import { type HeldLock, type LockClass, lockClassId } from './lockdep.ts';
 import { unhold } from './mutex.ts';
 import { Splat } from './splat.ts';
@@ -7,14 +8,20 @@ import { current, type Task, type WaitPoint } from './thread.ts';
 class Side implements WaitPoint, HeldLock {
   readonly name: string;
   readonly classId: number;
+  readonly footprint: number;
   readonly #ready: () => boolean;
   readonly #entered: (task: Task) => void;
   readonly blockedBy: () => string;
   readonly holders: () => readonly Task[];
 
-  constructor(name: string, classId: number, sem: Pick<Side, 'ready' | 'enter' | 'blockedBy' | 'holders'>) {
+  constructor(
+    name: string,
+    classId: number,
+    sem: Pick<Side, 'footprint' | 'ready' | 'enter' | 'blockedBy' | 'holders'>,
+  ) {
     this.name = name;
     this.classId = classId;
+    this.footprint = sem.footprint;
     this.#ready = sem.ready;
     this.#entered = sem.enter;
     this.blockedBy = sem.blockedBy;
@@ -35,6 +42,7 @@ class Side implements WaitPoint, HeldLock {
 /** A reader/writer semaphore: `yield sem.read`, or `yield sem.write`; release the same side in `finally`. */
 export class Rwsem {
   readonly name: string;
+  readonly #identity = newIdentity();
   readonly read: WaitPoint & HeldLock;
   readonly write: WaitPoint & HeldLock;
   readonly #readers: Task[] = [];
@@ -50,6 +58,7 @@ export class Rwsem {
   constructor(name: string, lockClass: LockClass) {
     this.name = name;
     this.read = new Side(`${name}(R)`, lockClassId(lockClass), {
+      footprint: read(this.#identity),
       ready: () => this.#writer === undefined,
       enter: (task) => {
         this.#readers.push(task);
@@ -62,6 +71,7 @@ export class Rwsem {
   /** down_write_nested(): for writing, in the order of another class. Released as any. */
   writeAs(lockClass: LockClass): WaitPoint & HeldLock {
     const side: Side = new Side(`${this.name}(W)`, lockClassId(lockClass), {
+      footprint: written(this.#identity),
       ready: () => this.#writer === undefined && this.#readers.length === 0,
       enter: (task) => {
         this.#writer = task;
@@ -74,6 +84,7 @@ export class Rwsem {
 
   /** down_write_trylock(): no order is checked, because nobody waits. */
   tryWrite(): boolean {
+    touches(this.#identity);
     if (!this.write.ready()) return false;
     const task = current();
     task.held.push(this.write);

@@ -16,6 +16,8 @@ export interface WaitPoint {
   readonly name: string;
   ready(): boolean;
   enter(task: Task): void;
+  /** What taking it touches, as `footprint.ts` writes it; whatever there is, where it does not say. */
+  readonly footprint?: number;
   /** Who is in the way, for a deadlock's report. */
   blockedBy?(): string;
   /** The tasks that hold it, where it is a lock: they may wait for something in turn. */

@@ -1,4 +1,5 @@
 /** Work that is put off: a kernel thread of its own does it later. Whoever drives threads takes it from the queue. */
+import { LOCKLESS, touches } from './footprint.ts';
 import type { Thread, WaitPoint } from './thread.ts';
 
 /** `work_struct`. `yield` it for `flush_work()`: to sleep until it is done, if it was queued at all. */
@@ -24,6 +25,7 @@ export class Work implements WaitPoint {
 
   /** From now on there is something to wait for; false when there was before. */
   arm(): boolean {
+    touches(LOCKLESS);
     const idle = !this.#pending;
     this.#pending = true;
     return idle;
@@ -32,6 +34,7 @@ export class Work implements WaitPoint {
   /** What the worker does. */
   *thread(): Thread {
     yield* this.#run();
+    touches(LOCKLESS);
     this.#pending = false;
   }
 }
@@ -53,6 +56,7 @@ export class Workqueue {
 
   /** The oldest work that no worker has taken. */
   take(): Work | undefined {
+    touches(LOCKLESS);
     return this.#queued.shift();
   }
 }
