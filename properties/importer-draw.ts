@@ -17,7 +17,7 @@ const MIX: readonly (readonly [Step['do'], number])[] = [
   ['signal', 12],
   ['unmap', 9],
   ['submit', 8],
-  ['memory', 9],
+  ['memory', 8],
   ['export', 6],
   ['detach', 3],
   ['import sync file', 3],
@@ -32,7 +32,7 @@ const MIX: readonly (readonly [Step['do'], number])[] = [
   ['FLR', 1],
   ['pin', 1],
   ['close', 4],
-  ['device close', 1],
+  ['device close', 3],
   ['device open', 2],
   ['revoke for good', 2],
 ];
@@ -62,11 +62,14 @@ export const draws = (longest: number): fc.Arbitrary<Draw[]> =>
 /** The step of a draw, number `at` of the sequence; undefined when there is nothing that it could be about. */
 export function stepOf(draw: Draw, scene: Scene, at: number): Step | undefined {
   const { oracle, devices } = scene;
-  const what = WEIGHTED[draw.what] as Step['do'];
+  const drawn = WEIGHTED[draw.what] as Step['do'];
   const dev = pick(
-    devices.filter((it) => (what === 'device open' ? it.closed : it.fd)),
+    devices.filter((it) => (drawn === 'device open' ? it.closed : it.fd)),
     draw.pick,
   );
+  // Behind a revoke an export only waits; a buffer on its way out is one that the revoke has to pass over.
+  const locked = devices.some(({ memoryLock }) => memoryLock.holder !== undefined);
+  const what = drawn === 'export' && locked && draw.how % 2 === 0 ? 'close' : drawn;
   const crowded = oracle.actors.length >= MOST_WAITING;
   if (crowded || what === 'signal') return signal(draw, oracle.fences) ?? unmap(draw, oracle.parties);
   if (what === 'unmap') return unmap(draw, oracle.parties);
@@ -123,7 +126,8 @@ function deviceStep(what: Step['do'], { how }: Draw, it: OracleDevice | undefine
     case 'device open':
       return { do: what, dev };
     case 'device close':
-      return how % 2 === 0 ? { do: what, dev } : undefined;
+      // It needs the lock of the bus, for which there is somebody to wait now.
+      return how % 2 === 0 || it.memoryLock.holder !== undefined ? { do: what, dev } : undefined;
     default:
       return undefined;
   }

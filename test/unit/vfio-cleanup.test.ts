@@ -130,4 +130,20 @@ describe('closing the device', () => {
     expect(closer.run()).toBe(true);
     expect([device.dmabufs.length, device.registration.count]).toEqual([0, 1]);
   });
+
+  test('goes on behind a buffer that is being released: those after it forget the device', () => {
+    const { rig, device, fd, importer } = setup();
+    const later = rig.exported(device);
+    rig.call(detach(importer.attachment));
+    const closer = rig.actor('close', closeFd(rig, fd));
+    closer.runTo('memory_lock(W)');
+    rig.close(device);
+    expect([later.priv.vdev, later.priv.revoked, device.dmabufs.includes(later.priv)]).toEqual([
+      undefined,
+      true,
+      false,
+    ]);
+    expect(closer.run()).toBe(true);
+    expect([device.dmabufs.length, device.registration.count]).toEqual([0, 1]);
+  });
 });
