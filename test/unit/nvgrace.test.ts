@@ -4,7 +4,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { touch } from '../../impl/kernel/fault.ts';
 import { featuresOf } from '../../impl/kernel/features.ts';
 import type { BarResource } from '../../impl/pci/topology.ts';
-import { vfioConfigMemory, vfioDeviceReset, vfioLowPowerEntry } from '../../impl/vfio/ioctl.ts';
+import { vfioConfigMemory, vfioDeviceReset, vfioHotReset, vfioLowPowerEntry } from '../../impl/vfio/ioctl.ts';
 import { NvgraceMemory, outOfRegion } from '../../impl/vfio/nvgrace.ts';
 import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
 import { Mapping, mapBar, process } from './vfio-mapping.ts';
@@ -212,10 +212,36 @@ describe('a touch', () => {
     expect(new Mapping(rig, device, { region: 4 }).touch()).toBe('0x8000000000');
   });
 
+  test('by two after a reset waits for both, whoever came first', () => {
+    const { rig, device, memory } = nvgrace();
+    const { vma } = new Mapping(rig, device, { region: 4, length: 0x2000n });
+    memory.ready = false;
+    rig.call(vfioDeviceReset(device));
+    const touchers = [0, 1].map((n) => rig.actor(`toucher ${n}`, touch(vma.mm, vma.startPage + n, vma.startPage + n)));
+    expect(touchers.map((toucher) => toucher.run())).toEqual([false, false]);
+    memory.ready = true;
+    expect(touchers.map((toucher) => toucher.run())).toEqual([true, true]);
+  });
+
+  test('after a hot reset by another member of the set waits until the device is ready, too', () => {
+    const { rig, device, memory } = nvgrace();
+    const other = rig.opened({ name: 'dev1' });
+    const { vma } = new Mapping(rig, device, { region: 4 });
+    memory.ready = false;
+    expect(rig.call(vfioHotReset(other))).toBeUndefined();
+    const toucher = rig.actor('toucher', touch(vma.mm, vma.startPage, vma.startPage));
+    expect(toucher.run()).toBe(false);
+    memory.ready = true;
+    expect(toucher.run()).toBe(true);
+  });
+
   test('of a device that does not get ready in its time is SIGBUS', () => {
     const { rig, device } = nvgrace();
     const mapping = new Mapping(rig, device, { region: 4 });
     rig.call(vfioDeviceReset(device));
+    rig.kernel.faults.arm(1, 'nvgrace_gpu_wait_device_ready');
+    expect(mapping.touch()).toBe('SIGBUS');
+    // It has not been found ready yet, so the next asks again.
     rig.kernel.faults.arm(1, 'nvgrace_gpu_wait_device_ready');
     expect(mapping.touch()).toBe('SIGBUS');
     expect(mapping.touch()).toBe('0x8000000000');

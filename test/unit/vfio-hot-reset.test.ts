@@ -237,3 +237,24 @@ describe('hot reset', () => {
     expect([bind.answer, reset.answer]).toEqual([undefined, undefined]);
   });
 });
+
+describe('the bus reset at the close of the last device that is open', () => {
+  /** Two devices, of which one could not be reset when it was closed; and the close of the other. */
+  function closedOne(hotResetErr?: Errno) {
+    const rig = new Rig();
+    const left = rig.opened({ name: 'dev0', resets: [] });
+    const last = rig.opened({ name: 'dev1', ...(hotResetErr !== undefined && { hotResetErr }) });
+    rig.close(left);
+    expect([left.needsReset, last.needsReset]).toEqual([true, false]);
+    rig.close(last);
+    return [left.needsReset, last.needsReset];
+  }
+
+  test('makes up for every member that was closed without one', () => {
+    expect(closedOne()).toEqual([false, false]);
+  });
+
+  test('that fails is still owed', () => {
+    expect(closedOne('ENOTTY')).toEqual([true, false]);
+  });
+});
