@@ -18,6 +18,7 @@ const peek = (process?: string): Command => ({
   offset: 0n,
   ...(process !== undefined && { process }),
 });
+const peekLast: Command = { do: 'peek', map: 'v', offset: 0x2000n };
 const middle: Command = { do: 'munmap', map: 'v', offset: 0x1000n, length: 0x1000n };
 const unmap: Command = { do: 'munmap', map: 'v' };
 const fork: Command = { do: 'fork', as: 'p' };
@@ -90,6 +91,8 @@ test.each<[what: string, before: readonly Command[], commands: readonly Command[
   ["R25: a child's read and memory off", [fork], [peek('p'), off], [`${BYTE} ok []`, 'SIGBUS ok []']],
   ["R25: a child's read and a reset", [fork], [peek('p'), reset], [`${BYTE} ok []`, `${BYTE} ok [p]`]],
   ['munmap of a part and memory off', [fork], [middle, off], ['ok ok []']],
+  ['the munmap of a mapping in two parts and memory off', [middle, peekLast], [unmap, off], ['ok ok []']],
+  ['the exit of a child with two mappings and memory off', [middle, peekLast, fork], [exit, off], ['ok ok []']],
   ['munmap of a part and a read', [fork], [middle, peek()], [`ok ${BYTE} [first p]`]],
   ['a fork and munmap of a part', [], [fork, middle], ['ok ok [first p]']],
   ['a fork and the munmap', [], [fork, unmap], ['ok ok []', 'ok ok [p]']],

@@ -6,22 +6,38 @@
  */
 import { expect, test } from 'vitest';
 import { exhaust } from '../../explore/exhaustive.ts';
-import { interleave } from '../../explore/interleave.ts';
+import { type Branch, interleave } from '../../explore/interleave.ts';
+import { munmap } from '../../impl/kernel/munmap.ts';
 import { syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { fromBigint, u64 } from '../../impl/kernel/units.ts';
+import type { Vma } from '../../impl/kernel/vma.ts';
 import { mapDma } from '../../impl/type1/map.ts';
 import type { Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
 import { IOVA, P, Type1Rig } from './type1-rig.ts';
 
-/** What MAP_DMA and the command answer, and whether dev1 reaches the BAR at the end, in all interleavings. */
-function ends(command: Command): string[] {
+/** What the other does: a command, or a call on the mapping. */
+type Other = Command | ((rig: Type1Rig, vma: Vma) => Thread<Result>);
+
+/**
+ * What MAP_DMA and the other answer, and whether the CPU reaches the BAR at the end, in all interleavings; `retried` if
+ * the first fault lets go of mmap_lock.
+ */
+function ends(other: Other, retried = false): string[] {
   const found = new Set<string>();
   exhaust((choose) => {
     const rig = new Type1Rig();
-    const { startPage } = rig.bar();
-    const task = new Task('map', rig.machine.kernel);
-    const branches = [{ task, thread: syscall(task, map(rig, startPage)) }, rig.machine.start('command', command)];
+    const { kernel } = rig.machine;
+    const vma = rig.bar();
+    const start = (name: string, thread: Thread<Result>): Branch<Result> => {
+      const task = new Task(name, kernel);
+      return { task, thread: syscall(task, thread) };
+    };
+    if (retried) kernel.faults.arm(1, 'VM_FAULT_RETRY');
+    const branches = [
+      start('map', map(rig, vma.startPage)),
+      typeof other === 'function' ? start('other', other(rig, vma)) : rig.machine.start('command', other),
+    ];
     const answers = interleave(branches, choose).map((it) => ('err' in it ? it.err : 'ok'));
     const mapped = answers[0] === 'ok';
     expect([rig.reach.length, rig.container.dmas.size], 'all or nothing').toEqual(mapped ? [1, 1] : [0, 0]);
@@ -51,4 +67,15 @@ test('against a reset it maps what answers again, with an entry of the CPU or wi
     'ok ok: the CPU does not',
     'ok ok: the CPU reaches it',
   ]);
+});
+
+function* unmap({ mm }: Type1Rig, { startPage, npages }: Vma): Thread<Result> {
+  const refused = yield* munmap(mm, u64(startPage, 0), u64(npages, 0));
+  return refused === undefined ? { ok: {} } : { err: refused };
+}
+
+test('against munmap it maps what has left the process, or finds nothing, also after a fault that was retried', () => {
+  const all = ['EFAULT ok: the CPU does not', 'ok ok: the CPU does not'];
+  expect(ends(unmap)).toEqual(all);
+  expect(ends(unmap, true)).toEqual(all);
 });

@@ -194,6 +194,24 @@ describe('a new buffer', () => {
     expect(exporter.run()).toBe(true);
     expect(rig.behind(exporter.answer as number).priv.revoked).toBe(true);
   });
+
+  test('has its descriptor last: who closes that at once finds it listed, in its state, and nothing locked', () => {
+    const rig = new Rig();
+    const device = rig.opened();
+    const seen: unknown[] = [];
+    vi.spyOn(rig.fds, 'install').mockImplementation((file) => {
+      const priv = device.dmabufs.find(({ dmabuf }) => dmabuf.file === file);
+      seen.push([priv?.revoked, priv?.dmabuf.resv.locked, device.memoryLock.locked]);
+      return 'EMFILE';
+    });
+    expect(rig.tryExport(device, [PAGE])).toBe('EMFILE');
+    rig.call(vfioConfigMemory(device, false));
+    expect(rig.tryExport(device, [PAGE])).toBe('EMFILE');
+    expect(seen).toEqual([
+      [false, false, false],
+      [true, false, false],
+    ]);
+  });
 });
 
 describe('the end of a buffer', () => {
