@@ -83,6 +83,21 @@ describe('adding a fence', () => {
     expect(() => run(addUnreserved(new Resv('resv'), new Fence('f', 1, 1), USAGE.READ))).toThrow('no slot reserved');
   });
 
+  test('a smaller reservation leaves a larger one as it is', () => {
+    const resv = new Resv('resv');
+    function* addTwo(): Thread {
+      yield resv;
+      try {
+        for (const count of [2, 1]) expect(resv.reserveFences(count)).toBeUndefined();
+        for (const context of [1, 2]) resv.addFence(new Fence(`f${context}`, context, 1), USAGE.READ);
+      } finally {
+        resv.release();
+      }
+    }
+    run(addTwo());
+    expect(resv.pending(USAGE.BOOKKEEP)).toHaveLength(2);
+  });
+
   test('a reserved slot is gone with the lock', () => {
     const resv = new Resv('resv');
     function* reserve(): Thread {

@@ -118,6 +118,13 @@ describe('what a map answers', () => {
     expect(rig.state).toEqual(untouched);
   });
 
+  test('without an IOMMU is ENOMEM for a byte more than the device can say, and nothing less', () => {
+    const page = { paddr: A, len: 0x1000 };
+    const by = (mask: number) => rigOf('ranges', { dma: new DmaDirect({ mask }) }).map([page]);
+    expect(by(A + 0xffe)).toBe('ENOMEM');
+    expect(isErrno(by(A + 0xfff))).toBe(false);
+  });
+
   test.each([
     ['a range', A, 0x1000],
     ['the start of a range', A + 0x1000, 0x10000],
