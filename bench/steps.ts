@@ -6,6 +6,7 @@ import * as fc from 'fast-check';
 import { Coverage } from '../properties/coverage.ts';
 import { type Witness, walk } from '../properties/walk.ts';
 import { runBlind, runIntents } from './baseline.ts';
+import { floor } from './floor.ts';
 import { config, KERNEL, LONGEST, MACHINE, type Mix, SEQUENCES, STATED_MIX, TEST_MIX } from './mix.ts';
 import { median, ratio, rounds, spread } from './rounds.ts';
 import { percent, printTable, times, whole } from './table.ts';
@@ -52,6 +53,7 @@ export function steps(): void {
   console.log(
     `Medians of ${ROUNDS} rounds, in turn; fast-check's drawing counts for all. Targets: 150,000 steps/s, 3×.\n`,
   );
+  floor();
 }
 
 const witnessOf =
