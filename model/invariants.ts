@@ -10,8 +10,8 @@ import type { AreaSeen, Observation, Pte, Range, Stretch } from './observation.t
 export type * from './observation.ts';
 
 type Bytes = bigint;
-/** Where something is wrong: in a domain, or in a mapping of the CPU and at which byte of it. */
-export type Counterexample = Readonly<{ domain: string; iova: Bytes; why: string }>;
+/** Where something is wrong: in a domain; or in what the `cpu` maps, by its name, and at which byte of it. */
+export type Counterexample = Readonly<{ domain: string; iova: Bytes; why: string; cpu?: true }>;
 /** `guardedBy`: whoever holds this lock may break it for a moment. */
 export type Invariant = Readonly<{ name: string; because: string; source: string; guardedBy: string }> &
   Readonly<{ breaches: (seen: Observation) => Counterexample[] }>;
@@ -55,11 +55,11 @@ export const neverMappedWhileRevoked: Invariant = {
       a.memory === b.memory && a.offset < b.offset + b.length && b.offset < a.offset + a.length;
     const found: Counterexample[] = [];
     const gone = (it: Stretch): boolean => seen.revoked.some((stretch) => meets(it, stretch));
-    for (const pte of seen.ptes)
-      if (gone(pte)) found.push(breach(pte, `${at(pte)} is mapped, but its owner has taken it back`));
+    const lost = (what: string): string => `${what}, but its owner has taken it back`;
+    for (const pte of seen.ptes) if (gone(pte)) found.push(breach(pte, lost(`${at(pte)} is mapped`)));
     for (const pte of seen.cpu)
       if (pte.shut || gone(pte))
-        found.push({ domain: pte.map, iova: pte.at, why: `the CPU maps ${at(pte)}, but its owner has taken it back` });
+        found.push({ cpu: true, domain: pte.map, iova: pte.at, why: lost(`shows ${at(pte)}`) });
     for (const { area, pte } of pairs(seen))
       if (area.shot) found.push(breach(pte, `${at(pte)} is mapped, but a revoke has shot its area`));
     return found;

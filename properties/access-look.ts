@@ -2,6 +2,7 @@
  * What can be seen after a step: which pages are pinned how often, which pages drivers were given, contents, areas and
  * alignment of each IOAS, what the domains translate with the invariants over it, and the lifetime rules.
  */
+
 import type { Area as ImplArea } from '../impl/iommufd/area.ts';
 import { MockAccess } from '../impl/iommufd/mock-access.ts';
 import { toBigint } from '../impl/kernel/units.ts';
@@ -9,6 +10,7 @@ import { type AreaSeen, invariants, type Observation } from '../model/invariants
 import { type Area, alignmentOf, domainsOf, heldPages, P, type Slab } from './access-oracle.ts';
 import { backingOf, ioasOf, type Scene } from './access-scene.ts';
 import { callsSeen, wholeDomain } from './observe.ts';
+import { showCounterexample } from './show-counterexample.ts';
 
 /** All that is wrong, a line each. */
 export function wrongAfter(scene: Scene): string[] {
@@ -114,7 +116,7 @@ function wrongInvariants(scene: Scene): string[] {
     keepsMmio: machine.kernel.features.dmabufKeepsMmio,
   };
   const wrong = invariants.flatMap(({ name, breaches }) =>
-    breaches(seen).map(({ domain, iova, why }) => `${name}: domain ${domain}, IOVA 0x${iova.toString(16)}: ${why}`),
+    breaches(seen).map((breach) => `${name}: ${showCounterexample(breach)}`),
   );
   for (const domain of oracle.spaces.flatMap(domainsOf)) {
     const total = (all: readonly { length: bigint }[]): bigint => all.reduce((sum, { length }) => sum + length, 0n);

@@ -6,7 +6,6 @@
 import type { DomainCall } from '../impl/iommu/domain.ts';
 import {
   type AreaSeen,
-  type Counterexample,
   type CpuPte,
   invariants,
   neverMappedWhileRevoked,
@@ -23,6 +22,7 @@ import { callsSeen } from './observe.ts';
 import { cpuSeen, judged, wrongCpu } from './observe-cpu.ts';
 import { revokedMemory, seenArea } from './promise.ts';
 import { firstDifference } from './same-reach.ts';
+import { showCounterexample } from './show-counterexample.ts';
 import { changedSpaces, survivors, wholeSpaces, wrongAreas, wrongDomains } from './structure.ts';
 import type { World } from './world.ts';
 
@@ -75,9 +75,6 @@ function judge(observation: Observation, must: Must): void {
     if (found.length > 0) must(name, found.map(showCounterexample));
   }
 }
-
-const showCounterexample = ({ domain, iova, why }: Counterexample): string =>
-  `domain ${domain}, IOVA 0x${iova.toString(16)}: ${why}`;
 
 function observationOf(
   { machine, state }: World,

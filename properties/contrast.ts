@@ -4,12 +4,14 @@
  *
  * Source: vfio-dmabuf 8.5, V-39, V-69
  */
+
 import * as fc from 'fast-check';
 import { neverMappedWhileRevoked } from '../model/invariants.ts';
 import { DmabufLane } from './contrast-dmabuf.ts';
 import type { Lane, Line } from './contrast-lane.ts';
 import { type Step, sequences } from './contrast-step.ts';
 import { Type1Lane } from './contrast-type1.ts';
+import { showCounterexample } from './show-counterexample.ts';
 
 /** What took memory away that a device went on reaching: the step, both ways of turning memory off being one. */
 export type Kind = Step['do'];
@@ -47,8 +49,9 @@ function look(lane: Lane): { readonly broken: string[]; readonly reasons: Map<st
   const seen = lane.observe();
   const broken: string[] = [];
   const reasons = new Map<string, string>();
-  for (const { domain, iova, why } of neverMappedWhileRevoked.breaches(seen)) {
-    broken.push(`domain ${domain}, IOVA 0x${iova.toString(16)}: ${why}`);
+  for (const breach of neverMappedWhileRevoked.breaches(seen)) {
+    const { domain, iova } = breach;
+    broken.push(showCounterexample(breach));
     const pte = seen.ptes.find((it) => it.domain === domain && it.iova === iova);
     for (const reason of pte ? lane.takenBack(pte.offset) : ['not there']) {
       reasons.set(`${domain} 0x${iova.toString(16)} ${reason}`, reason);

@@ -2,6 +2,7 @@
  * One raw call, and what must hold after it: an answer, the invariants, every live area whole in every domain, nothing
  * changed by what was refused, and, every few calls, the lifetime rules.
  */
+
 import type { DomainCall } from '../impl/iommu/domain.ts';
 import { type Errno, isErrno } from '../impl/kernel/errno.ts';
 import { Splat } from '../impl/kernel/splat.ts';
@@ -10,6 +11,7 @@ import { invariants } from '../model/invariants.ts';
 import { type CallName, callName, type RawCall } from './raw-calls.ts';
 import { fingerprint, type Imports, missing, observe } from './raw-observe.ts';
 import { ARGUMENTS, ARRAYS, type RawWorld } from './raw-world.ts';
+import { showCounterexample } from './show-counterexample.ts';
 
 /** The name of what was called; `other` for a number that is nobody's on that descriptor, `EBADF` without one. */
 export type Called = CallName | 'other' | 'no descriptor';
@@ -94,10 +96,7 @@ export function judge({ machine }: RawWorld, imports: Imports, made: readonly Do
   for (const { name, breaches } of invariants) {
     const found = breaches(seen);
     if (found.length > 0) {
-      throw new RawBreach(
-        name,
-        found.map(({ domain, iova, why }) => `domain ${domain}, IOVA 0x${iova.toString(16)}: ${why}`),
-      );
+      throw new RawBreach(name, found.map(showCounterexample));
     }
   }
   const untranslated = missing(seen);

@@ -26,7 +26,7 @@ describe('what the CPU maps', () => {
 
   test('may not be memory that was taken back', () => {
     expect(breaches({ cpu, revoked: [{ ...slice, offset: 0x1_3fffn }] })).toEqual([
-      'never mapped while revoked: v0 0x1000: the CPU maps dev0:2+0x10000, but its owner has taken it back',
+      'never mapped while revoked: v0 0x1000: shows dev0:2+0x10000, but its owner has taken it back',
     ]);
   });
 });

@@ -72,7 +72,7 @@ describe('where the CPU maps buffers', () => {
   const enter: Command = { do: 'vfio_low_power_entry', dev: 'dev0' };
   const lost = (map: string, at: string, place: string): readonly string[] => [
     'never mapped while revoked',
-    `domain ${map}, IOVA ${at}: the CPU maps ${place}, but its owner has taken it back`,
+    `mapping ${map}, byte ${at}: shows ${place}, but its owner has taken it back`,
   ];
 
   test('an entry that a revoke for good leaves breaks never mapped while revoked, though the device answers', () => {
