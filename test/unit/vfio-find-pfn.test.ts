@@ -88,18 +88,23 @@ test('a mapping that is longer than its buffer has no page behind it', () => {
   expect(found(buffer([[0xf000_0000, 0x1000]]), vma(2), V + 1, 0)).toBe('EFAULT');
 });
 
+const REGION = 2 * 2 ** 28;
+/** What stands behind a mapping of BAR 2 from page `skipped` on; the BAR lies at 2 MiB times `first`. */
+const ofBar = (first: number, pages: number, skipped: number): VfioPciDmaBuf =>
+  Object.assign(buffer([[first * 0x20_0000 + skipped * 0x1000, pages * 0x1000]]), {
+    vfile: {},
+    vmaPgoffAdjust: skipped,
+  });
+
 describe('the page offset of a mapping', () => {
-  /** The third page of BAR 2 and the two behind, as a mapping of the BAR has it. */
-  const ofBar = (): VfioPciDmaBuf =>
-    Object.assign(buffer([[BAR_START + 0x3000, 0x3000]]), { vfile: {}, vmaPgoffAdjust: 3 });
-  const REGION = 2 * 2 ** 28;
+  const slice = (): VfioPciDmaBuf => ofBar(BAR_START / 0x20_0000, 3, 3);
 
   test('of a BAR counts once, and not its region', () => {
-    expect(found(ofBar(), vma(3, { pgoff: REGION + 3 }), V, 0)).toBe('0x4000003');
+    expect(found(slice(), vma(3, { pgoff: REGION + 3 }), V, 0)).toBe('0x4000003');
   });
 
   test('of a BAR is right in what a split leaves', () => {
-    expect(found(ofBar(), vma(1, { pgoff: REGION + 5, start: V + 2 }), V + 2, 0)).toBe('0x4000005');
+    expect(found(slice(), vma(1, { pgoff: REGION + 5, start: V + 2 }), V + 2, 0)).toBe('0x4000005');
   });
 
   test('of a buffer may be a terabyte and more', () => {
@@ -127,11 +132,12 @@ test('an order-0 leaf shows the page at its offset, and a larger one nothing els
     // Where a cut lies beside the border of a leaf, and by how many pages; anywhere, if absent.
     beside: fc.tuple(...[0, 1].map(() => fc.option(fc.constantFrom(-2, -1, 0, 1), { freq: 2 }))),
     page: fc.nat(),
+    skipped: fc.constantFrom(0, 1, 3, 0x200),
   });
   let large = 0;
   let short = 0;
   fc.assert(
-    fc.property(draw, ({ ranges, start, cut, beside, page }) => {
+    fc.property(draw, ({ ranges, start, cut, beside, page, skipped }) => {
       const priv = buffer(ranges.map(([first, pages]) => [first * 0x20_0000, pages * 0x1000]));
       const pages = ranges.flatMap(([first, count]) => Array.from({ length: count }, (_, i) => first * 0x200 + i));
       const cuts = cut.map((at, i) => {
@@ -145,6 +151,10 @@ test('an order-0 leaf shows the page at its offset, and a larger one nothing els
       const part = vma(b - a + 1, { pgoff: a, start: V + start + a });
       const at = a + (page % (b - a + 1));
       expect(findPfn(priv, part, V + start + at, 0)).toBe(pages[at]);
+      // The same pages as a mapping of a BAR, which was made whole from any page of it on, the first included.
+      const slice = ofBar(ranges[0]?.[0] ?? 0, pages.length, skipped);
+      const left = vma(b - a + 1, { pgoff: REGION + skipped + a, start: V + start + a });
+      expect(findPfn(slice, left, V + start + at, 0)).toBe((ranges[0]?.[0] ?? 0) * 0x200 + skipped + at);
       for (const order of ORDERS.filter((o) => o !== 0)) {
         const pfn = findPfn(priv, part, V + start + at, order);
         const first = at - ((V + start + at) % 2 ** order);
