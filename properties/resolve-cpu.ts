@@ -23,15 +23,21 @@ export function barMmapOf({ pick: n, from, size, how }: Intent, state: State): C
   return { do: 'bar_mmap', dev: device.name, region, offset: BigInt(first) * PAGE, length, as };
 }
 
-/** An offset inside what is left of a mapping, of any process; the last that can be read, now and then, or a hole. */
+/**
+ * An offset inside what is left of a mapping, of any process; the last that can be read, now and then, or a hole. What
+ * was cut comes first: its end must still show what it showed.
+ */
 export function peekOf({ pick: n, from, how }: Intent, state: State): Command | undefined {
-  const mapping = pick(state.mappings, n);
+  const mapping = (how % 4 < 2 ? pick(state.mappings.filter(isCut), n) : undefined) ?? pick(state.mappings, n);
   if (mapping === undefined) return undefined;
   const [first, last] = how % 8 === 6 ? [0n, mapping.source.length - 1n] : (pick(mapping.left, from) as Interval);
   const length = last - first + 1n;
   const offset = first + (how % 8 === 7 ? length - 4n : (BigInt(from) * 0x404n) % (length - 3n));
   return { do: 'peek', map: mapping.name, offset: offset - (offset % 4n), ...by(mapping) };
 }
+
+/** The first page has gone, and not all. */
+const isCut = ({ left }: Mapping): boolean => left[0]?.[0] !== 0n;
 
 /** All that is left of a mapping, or some pages that may be gone already. */
 export function munmapOf({ pick: n, from, size, how }: Intent, state: State): Command | undefined {
@@ -40,7 +46,7 @@ export function munmapOf({ pick: n, from, size, how }: Intent, state: State): Co
   const whole = { do: 'munmap', map: mapping.name, ...by(mapping) } as const;
   if (how % 4 < 2) return whole;
   const pages = Number(mapping.source.length / PAGE);
-  const first = from % pages;
+  const first = how % 8 === 7 ? 0 : from % pages;
   const length = BigInt(1 + (size % Math.min(pages - first, 3))) * PAGE;
   return { ...whole, offset: BigInt(first) * PAGE, ...(how % 4 === 3 && { length }) };
 }
