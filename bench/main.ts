@@ -8,15 +8,16 @@ import { fileURLToPath } from 'node:url';
 import { areas } from './areas.ts';
 import { crowds } from './crowd.ts';
 import { memory } from './memory.ts';
+import { schedules } from './schedules.ts';
 import { startup } from './startup.ts';
 import { steps } from './steps.ts';
 import { units } from './units.ts';
 
 const SECTIONS: ReadonlyMap<string, () => void | Promise<void>> = new Map(
-  Object.entries({ steps, areas, crowds, memory, units, startup }),
+  Object.entries({ steps, areas, crowds, memory, units, schedules, startup }),
 );
 /** `startup` runs the whole test suite, and is asked for by name. */
-const DEFAULT = ['steps', 'areas', 'crowds', 'memory', 'units'];
+const DEFAULT = ['steps', 'areas', 'crowds', 'memory', 'units', 'schedules'];
 
 function printMachine(): void {
   const model = cpus()[0]?.model.trim() ?? 'unknown processor';
