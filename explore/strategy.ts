@@ -1,4 +1,5 @@
 /** Who goes next, run after run: what all strategies have in common, and how one is driven. */
+import { record } from '../impl/kernel/footprint.ts';
 import type { Choose } from './interleave.ts';
 
 export interface Strategy {
@@ -26,15 +27,25 @@ export interface Explored {
 /** Call `run` until the strategy has nothing new, or `most` times. `run` makes its world anew. Fails as `run` does. */
 export function explore(strategy: Strategy, run: (choose: Choose) => void, most = Number.POSITIVE_INFINITY): Explored {
   let [explored, pruned] = [0, 0];
-  while (explored + pruned < most) {
-    if (!strategy.begin()) return { explored, pruned, complete: true };
-    try {
-      run(strategy.choose);
-      explored++;
-    } catch (error) {
-      if (!(error instanceof Pruned)) throw error;
-      pruned++;
+  try {
+    while (explored + pruned < most) {
+      if (!strategy.begin()) return { explored, pruned, complete: true };
+      if (ends(strategy, run)) explored++;
+      else pruned++;
     }
+  } finally {
+    record(undefined);
   }
   return { explored, pruned, complete: false };
+}
+
+/** False when the run was given up. */
+function ends({ choose }: Strategy, run: (choose: Choose) => void): boolean {
+  try {
+    run(choose);
+    return true;
+  } catch (error) {
+    if (error instanceof Pruned) return false;
+    throw error;
+  }
 }
