@@ -1,6 +1,7 @@
 /** The command line. Bad input gets one line and exit code 2; a disagreement is exit code 1. */
 import { TraceError } from '../trace/error.ts';
 import { check } from './check.ts';
+import { race } from './race.ts';
 import { replayFiles } from './replay.ts';
 import { showFile } from './show.ts';
 import { USAGE, UsageError } from './usage.ts';
@@ -9,6 +10,8 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
   switch (command) {
     case 'check':
       return await check(args);
+    case 'race':
+      return await race(args);
     case 'replay':
       return replayFiles(args);
     case 'show':

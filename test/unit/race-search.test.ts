@@ -1,0 +1,193 @@
+/** What is judged in a run of a race, and what is told of one that fails: by actors that are wrong on purpose. */
+import { expect, test } from 'vitest';
+import { Deepening } from '../../explore/deepening.ts';
+import { RandomWalk } from '../../explore/random-walk.ts';
+import { Reduced } from '../../explore/reduced.ts';
+import { Completion } from '../../impl/kernel/completion.ts';
+import { Kref } from '../../impl/kernel/kref.ts';
+import { Mutex } from '../../impl/kernel/mutex.ts';
+import { current, preempt, type Thread } from '../../impl/kernel/thread.ts';
+import { missing } from '../../properties/races/judge.ts';
+import type { Actor, Outcome, Race } from '../../properties/races/race.ts';
+import { REVOKES, TWO_DEVICES } from '../../properties/races/revokes.ts';
+import { type Failure, Search, shrinkFailure, tell } from '../../properties/races/search.ts';
+
+/** What the actors of one world share; made anew with the world. */
+class Shared {
+  count = 0;
+  readonly locks = [new Mutex('a', 'staccess.lock'), new Mutex('b', 'dev_set.lock')] as const;
+  readonly done = new Completion('done', () => 'whoever is done');
+  readonly kref = new Kref('object');
+}
+
+type Does = (shared: Shared) => Thread<string>;
+
+/** A race of kernel code in a machine where nothing has been done. */
+function raceOf(threads: Readonly<Record<string, Does>>, allowed: readonly Outcome[]): Race {
+  const worlds = new WeakMap<object, Shared>();
+  const actors = Object.entries(threads).map(([name, does]): Actor => {
+    return {
+      name,
+      does: (machine) => {
+        const shared = worlds.get(machine) ?? new Shared();
+        worlds.set(machine, shared);
+        return does(shared);
+      },
+    };
+  });
+  const start = { name: 'nothing', commands: [] };
+  return { name: 'test', source: 'none', machine: TWO_DEVICES, kernel: '7.3', starts: [start], actors, allowed };
+}
+
+function* counting(shared: Shared): Thread<string> {
+  yield preempt;
+  const before = shared.count;
+  yield preempt;
+  shared.count = before + 1;
+  return `counts ${shared.count}`;
+}
+
+function* bystander(): Thread<string> {
+  for (let i = 0; i < 3; i++) yield preempt;
+  return 'ok';
+}
+
+/** Take both locks; the second of the pair is wanted first by who is `reversed`. */
+const nesting = (reversed: boolean): Does =>
+  function* ({ locks }) {
+    const first: Mutex = locks[reversed ? 1 : 0];
+    const second: Mutex = locks[reversed ? 0 : 1];
+    yield first;
+    yield second;
+    second.release();
+    first.release();
+    return 'ok';
+  };
+
+const failureOf = (race: Race, strategy = new RandomWalk(1)): Failure => {
+  const found = new Search(race, race.starts[0]!, strategy).run(1000);
+  if (found === undefined) throw new Error('nothing fails');
+  return shrinkFailure(found);
+};
+
+test('an outcome that is not allowed: the lost update, with one preemption', () => {
+  const once: Outcome = { answers: ['counts 1', 'counts 2'] };
+  const race = raceOf({ one: counting, two: counting }, [once, { answers: ['counts 2', 'counts 1'] }]);
+  const failure = failureOf(race);
+  expect([failure.kind, failure.what, failure.schedule]).toEqual([
+    'outcome',
+    'not allowed: counts 1 | counts 1',
+    [{ after: 2, to: 1 }],
+  ]);
+  expect(tell(failure)).toEqual([
+    'BROKEN: outcome, in the race test (none), behaving as Linux 7.3',
+    '',
+    'and then together',
+    '  one: kernel code',
+    '  two: kernel code',
+    'with the schedule 2>1',
+    '',
+    '      one      two',
+    '   1  begins',
+    '   2  goes on',
+    '  >3           begins',
+    '   4           goes on',
+    '   5           goes on',
+    '               ends',
+    '   6  goes on',
+    '      ends',
+    'not allowed: counts 1 | counts 1',
+  ]);
+});
+
+test('an order of locks, in a run where nobody has to wait: the fewest threads are two', () => {
+  const failure = failureOf(raceOf({ one: nesting(false), by: bystander, two: nesting(true) }, []));
+  expect([failure.kind, failure.race.actors.map(({ name }) => name), failure.schedule]).toEqual([
+    'lockdep',
+    ['one', 'two'],
+    [],
+  ]);
+  expect(failure.what).toBe('lockdep: a taken while b held, against the lock order');
+});
+
+test('a lock that is held at the end of a thread', () => {
+  function* forgetful({ locks }: Shared): Thread<string> {
+    yield locks[0];
+    return 'ok';
+  }
+  const failure = failureOf(raceOf({ by: bystander, one: forgetful }, []));
+  expect([failure.what, failure.race.actors.length]).toEqual(['lockdep: one ends holding a', 1]);
+});
+
+test('a wait that nobody is left to end is a lost wake-up, where no allowed outcome has it', () => {
+  function* waiter({ done }: Shared): Thread<string> {
+    yield done;
+    return 'ok';
+  }
+  // Whoever wakes first looks whether anybody sleeps already.
+  function* waker({ done, count }: Shared): Thread<string> {
+    yield preempt;
+    if (count > 0) done.complete();
+    return 'ok';
+  }
+  const threads = { waiter, waker };
+  const failure = failureOf(raceOf(threads, [{ answers: ['ok', 'ok'] }]));
+  expect([failure.kind, failure.what]).toEqual(['lost wake-up', 'waiter waits for whoever is done']);
+  const allowed: Outcome = { answers: ['blocked', 'ok'], blocked: ['waiter waits for whoever is done'] };
+  const fine = raceOf(threads, [allowed]);
+  expect(new Search(fine, fine.starts[0]!, new Reduced()).run(1000)).toBeUndefined();
+});
+
+test('a use of what nobody holds any more', () => {
+  function* user({ kref }: Shared): Thread<string> {
+    yield preempt;
+    kref.get();
+    return 'ok';
+  }
+  function* owner({ kref }: Shared): Thread<string> {
+    kref.put();
+    yield preempt;
+    return 'ok';
+  }
+  const failure = failureOf(raceOf({ user, owner }, [{ answers: ['ok', 'ok'] }]));
+  expect([failure.kind, failure.what]).toEqual(['refcount', 'refcount: object: get of a dead object']);
+});
+
+test('a circle of waiting is a deadlock, and told with who holds what', () => {
+  /** Lets go of what it was told to hold, once it has the other: lockdep sees no order, because it is no lock's. */
+  function* crosswise(shared: Shared, mine: 0 | 1): Thread<string> {
+    yield shared.locks[mine];
+    const { held } = current();
+    const [lock] = held.splice(0);
+    yield shared.locks[mine === 0 ? 1 : 0];
+    if (lock !== undefined) held.push(lock);
+    const [a, b]: readonly [Mutex, Mutex] = shared.locks;
+    a.release();
+    b.release();
+    return 'ok';
+  }
+  const race = raceOf({ one: (it) => crosswise(it, 0), two: (it) => crosswise(it, 1) }, [{ answers: ['ok', 'ok'] }]);
+  const failure = failureOf(race);
+  expect([failure.kind, failure.schedule]).toEqual(['deadlock', [{ after: 2, to: 1 }]]);
+  expect(failure.what).toBe(
+    'deadlock: one waits for b, held by two, which waits for a, held by one, which waits for itself: a deadlock',
+  );
+});
+
+test('a search goes on where it left off, and knows when all was seen', () => {
+  const [race] = REVOKES as readonly [Race];
+  const search = new Search(race, race.starts[0]!, new Reduced());
+  expect([search.run(100), search.complete]).toEqual([undefined, false]);
+  expect([search.run(1000), search.complete, search.explored]).toEqual([undefined, true, 168]);
+  expect(missing(race, search.seen)).toEqual([]);
+  expect(missing({ ...race, allowed: [...race.allowed, { answers: ['EBUSY', 'ok'] }] }, search.seen)).toEqual([
+    'EBUSY | ok',
+  ]);
+});
+
+test('deepening begins with the fewest preemptions, and ends with all that make a difference', () => {
+  const [race] = REVOKES as readonly [Race];
+  const search = new Search(race, race.starts[0]!, new Deepening());
+  expect([search.run(10_000), search.complete, search.seen.size]).toEqual([undefined, true, 2]);
+  expect(search.explored).toBeGreaterThan(168);
+});
