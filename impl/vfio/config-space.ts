@@ -1,6 +1,6 @@
 /** Writes to configuration space that take memory away or give it back. The user writes registers; the rest follows. */
 import type { Errno } from '../kernel/errno.ts';
-import { shouldFail, type Thread } from '../kernel/thread.ts';
+import { preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import {
   hasAfFlr,
   PCI_COMMAND_IO,
@@ -46,6 +46,8 @@ export function* basicConfigWrite(
       yield* takeBack(device);
     }
     if (wasResetElsewhere(device, value)) restoreBars(device);
+    // The bus takes its time, and a hot reset asks who has the lock meanwhile. To turn memory off takes longer anyway.
+    if (memory) yield preempt;
     if (shouldFail('pci_user_write_config_word')) return 'EIO';
     writeCommand(device, count === 1 ? 0x00ff : 0xffff, value);
     yield* restoreIfEnabled(device);
