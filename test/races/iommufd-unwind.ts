@@ -22,7 +22,6 @@ import {
   unmap,
 } from './steps.ts';
 
-const UNMAPPED_HWPT = 'unmap hwpt 0x1000000 0x4000';
 const UNMAPPED_LATE = 'unmap late 0x1000000 0x4000';
 const MOCK_START = [
   { do: 'iommufd_open', as: 'ctx' },
@@ -61,7 +60,7 @@ export const UNWIND_RACES: readonly Race[] = [
         machine: 'mock',
         before: [...MOCK_START, MAP],
         actors: [mockRevoke(true), mockRevoke(false)],
-        ends: [end('ok, ok', '', { unmaps: [UNMAPPED_HWPT] })],
+        ends: [end('ok, ok', '', { unmaps: [UNMAPPED] })],
       },
     ],
   },
@@ -72,12 +71,14 @@ export const UNWIND_RACES: readonly Race[] = [
     cases: [
       {
         from: 'nobody else holds the buffer',
+        preemptions: 3,
         before: [...MAPPED, closeFd('buf')],
         actors: [unmap(), OFF],
         ends: [end('0x4000 bytes, ok', '', { unmaps: [UNMAPPED] })],
       },
       {
         from: 'the area was revoked before, and nobody else holds the buffer',
+        preemptions: 3,
         before: [...MAPPED, OFF, ON, closeFd('buf')],
         actors: [unmap(), OFF],
         ends: [end('0x4000 bytes, ok', '', { unmaps: [] })],
@@ -92,6 +93,7 @@ export const UNWIND_RACES: readonly Race[] = [
     cases: [
       {
         from: 'the IOVA is taken',
+        preemptions: 3,
         before: [...ATTACHED, MEMORY, mapMemory(A)],
         actors: [MAP, OFF],
         ends: [
@@ -101,6 +103,7 @@ export const UNWIND_RACES: readonly Race[] = [
       },
       {
         from: 'no memory for the entry that tracks the area',
+        preemptions: 3,
         before: ATTACHED,
         actors: [MAP, OFF],
         fails: { site: 'iopt_dmabuf_track_domain', nth: 1 },
@@ -108,6 +111,7 @@ export const UNWIND_RACES: readonly Race[] = [
       },
       {
         from: 'a buffer of two ranges, which the interconnect refuses',
+        preemptions: 3,
         before: [
           ...ATTACHED,
           {
@@ -133,6 +137,7 @@ export const UNWIND_RACES: readonly Race[] = [
     cases: [
       {
         from: 'HWPT_ALLOC has no memory for its second area',
+        preemptions: 3,
         before: [...MAPPED, exportAs('other', 'dev1'), MAP_OTHER],
         actors: [hwpt('late'), OFF],
         fails: { site: 'iopt_dmabuf_track_domain', nth: 2 },
@@ -143,6 +148,8 @@ export const UNWIND_RACES: readonly Race[] = [
       },
       {
         from: 'attach has no memory for its second area',
+        preemptions: 3,
+        tooMany: true,
         before: [...START, MAP, exportAs('other', 'dev1'), MAP_OTHER],
         actors: [attach('dev1'), OFF],
         fails: { site: 'iopt_dmabuf_track_domain', nth: 2 },
@@ -157,6 +164,7 @@ export const UNWIND_RACES: readonly Race[] = [
     cases: [
       {
         from: 'a reset',
+        preemptions: 3,
         before: ATTACHED,
         actors: [MAP, RESET],
         ends: [end('ok, ok', 'OK', { reach: [bufAt('dev1')] }), end('ok, ok', 'OK'), end('ENODEV, ok', 'OK')],

@@ -34,7 +34,10 @@ export const USER_RACES: readonly Race[] = [
         actors: [unmap(), PIN],
         ends: [end('0x4000 bytes, ok', '', { pins: 0 }), end('0x4000 bytes, ENOENT', '', { pins: 0 })],
         unreached: [
-          { end: '0x4000 bytes, EINVAL', why: 'by 2.13 preventAccess is set only where something is pinned before' },
+          {
+            answers: '0x4000 bytes, EINVAL',
+            why: 'by 2.13 preventAccess is set only where something is pinned before',
+          },
         ],
       },
       {

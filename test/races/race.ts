@@ -56,7 +56,7 @@ export interface End {
 
 /** An end that the text allows or seems to allow, and that cannot come about; why not. */
 export interface Unreached {
-  readonly end: string;
+  readonly answers: string;
   readonly why: string;
 }
 
@@ -71,6 +71,10 @@ export interface Case {
   readonly actors: readonly Actor[];
   /** The allocation that fails in the race: the nth of this name. */
   readonly fails?: { readonly site: string; readonly nth: number };
+  /** Where there are too many schedules for each run of the tests: only those of so many preemptions. */
+  readonly preemptions?: number;
+  /** There are more than 100,000 schedules, so that this holds even where all are asked for. */
+  readonly tooMany?: true;
   /** Every end that is allowed. All look at the same extras. */
   readonly ends: readonly End[];
   readonly unreached?: readonly Unreached[];

@@ -50,17 +50,18 @@ export const CPU_RACES: readonly Race[] = [
         before: [...START, mapBar('v')],
         actors: [touch('v'), RESET],
         ends: [end(`${BYTE}, ok`, 'OK'), end(`${BYTE}, ok`, 'OK', { cpu: [entry('v')] })],
-        unreached: [{ end: 'SIGBUS, ok', why: BLOCKED_UNTIL_DONE }],
+        unreached: [{ answers: 'SIGBUS, ok', why: BLOCKED_UNTIL_DONE }],
       },
       {
         from: 'mapped and touched; an FLR',
         before: [...START, mapBar('v'), touch('v')],
         actors: [touch('v'), FLR],
         ends: [end(`${BYTE}, ok`, 'OK'), end(`${BYTE}, ok`, 'OK', { cpu: [entry('v')] })],
-        unreached: [{ end: 'SIGBUS, ok', why: BLOCKED_UNTIL_DONE }],
+        unreached: [{ answers: 'SIGBUS, ok', why: BLOCKED_UNTIL_DONE }],
       },
       {
         from: 'mapped; a reset, v4, where the mapping is of a buffer of its own',
+        preemptions: 3,
         kernel: 'v4',
         before: [...START, mapBar('v')],
         actors: [touch('v'), RESET],
@@ -79,6 +80,7 @@ export const CPU_RACES: readonly Race[] = [
     cases: [
       {
         from: 'mapped',
+        preemptions: 3,
         kernel: 'v4',
         before: [...START, mapBuf('w')],
         actors: [touch('w'), close('dev0')],
@@ -100,6 +102,7 @@ export const CPU_RACES: readonly Race[] = [
     cases: [
       {
         from: 'exported',
+        preemptions: 3,
         kernel: 'v4',
         before: START,
         actors: [[mapBuf('w'), touch('w')], FOR_GOOD],
@@ -223,6 +226,7 @@ export const MAPPING_RACES: readonly Race[] = [
       },
       {
         from: 'nobody has touched; a revoke for good',
+        preemptions: 3,
         kernel: 'v4',
         before: [...START, mapBuf('w'), FORK],
         actors: [touch('w', 'child'), FOR_GOOD],
@@ -237,6 +241,7 @@ export const MAPPING_RACES: readonly Race[] = [
       },
       {
         from: 'the fork itself, and a touch of the child; memory off',
+        preemptions: 3,
         kernel: 'v4',
         before: [...START, mapBuf('w'), touch('w')],
         actors: [[FORK, touch('w', 'child')], OFF],

@@ -16,6 +16,7 @@ export const IMPORTER_RACES: readonly Race[] = [
     cases: [
       {
         from: 'an importer that unmaps as soon as it is told',
+        preemptions: 3,
         before: [...START, { do: 'importer', as: 'i', kind: 'prompt' }],
         actors: [ATTACH_AND_MAP, OFF],
         ends: [
@@ -27,6 +28,7 @@ export const IMPORTER_RACES: readonly Race[] = [
       },
       {
         from: 'the same, v4, for good',
+        preemptions: 3,
         kernel: 'v4',
         before: [...START, { do: 'importer', as: 'i', kind: 'prompt' }],
         actors: [ATTACH_AND_MAP, FOR_GOOD],
@@ -64,6 +66,7 @@ export const IMPORTER_RACES: readonly Race[] = [
       },
       {
         from: 'two importers that unmap as soon as they are told',
+        preemptions: 2,
         before: [...START, ...importer('i', 'prompt'), ...importer('j', 'prompt')],
         actors: [importerMap('i'), importerMap('j'), OFF],
         ends: [
@@ -150,18 +153,21 @@ export const IMPORTER_RACES: readonly Race[] = [
     cases: [
       {
         from: 'attached',
+        preemptions: 3,
         before: [...START, ...importer('i', 'late')],
         actors: [importerDetach('i'), OFF],
         ends: [end('ok, ok', 'TEMP', { callbacks: [] }), end('ok, ok', 'TEMP', { callbacks: ['i'] })],
       },
       {
         from: 'mapped',
+        preemptions: 3,
         before: [...START, ...importer('i', 'late'), importerMap('i')],
         actors: [importerDetach('i'), OFF],
         ends: [end('ok, ok', 'TEMP', { callbacks: [], maps: 0 }), end('ok, ok', 'TEMP', { callbacks: ['i'], maps: 0 })],
       },
       {
         from: 'mapped, by one that unmaps as soon as it is told',
+        preemptions: 3,
         before: [...START, ...importer('i', 'prompt'), importerMap('i')],
         actors: [importerDetach('i'), OFF],
         ends: [end('ok, ok', 'TEMP', { callbacks: [], maps: 0 }), end('ok, ok', 'TEMP', { callbacks: ['i'], maps: 0 })],

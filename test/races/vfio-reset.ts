@@ -49,6 +49,7 @@ export const HOT_RESET_RACES: readonly Race[] = [
     cases: [
       {
         from: memoryOffOf('the second member'),
+        preemptions: 3,
         machine: 'one bus',
         before: BOTH_LENT,
         actors: [hotReset('dev0'), memory(false, 'dev1')],
@@ -73,6 +74,8 @@ export const HOT_RESET_RACES: readonly Race[] = [
       },
       {
         from: 'a touch of the BAR of the second member',
+        preemptions: 3,
+        tooMany: true,
         machine: 'one bus',
         before: [...BOTH_LENT, mapBar('v', 'dev1')],
         actors: [hotReset('dev0'), touch('v')],

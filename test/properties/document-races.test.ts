@@ -1,0 +1,55 @@
+/**
+ * Every race of the documents: over all schedules it ends in all the ways that are allowed, and in no other.
+ *
+ * Source: iommufd 4.5; vfio-dmabuf 7.3
+ */
+import { afterAll, expect, test } from 'vitest';
+import { RACE_TABLES } from '../races/documents.ts';
+import { ALL_SCHEDULES, judge, nameOf } from '../races/judge.ts';
+import { wordsOf } from '../races/look.ts';
+import { page } from '../races/page.ts';
+import type { Seen } from '../races/run.ts';
+
+const ALL = RACE_TABLES.flatMap((table) => table.races.map((race) => ({ table, race, name: nameOf(table, race) })));
+
+const rows: object[] = [];
+
+test.each(ALL)('$name ends in all the ways that are allowed, and in no other', ({ table, race, name }) => {
+  const found = judge(table, race);
+  expect(found).toHaveLength(race.cases.length);
+  const sum = (count: (seen: Seen) => number): number => found.reduce((total, seen) => total + count(seen), 0);
+  const bound = race.cases.some(({ preemptions }) => preemptions !== undefined) && !ALL_SCHEDULES;
+  rows.push({
+    race: name,
+    cases: found.length,
+    ends: sum(({ ends }) => ends.size),
+    schedules: sum(({ schedules }) => schedules),
+    of: bound ? 'all, or few preemptions' : 'all',
+  });
+});
+
+test.each(RACE_TABLES)('$document: every race is there, in order, and has a case', ({ document, races }) => {
+  const last = document === 'iommufd' ? 18 : 25;
+  expect(races.map(({ id }) => id)).toEqual(Array.from({ length: last }, (_, i) => `R${i + 1}`));
+  expect(races.filter(({ cases }) => cases.length === 0)).toEqual([]);
+});
+
+test('every case looks at the same of each end, and allows none twice, nor one that it says cannot be', () => {
+  for (const { name, race } of ALL) {
+    for (const { from, ends, unreached = [] } of race.cases) {
+      const words = ends.map(wordsOf);
+      expect(new Set(words).size, `${name}, ${from}`).toBe(words.length);
+      expect(new Set(ends.map(({ extra }) => Object.keys(extra).join())).size, `${name}, ${from}`).toBe(1);
+      expect(unreached.filter(({ answers }) => ends.some((end) => end.answers === answers))).toEqual([]);
+    }
+  }
+});
+
+test.skipIf(ALL_SCHEDULES)(
+  'docs/races.md is the tables as they are, with the schedules that each case took',
+  async () => {
+    await expect(page(RACE_TABLES)).toMatchFileSnapshot('../../docs/races.md');
+  },
+);
+
+afterAll(() => console.table(rows));

@@ -1,0 +1,56 @@
+/** The races as a page of Markdown, `docs/races.md`. */
+import { judge } from './judge.ts';
+import { wordsOf } from './look.ts';
+import type { Case, Race, RaceTable } from './race.ts';
+import type { Seen } from './run.ts';
+
+export function page(tables: readonly RaceTable[]): string {
+  const lines = [
+    '# Races',
+    '',
+    'Every race of the reference texts, with its starting states and all the ways in which it may end. They were',
+    'written from the texts, before the first run; over all schedules, what is seen must be exactly that. An end says',
+    'what each actor answers, in order, and the status of the buffers; then what is reached by DMA and by the CPU,',
+    'where anything is, and what else the case looks at. Who is `blocked` has not returned.',
+    '',
+    'A number of schedules is of all there are, unless it says that it is of those with few _preemptions_: to leave a',
+    'thread that could go on. `SHOOTDOWN_RACES=all npx vitest run document-races` takes all, in a minute or two, but',
+    'where there are more than 100,000: those say so.',
+    '',
+    'This page is made from [`test/races`](../test/races): `npx vitest run document-races -u` writes it.',
+  ];
+  for (const table of tables) {
+    lines.push('', `## ${table.document}, ${table.section}`, '');
+    lines.push('| | Actors | From | Ends | Schedules |', '|---|---|---|---|---|');
+    for (const race of table.races) lines.push(...raceLines(table, race));
+    lines.push('', ...remarkLines(table));
+  }
+  return `${lines.join('\n').trimEnd()}\n`;
+}
+
+function raceLines(table: RaceTable, race: Race): string[] {
+  const found = judge(table, race);
+  return race.cases.map((one, i) => {
+    const head = i === 0 ? [race.id, `${race.actors}: ${race.says}`] : ['', ''];
+    const ends = one.ends.map((end) => `\`${wordsOf(end)}\``).join('<br>');
+    return `| ${[...head, fromOf(one), ends, countOf(one, found[i] as Seen)].join(' | ')} |`;
+  });
+}
+
+const fromOf = ({ from, kernel }: Case): string => (kernel === undefined ? from : `${from} (${kernel})`);
+function countOf({ preemptions, tooMany }: Case, { schedules }: Seen): string {
+  if (preemptions === undefined) return `${schedules}`;
+  return `${schedules}, with at most ${preemptions} preemptions${tooMany ? '; there are more than 100,000' : ''}`;
+}
+
+/** What a reviewer should look at. */
+function remarkLines({ races }: RaceTable): string[] {
+  const lines = ['### Where the text leaves a choice, and what cannot come about', ''];
+  for (const { id, remarks = [], cases } of races) {
+    for (const remark of remarks) lines.push(`- ${id}: ${remark}`);
+    for (const { from, unreached = [] } of cases) {
+      for (const { answers, why } of unreached) lines.push(`- ${id}, ${from}: never \`${answers}\`, for ${why}.`);
+    }
+  }
+  return lines;
+}
