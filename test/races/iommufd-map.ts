@@ -95,7 +95,6 @@ export const MAP_RACES: readonly Race[] = [
     cases: [
       {
         from: 'two areas, and the range ends with the second',
-        preemptions: 3,
         before: CROWDED,
         actors: [unmap(0x1000n, 0x2000n), MAP_ANYWHERE],
         ends: [
@@ -105,7 +104,6 @@ export const MAP_RACES: readonly Race[] = [
       },
       {
         from: 'two areas, and the range is longer than both',
-        preemptions: 3,
         before: CROWDED,
         actors: [unmap(0x1000n, 0x3000n), MAP_ANYWHERE],
         ends: [
@@ -143,7 +141,6 @@ export const MAP_RACES: readonly Race[] = [
       },
       {
         from: 'MAP_FILE and attach, no domain before',
-        preemptions: 3,
         before: START,
         actors: [MAP, attach('dev1')],
         ends: [end('ok, ok', 'OK', { reach: [bufAt('dev1')], calls: ['map ioas 0x1000000 0x4000'] })],
@@ -168,7 +165,6 @@ export const MAP_RACES: readonly Race[] = [
     cases: [
       {
         from: 'the area lies where the device reserves',
-        preemptions: 3,
         before: START,
         actors: [{ ...MAP, iova: 0xfee0_0000n }, attach('dev1')],
         ends: [
@@ -187,7 +183,6 @@ export const MAP_RACES: readonly Race[] = [
       },
       {
         from: 'the area is of half a page, the new domain is of whole ones',
-        preemptions: 3,
         before: START,
         actors: [{ ...MAP, iova: A + 0x800n, start: 0x800n, length: 0x800n }, attach('dev1')],
         ends: [

@@ -34,35 +34,30 @@ export const REVOKE_RACES: readonly Race[] = [
     cases: [
       {
         from: 'one domain',
-        preemptions: 3,
         before: ATTACHED,
         actors: [MAP, OFF],
         ends: [end('ENODEV, ok', 'TEMP'), end('ok, ok', 'TEMP')],
       },
       {
         from: 'no domain',
-        preemptions: 3,
         before: START,
         actors: [MAP, OFF],
         ends: [end('ENODEV, ok', 'TEMP'), end('ok, ok', 'TEMP')],
       },
       {
         from: 'two domains',
-        preemptions: 3,
         before: [...ATTACHED, hwpt('hwpt')],
         actors: [MAP, OFF],
         ends: [end('ENODEV, ok', 'TEMP'), end('ok, ok', 'TEMP')],
       },
       {
         from: 'one domain; the device closes',
-        preemptions: 3,
         before: ATTACHED,
         actors: [MAP, close('dev0')],
         ends: [end('ENODEV, ok', ''), end('ok, ok', '')],
       },
       {
         from: 'one domain; a revoke for good',
-        preemptions: 3,
         kernel: 'v4',
         before: ATTACHED,
         actors: [MAP, FOR_GOOD],
@@ -77,28 +72,24 @@ export const REVOKE_RACES: readonly Race[] = [
     cases: [
       {
         from: 'one domain',
-        preemptions: 3,
         before: MAPPED,
         actors: [unmap(), OFF],
         ends: [end('0x4000 bytes, ok', 'TEMP', { unmaps: [UNMAPPED] })],
       },
       {
         from: 'two domains',
-        preemptions: 3,
         before: [...MAPPED, hwpt('hwpt')],
         actors: [unmap(), OFF],
         ends: [end('0x4000 bytes, ok', 'TEMP', { unmaps: [UNMAPPED_HWPT, UNMAPPED] })],
       },
       {
         from: 'no domain',
-        preemptions: 3,
         before: [...START, MAP],
         actors: [unmap(), OFF],
         ends: [end('0x4000 bytes, ok', 'TEMP', { unmaps: [] })],
       },
       {
         from: 'one domain; a reset, which revokes and gives back',
-        preemptions: 3,
         before: MAPPED,
         actors: [unmap(), RESET],
         ends: [end('0x4000 bytes, ok', 'OK', { unmaps: [UNMAPPED] })],
@@ -112,7 +103,6 @@ export const REVOKE_RACES: readonly Race[] = [
     cases: [
       {
         from: 'HWPT_ALLOC; one domain, an area of memory beside',
-        preemptions: 3,
         before: [...MAPPED, MEMORY, mapMemory(B)],
         actors: [hwpt('late'), OFF],
         ends: [end('ok, ok', 'TEMP', { reach: [memoryAt('dev1'), memoryAt('late')] })],
@@ -146,7 +136,6 @@ export const REVOKE_RACES: readonly Race[] = [
       },
       {
         from: 'detach of the only device',
-        preemptions: 3,
         before: MAPPED,
         actors: [detach('dev1'), OFF],
         ends: [end('ok, ok', 'TEMP', { unmaps: [UNMAPPED] })],
@@ -160,21 +149,18 @@ export const REVOKE_RACES: readonly Race[] = [
     cases: [
       {
         from: 'in one IOAS with a domain',
-        preemptions: 3,
         before: MAPPED,
         actors: [copy(), OFF],
         ends: [end('ok, ok', 'TEMP', { areas: ['ioas 0x1000000 0x4000', 'ioas 0x3000000 0x4000'] })],
       },
       {
         from: 'into another IOAS with a domain',
-        preemptions: 3,
         before: [...MAPPED, { do: 'ioas_alloc', ctx: 'ctx', as: 'second' }, attach('dev0', 'second')],
         actors: [copy(0x4000n, 'second'), OFF],
         ends: [end('ok, ok', 'TEMP', { areas: ['ioas 0x1000000 0x4000', 'second 0x3000000 0x4000'] })],
       },
       {
         from: 'of the buffer and of memory beside it',
-        preemptions: 3,
         before: [...MAPPED, MEMORY, mapMemory(A + 0x4000n)],
         actors: [copy(0x6000n), OFF],
         ends: [end('ok, ok', 'TEMP', { reach: ['dev1 0x1004000 → m+0x0 0x2000', 'dev1 0x3004000 → m+0x0 0x2000'] })],

@@ -71,14 +71,12 @@ export const UNWIND_RACES: readonly Race[] = [
     cases: [
       {
         from: 'nobody else holds the buffer',
-        preemptions: 3,
         before: [...MAPPED, closeFd('buf')],
         actors: [unmap(), OFF],
         ends: [end('0x4000 bytes, ok', '', { unmaps: [UNMAPPED] })],
       },
       {
         from: 'the area was revoked before, and nobody else holds the buffer',
-        preemptions: 3,
         before: [...MAPPED, OFF, ON, closeFd('buf')],
         actors: [unmap(), OFF],
         ends: [end('0x4000 bytes, ok', '', { unmaps: [] })],
@@ -93,7 +91,6 @@ export const UNWIND_RACES: readonly Race[] = [
     cases: [
       {
         from: 'the IOVA is taken',
-        preemptions: 3,
         before: [...ATTACHED, MEMORY, mapMemory(A)],
         actors: [MAP, OFF],
         ends: [
@@ -103,7 +100,6 @@ export const UNWIND_RACES: readonly Race[] = [
       },
       {
         from: 'no memory for the entry that tracks the area',
-        preemptions: 3,
         before: ATTACHED,
         actors: [MAP, OFF],
         fails: { site: 'iopt_dmabuf_track_domain', nth: 1 },
@@ -111,7 +107,6 @@ export const UNWIND_RACES: readonly Race[] = [
       },
       {
         from: 'a buffer of two ranges, which the interconnect refuses',
-        preemptions: 3,
         before: [
           ...ATTACHED,
           {
@@ -137,7 +132,6 @@ export const UNWIND_RACES: readonly Race[] = [
     cases: [
       {
         from: 'HWPT_ALLOC has no memory for its second area',
-        preemptions: 3,
         before: [...MAPPED, exportAs('other', 'dev1'), MAP_OTHER],
         actors: [hwpt('late'), OFF],
         fails: { site: 'iopt_dmabuf_track_domain', nth: 2 },
@@ -149,7 +143,6 @@ export const UNWIND_RACES: readonly Race[] = [
       {
         from: 'attach has no memory for its second area',
         preemptions: 3,
-        tooMany: true,
         before: [...START, MAP, exportAs('other', 'dev1'), MAP_OTHER],
         actors: [attach('dev1'), OFF],
         fails: { site: 'iopt_dmabuf_track_domain', nth: 2 },
@@ -164,7 +157,6 @@ export const UNWIND_RACES: readonly Race[] = [
     cases: [
       {
         from: 'a reset',
-        preemptions: 3,
         before: ATTACHED,
         actors: [MAP, RESET],
         ends: [end('ok, ok', 'OK', { reach: [bufAt('dev1')] }), end('ok, ok', 'OK'), end('ENODEV, ok', 'OK')],

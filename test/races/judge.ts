@@ -1,4 +1,7 @@
 /** Whether a race ends in all the ways that are allowed and in no other; and if not, what to look at. */
+import { Exhaustive } from '../../explore/exhaustive.ts';
+import { Reduced } from '../../explore/reduced.ts';
+import type { Strategy } from '../../explore/strategy.ts';
 import { wordsOf } from './look.ts';
 import type { Case, Race, RaceTable } from './race.ts';
 import { type Seen, seen, Wrong } from './run.ts';
@@ -10,8 +13,6 @@ export class NotAllowed extends Error {
 
 /** Every schedule of every case is asked for, however many there are. */
 export const ALL_SCHEDULES = process.env['SHOOTDOWN_RACES'] === 'all';
-const preemptionsOf = ({ preemptions = Number.POSITIVE_INFINITY, tooMany }: Case): number =>
-  ALL_SCHEDULES && !tooMany ? Number.POSITIVE_INFINITY : preemptions;
 
 /** Each case is run once. */
 const kept = new Map<Case, Seen>();
@@ -21,52 +22,45 @@ export function judge(table: RaceTable, race: Race): readonly Seen[] {
   return race.cases.map((one) => {
     const before = kept.get(one);
     if (before !== undefined) return before;
-    const found = tried(table, race, one);
-    const allowed = new Set(one.ends.map(wordsOf));
-    const wrong = [...found.ends.keys()].filter((words) => !allowed.has(words));
-    const missing = [...allowed].filter((words) => !found.ends.has(words));
-    if (wrong.length + missing.length > 0) throw new NotAllowed(report(table, race, one, wrong, missing));
+    const found = tried(titleOf(table, race, one), one);
+    const complaints = complaintsOf(one, found);
+    if (complaints.length > 0) throw new NotAllowed([titleOf(table, race, one), ...complaints].join('\n'));
     kept.set(one, found);
     return found;
   });
 }
 
-/** All schedules of a case, or why one of them cannot be: then by the fewest preemptions that it takes. */
-function tried(table: RaceTable, race: Race, one: Case): Seen {
+/**
+ * What is seen of a case, or why one of its schedules cannot be. First all of one preemption: whoever leaves schedules
+ * out believes what the locks say, and they may be wrong. What is found by those needs no more explanation.
+ */
+function tried(title: string, one: Case): Seen {
   try {
-    return seen(one, preemptionsOf(one));
+    const few = seen(one, new Exhaustive(1));
+    const found = seen(one, strategyOf(one));
+    const lost = [...few.ends.keys()].filter((words) => !found.ends.has(words));
+    if (lost.length > 0) throw new NotAllowed([title, ...lost.map((words) => `left out: ${words}`)].join('\n'));
+    return { ...found, ends: new Map([...found.ends, ...few.ends]) };
   } catch (error) {
     if (!(error instanceof Wrong)) throw error;
-    throw new NotAllowed(`${titleOf(table, race, one)}\n${simplest(one, error.message)}`);
+    throw new NotAllowed(`${title}\n${error.message}`);
   }
 }
 
-function simplest(one: Case, otherwise: string): string {
-  for (const preemptions of [0, 1, 2]) {
-    try {
-      seen(one, preemptions);
-    } catch (error) {
-      if (error instanceof Wrong) return error.message;
-    }
-  }
-  return otherwise;
+function strategyOf({ preemptions }: Case): Strategy {
+  return preemptions === undefined || ALL_SCHEDULES ? new Reduced() : new Exhaustive(preemptions);
 }
 
-function report(table: RaceTable, race: Race, one: Case, wrong: readonly string[], missing: readonly string[]): string {
-  const lines = [titleOf(table, race, one)];
-  for (const words of wrong) lines.push(`not allowed: ${words}`, `  schedule: ${shortest(one, words)}`);
-  for (const words of missing) lines.push(`missing: ${words}`);
-  for (const end of one.ends) lines.push(`allowed: ${wordsOf(end)}`);
-  return lines.join('\n');
-}
-
-/** A schedule of the fewest preemptions that ends so. */
-function shortest(one: Case, words: string): string {
-  for (const preemptions of [0, 1, 2, preemptionsOf(one)]) {
-    const schedule = seen(one, preemptions).ends.get(words);
-    if (schedule !== undefined) return schedule;
-  }
-  return 'of many preemptions';
+/** Ends that are not allowed, and those that do not come about. */
+function complaintsOf(one: Case, { ends }: Seen): string[] {
+  const allowed = new Set(one.ends.map(wordsOf));
+  const wrong = [...ends].filter(([words]) => !allowed.has(words));
+  const missing = [...allowed].filter((words) => !ends.has(words));
+  const complaints = [
+    ...wrong.map(([words, schedule]) => `not allowed: ${words}\n  schedule: ${schedule}`),
+    ...missing.map((words) => `missing: ${words}`),
+  ];
+  return complaints.length === 0 ? [] : [...complaints, ...[...allowed].map((words) => `allowed: ${words}`)];
 }
 
 const titleOf = (table: RaceTable, race: Race, { from, kernel = '7.3' }: Case): string =>

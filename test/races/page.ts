@@ -13,9 +13,9 @@ export function page(tables: readonly RaceTable[]): string {
     'what each actor answers, in order, and the status of the buffers; then what is reached by DMA and by the CPU,',
     'where anything is, and what else the case looks at. Who is `blocked` has not returned.',
     '',
-    'A number of schedules is of all there are, unless it says that it is of those with few _preemptions_: to leave a',
-    'thread that could go on. `SHOOTDOWN_RACES=all npx vitest run document-races` takes all, in a minute or two, but',
-    'where there are more than 100,000: those say so.',
+    'The schedules are all there are, but of those that only swap steps of no concern to each other just one; or all',
+    'with few _preemptions_, where it says so: to leave a thread that could go on. They are rounded; the test prints',
+    'how many it took. `SHOOTDOWN_RACES=all npx vitest run document-races` leaves nothing to preemptions.',
     '',
     'This page is made from [`test/races`](../test/races): `npx vitest run document-races -u` writes it.',
   ];
@@ -38,9 +38,10 @@ function raceLines(table: RaceTable, race: Race): string[] {
 }
 
 const fromOf = ({ from, kernel }: Case): string => (kernel === undefined ? from : `${from} (${kernel})`);
-function countOf({ preemptions, tooMany }: Case, { schedules }: Seen): string {
-  if (preemptions === undefined) return `${schedules}`;
-  return `${schedules}, with at most ${preemptions} preemptions${tooMany ? '; there are more than 100,000' : ''}`;
+function countOf({ preemptions }: Case, { explored }: Seen): string {
+  const digit = 10 ** Math.floor(Math.log10(explored));
+  const about = Math.round(explored / digit) * digit;
+  return preemptions === undefined ? `${about}` : `${about}, with at most ${preemptions} preemptions`;
 }
 
 /** What a reviewer should look at. */

@@ -73,8 +73,6 @@ export interface Case {
   readonly fails?: { readonly site: string; readonly nth: number };
   /** Where there are too many schedules for each run of the tests: only those of so many preemptions. */
   readonly preemptions?: number;
-  /** There are more than 100,000 schedules, so that this holds even where all are asked for. */
-  readonly tooMany?: true;
   /** Every end that is allowed. All look at the same extras. */
   readonly ends: readonly End[];
   readonly unreached?: readonly Unreached[];

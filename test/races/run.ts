@@ -1,7 +1,7 @@
 /** One case of a race: its schedules, and every end that was seen, with a schedule that leads there. */
 import { blame } from '../../explore/blame.ts';
-import { exhaust } from '../../explore/exhaustive.ts';
 import { type Branch, type Choose, Interleaving } from '../../explore/interleave.ts';
+import { explore, Pruned, type Strategy } from '../../explore/strategy.ts';
 import { Task } from '../../impl/kernel/thread.ts';
 import { endOf, wordsOf } from './look.ts';
 import type { Actor, Case, Step } from './race.ts';
@@ -10,7 +10,9 @@ import { World } from './world.ts';
 
 /** What was seen of a case. */
 export interface Seen {
-  readonly schedules: number;
+  /** Schedules that came to an end, and those that would have been like another. */
+  readonly explored: number;
+  readonly pruned: number;
   /** The ends in words, each with the first schedule that led there. */
   readonly ends: ReadonlyMap<string, string>;
 }
@@ -20,32 +22,17 @@ export class Wrong extends Error {
   override readonly name = 'Wrong';
 }
 
-/**
- * All schedules with at most so many preemptions: a preemption is to leave a thread that could go on. Who begins, and
- * who comes after one that waits or has ended, is free. Fails with what went Wrong in a run.
- */
-export function seen(one: Case, preemptions: number): Seen {
+/** Every schedule that the strategy has. Fails with what went Wrong in a run. */
+export function seen(one: Case, strategy: Strategy): Seen {
   const ends = new Map<string, string>();
-  const schedules = exhaust((choose) => {
+  const { explored, pruned } = explore(strategy, (choose) => {
     const run = new Race(one);
-    const words = run.go(bounded(preemptions, choose));
+    const words = run.go(choose);
     if (ends.has(words)) return;
     ends.set(words, run.schedule);
     run.finish();
   });
-  return { schedules, ends };
-}
-
-/** Asks only where a preemption is left, or where going on is no choice. */
-function bounded(preemptions: number, choose: (places: number) => number): Choose {
-  let left = preemptions;
-  return (places, at) => {
-    const couldGoOn = at.queue[0] === at.last;
-    if (places === 1 || (couldGoOn && left === 0)) return 0;
-    const place = choose(places);
-    if (couldGoOn && place > 0) left--;
-    return place;
-  };
+  return { explored, pruned, ends };
 }
 
 class Race {
@@ -74,6 +61,7 @@ class Race {
         if (found !== undefined) throw new Wrong(found);
       });
     } catch (error) {
+      if (error instanceof Pruned) throw error;
       throw new Wrong(`${error instanceof Error ? error.message : error}\nschedule: ${this.schedule}`);
     }
     const waiting = all.waiting.filter(({ task }) => task.name !== WORKER);

@@ -60,7 +60,6 @@ export const BUFFER_RACES: readonly Race[] = [
       },
       {
         from: 'an area holds the buffer, and goes',
-        preemptions: 3,
         before: [...MAPPED, closeFd('buf')],
         actors: [unmap(), close('dev0')],
         ends: [end('0x4000 bytes, ok', '', { registrations: 1, unmaps: [UNMAPPED] })],
@@ -96,7 +95,6 @@ export const BUFFER_RACES: readonly Race[] = [
     cases: [
       {
         from: 'one domain',
-        preemptions: 3,
         before: ATTACHED,
         actors: [MAP, OFF],
         ends: [
@@ -114,14 +112,12 @@ export const BUFFER_RACES: readonly Race[] = [
     cases: [
       {
         from: 'one domain; memory off',
-        preemptions: 3,
         before: MAPPED,
         actors: [unmap(), OFF],
         ends: [end('0x4000 bytes, ok', 'TEMP', { calls: [UNMAPPED] })],
       },
       {
         from: 'one domain; the device closes',
-        preemptions: 3,
         before: MAPPED,
         actors: [unmap(), close('dev0')],
         ends: [end('0x4000 bytes, ok', '', { calls: [UNMAPPED] })],

@@ -61,7 +61,6 @@ export const CPU_RACES: readonly Race[] = [
       },
       {
         from: 'mapped; a reset, v4, where the mapping is of a buffer of its own',
-        preemptions: 3,
         kernel: 'v4',
         before: [...START, mapBar('v')],
         actors: [touch('v'), RESET],
@@ -80,7 +79,6 @@ export const CPU_RACES: readonly Race[] = [
     cases: [
       {
         from: 'mapped',
-        preemptions: 3,
         kernel: 'v4',
         before: [...START, mapBuf('w')],
         actors: [touch('w'), close('dev0')],
@@ -226,7 +224,6 @@ export const MAPPING_RACES: readonly Race[] = [
       },
       {
         from: 'nobody has touched; a revoke for good',
-        preemptions: 3,
         kernel: 'v4',
         before: [...START, mapBuf('w'), FORK],
         actors: [touch('w', 'child'), FOR_GOOD],

@@ -16,7 +16,6 @@ export const IMPORTER_RACES: readonly Race[] = [
     cases: [
       {
         from: 'an importer that unmaps as soon as it is told',
-        preemptions: 3,
         before: [...START, { do: 'importer', as: 'i', kind: 'prompt' }],
         actors: [ATTACH_AND_MAP, OFF],
         ends: [
@@ -28,7 +27,6 @@ export const IMPORTER_RACES: readonly Race[] = [
       },
       {
         from: 'the same, v4, for good',
-        preemptions: 3,
         kernel: 'v4',
         before: [...START, { do: 'importer', as: 'i', kind: 'prompt' }],
         actors: [ATTACH_AND_MAP, FOR_GOOD],
@@ -153,14 +151,12 @@ export const IMPORTER_RACES: readonly Race[] = [
     cases: [
       {
         from: 'attached',
-        preemptions: 3,
         before: [...START, ...importer('i', 'late')],
         actors: [importerDetach('i'), OFF],
         ends: [end('ok, ok', 'TEMP', { callbacks: [] }), end('ok, ok', 'TEMP', { callbacks: ['i'] })],
       },
       {
         from: 'mapped',
-        preemptions: 3,
         before: [...START, ...importer('i', 'late'), importerMap('i')],
         actors: [importerDetach('i'), OFF],
         ends: [end('ok, ok', 'TEMP', { callbacks: [], maps: 0 }), end('ok, ok', 'TEMP', { callbacks: ['i'], maps: 0 })],

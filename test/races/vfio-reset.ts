@@ -75,7 +75,6 @@ export const HOT_RESET_RACES: readonly Race[] = [
       {
         from: 'a touch of the BAR of the second member',
         preemptions: 3,
-        tooMany: true,
         machine: 'one bus',
         before: [...BOTH_LENT, mapBar('v', 'dev1')],
         actors: [hotReset('dev0'), touch('v')],
