@@ -50,7 +50,7 @@ export function* areaAddAccess(
       if (shouldFail('iopt_area_add_access')) return 'ENOMEM';
       const failed = yield* fillStore(pages, accesses, first, last);
       if (failed !== undefined) return failed;
-      accesses.itree.insert(new PagesAccess(first, last).node);
+      accesses.itree.insert(new PagesAccess(first, last));
     }
     area.numAccesses++;
     if (locks) area.numLocks++;
@@ -69,12 +69,12 @@ export function* areaRemoveAccess(area: Area, first: PageIndex, last: PageIndex,
     const access = pages.accesses?.exact(first, last);
     warnOn(access === undefined || area.numAccesses === 0, 'pages are unpinned that were not pinned like that');
     const { itree } = pages.accesses as PagesAccesses;
-    const { node } = access as PagesAccess;
+    const held = access as PagesAccess;
     area.numAccesses--;
     if (unlocks) area.numLocks--;
-    node.owner.users--;
-    if (node.owner.users > 0) return;
-    itree.remove(node);
+    held.users--;
+    if (held.users > 0) return;
+    itree.remove(held);
     unfillStore(pages, pages.accesses as PagesAccesses, first, last);
   } finally {
     pages.mutex.release();

@@ -49,7 +49,7 @@ function loadIovas(ranges: Iterable<IovaRange | Errno>): IntervalTree<Allowed> |
     if (atMost(last, start)) return 'EINVAL';
     if (allowed.first(start, last) !== undefined) return 'EINVAL';
     if (shouldFail('iommufd_ioas_load_iovas')) return 'ENOMEM';
-    allowed.insert(new Allowed(start, last).node);
+    allowed.insert(new Allowed(start, last));
   }
   return allowed;
 }

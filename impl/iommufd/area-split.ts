@@ -64,8 +64,8 @@ function replaceBy(area: Area, pages: Pages, halves: readonly [Area, Area]): voi
   assertHeld(pages.mutex);
   const { areas } = area.iopt;
   const { storage } = area;
-  areas.remove(area.node);
-  for (const half of halves) areas.insert(half.node);
+  areas.remove(area);
+  for (const half of halves) areas.insert(half);
   if (storage !== undefined) {
     unstore(area, pages);
     for (const half of halves) store(half, pages, storage);

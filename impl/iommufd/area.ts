@@ -5,6 +5,7 @@
  */
 import type { Domain } from '../iommu/domain.ts';
 import { IntervalNode } from '../kernel/interval-tree.ts';
+import type { Listed } from '../kernel/list.ts';
 import {
   add,
   type Bytes,
@@ -19,11 +20,22 @@ import {
 import type { IoPagetable } from './io-pagetable.ts';
 import type { Pages } from './pages.ts';
 
-export class Area {
+/** Membership of `pages.domainsItree`, by page index. */
+export class StoredArea extends IntervalNode {
+  readonly area: Area;
+
+  constructor(area: Area) {
+    super(u64(area.index, 0), u64(area.lastIndex, 0));
+    this.area = area;
+  }
+}
+
+/** Of every area that is tracked for no domain. */
+export const UNTRACKED: readonly Domain[] = [];
+
+/** It is a node of `iopt.areas`. */
+export class Area extends IntervalNode implements Listed<Area> {
   readonly iopt: IoPagetable;
-  readonly iova: Iova;
-  readonly last: Iova;
-  readonly length: Bytes;
   /** READ and WRITE as asked for; CACHE or MMIO comes with the kind of the pages. */
   readonly prot: number;
   /** The slice: it begins `pageOffset` bytes into page `index` of the pages object. */
@@ -35,7 +47,11 @@ export class Area {
   /** The domain from which the pages' numbers can be read back. Protected by pages->mutex. */
   storage: Domain | undefined;
   /** Domains that map, or are about to map, this area of a dma-buf; it is in the pages' tracker while there are any. */
-  readonly tracked: Domain[] = [];
+  tracked: readonly Domain[] = UNTRACKED;
+  /** Membership of the tracker of its pages. */
+  list: object | undefined;
+  previous: Area | undefined;
+  next: Area | undefined;
   /**
    * An UNMAP is waiting for accesses to let go: they get no more. Protected by iova_rwsem, as are the counts of pins by
    * accesses, and of those among them that no UNMAP may ask to let go; they change under pages->mutex.
@@ -43,21 +59,24 @@ export class Area {
   preventAccess = false;
   numAccesses = 0;
   numLocks = 0;
-  /** Membership of `iopt.areas`. */
-  readonly node: IntervalNode<Area>;
-  /** Membership of `pages.domainsItree`, by page index; while `storage` is set. */
-  pagesNode: IntervalNode<Area> | undefined;
+  /** While `storage` is set. */
+  pagesNode: StoredArea | undefined;
 
   constructor(iopt: IoPagetable, iova: Iova, last: Iova, prot: number, slice: U64) {
+    super(iova, last);
     this.iopt = iopt;
-    this.iova = iova;
-    this.last = last;
-    this.length = lengthOf(iova, last);
     this.prot = prot;
     this.index = slice.page;
     this.pageOffset = slice.byte;
     this.lastIndex = add(slice, sub(last, iova)).page;
-    this.node = new IntervalNode(iova, last, this);
+  }
+
+  get iova(): Iova {
+    return this.start;
+  }
+
+  get length(): Bytes {
+    return lengthOf(this.start, this.last);
   }
 
   /** iopt_area_start_byte(): where `iova` falls, in bytes from the start of the pages object. */

@@ -22,8 +22,7 @@ export function auditSpace(name: string, iopt: IoPagetable, whole: boolean, brea
   const same = was.areas === areas && was.reserved === reserved && was.allowed === allowed;
   if (!whole && same && was.alignment === alignment) return;
   const found = breaches.length;
-  for (const { node } of reserved) {
-    const { start, last } = node;
+  for (const { start, last } of reserved) {
     if (iopt.areas.first(start, last) !== undefined) breaches.push(`${name} has an area where nobody may map`);
     if (iopt.allowed.first(start, last) !== undefined) breaches.push(`${name} allows what is reserved`);
   }

@@ -23,8 +23,8 @@ import { warnOn } from '../kernel/splat.ts';
 import { current, shouldFail, type Thread } from '../kernel/thread.ts';
 import { toNumber } from '../kernel/units.ts';
 import { vfioPciDmaBufIommufdMap } from '../vfio/pci-dmabuf.ts';
-import type { Area } from './area.ts';
-import { type DmabufSource, Pages } from './pages.ts';
+import { type Area, UNTRACKED } from './area.ts';
+import { DmabufSource, Pages } from './pages.ts';
 import { iommufdTestDmaBufIommufdMap } from './selftest-dmabuf.ts';
 
 /** The misc device on whose behalf iommufd attaches; it does no DMA of its own. */
@@ -40,7 +40,7 @@ export function isRevoked(pages: Pages): boolean {
   const { source } = pages;
   if (source.kind !== 'dmabuf') return false;
   assertHeld(pages.mutex);
-  return source.phys.len === 0;
+  return source.len === 0;
 }
 
 /**
@@ -57,15 +57,8 @@ export function* mapDmabuf(
   ram: Ram,
 ): Thread<Pages | Errno> {
   if (shouldFail('iopt_alloc_pages')) return 'ENOMEM';
-  const source: Omit<DmabufSource, 'attachment'> & { attachment?: Attachment } = {
-    kind: 'dmabuf',
-    dmabuf,
-    pinned: false,
-    phys: { paddr: 0, len: 0 },
-    startPage,
-    tracker: new Set(),
-  };
-  const pages = new Pages(source as DmabufSource, npages, writable, ram);
+  const source = new DmabufSource(dmabuf, startPage);
+  const pages = new Pages(source, npages, writable, ram);
   const attachment = yield* dynamicAttach(dmabuf, IOMMUFD, importerOps, pages);
   if (isErrno(attachment)) {
     pages.gone();
@@ -73,7 +66,7 @@ export function* mapDmabuf(
   }
   source.attachment = attachment;
 
-  const refused = yield* connect(attachment, source as DmabufSource);
+  const refused = yield* connect(attachment, source);
   if (refused === undefined) return pages;
   yield* detach(attachment);
   pages.mutex.destroy();
@@ -96,8 +89,8 @@ function* connect(attachment: Attachment, source: DmabufSource): Thread<Errno | 
       if (source.pinned) unpin(attachment);
       return phys;
     }
-    source.phys.paddr = phys.paddr;
-    source.phys.len = phys.len;
+    source.paddr = phys.paddr;
+    source.len = phys.len;
     return undefined;
   } finally {
     resv.release();
@@ -120,11 +113,11 @@ export function* revokeNotify(pages: Pages): Thread {
   yield pages.mutex;
   try {
     // Also between attach and the interconnect, when nothing is mapped yet: then this is no revoke.
-    if (source.phys.len === 0) return;
+    if (source.len === 0) return;
     for (const area of source.tracker) {
       for (const domain of area.tracked) domain.unmap(area.iova, toNumber(area.length));
     }
-    source.phys.len = 0;
+    source.len = 0;
   } finally {
     pages.mutex.release();
   }
@@ -137,7 +130,7 @@ export function trackDomain(pages: Pages, area: Area, domain: Domain): Errno | u
   assertHeld(pages.mutex);
   if (shouldFail('iopt_dmabuf_track_domain')) return 'ENOMEM';
   warnOn(area.tracked.includes(domain), 'an area is tracked twice for one domain');
-  area.tracked.push(domain);
+  area.tracked = [...area.tracked, domain];
   source.tracker.add(area);
   return undefined;
 }
@@ -159,9 +152,8 @@ export function untrackDomain(pages: Pages, area: Area, domain: Domain): void {
   const { source } = pages;
   if (source.kind !== 'dmabuf') return;
   assertHeld(pages.mutex);
-  const at = area.tracked.indexOf(domain);
-  warnOn(at < 0, 'an area is untracked for a domain that was not tracked');
-  area.tracked.splice(at, 1);
+  warnOn(!area.tracked.includes(domain), 'an area is untracked for a domain that was not tracked');
+  area.tracked = area.tracked.filter((other) => other !== domain);
   if (area.tracked.length === 0) source.tracker.delete(area);
 }
 
@@ -170,7 +162,7 @@ export function untrackAllDomains(pages: Pages, area: Area): void {
   const { source } = pages;
   if (source.kind !== 'dmabuf') return;
   assertHeld(pages.mutex);
-  area.tracked.length = 0;
+  area.tracked = UNTRACKED;
   source.tracker.delete(area);
 }
 

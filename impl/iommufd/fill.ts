@@ -7,14 +7,13 @@
  */
 import type { Domain } from '../iommu/domain.ts';
 import type { Errno } from '../kernel/errno.ts';
-import { IntervalNode } from '../kernel/interval-tree.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { assertHeldAny } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
 import type { Thread } from '../kernel/thread.ts';
-import { type PageIndex, sub, toNumber, u64 } from '../kernel/units.ts';
+import { type PageIndex, sub, toNumber } from '../kernel/units.ts';
 import { chargePinned } from './accounting.ts';
-import type { Area } from './area.ts';
+import { type Area, StoredArea } from './area.ts';
 import { isRevoked, trackAllDomains, trackDomain, untrackAllDomains, untrackDomain } from './dmabuf.ts';
 import type { Pages } from './pages.ts';
 import { PfnReader } from './pfn-reader.ts';
@@ -126,14 +125,14 @@ function unmapPages(area: Area, domain: Domain, end: PageIndex): void {
 /** The area's pages can be read back from `domain` from now on. Locks: pages->mutex */
 export function store(area: Area, pages: Pages, domain: Domain): void {
   area.storage = domain;
-  area.pagesNode = new IntervalNode(u64(area.index, 0), u64(area.lastIndex, 0), area);
+  area.pagesNode = new StoredArea(area);
   pages.domainsItree.insert(area.pagesNode);
 }
 
 /** The reverse. Locks: pages->mutex */
 export function unstore(area: Area, pages: Pages): void {
   warnOn(area.pagesNode === undefined, 'an area leaves the domains tree twice');
-  pages.domainsItree.remove(area.pagesNode as IntervalNode<Area>);
+  pages.domainsItree.remove(area.pagesNode as StoredArea);
   area.pagesNode = undefined;
   area.storage = undefined;
 }

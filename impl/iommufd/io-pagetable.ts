@@ -16,24 +16,17 @@ import type { Access } from './access.ts';
 import type { Area } from './area.ts';
 
 /** An interval that nobody may map, and on whose account. Reservations may overlap. */
-export class Reserved {
-  readonly node: IntervalNode<Reserved>;
+export class Reserved extends IntervalNode {
   readonly owner: object;
 
   constructor(start: Iova, last: Iova, owner: object) {
-    this.node = new IntervalNode(start, last, this);
+    super(start, last);
     this.owner = owner;
   }
 }
 
 /** An interval from which automatic placement may choose. */
-export class Allowed {
-  readonly node: IntervalNode<Allowed>;
-
-  constructor(start: Iova, last: Iova) {
-    this.node = new IntervalNode(start, last, this);
-  }
-}
+export class Allowed extends IntervalNode {}
 
 /** The lists of the trees, which are others once something has come or gone, and the alignment. */
 interface FoundRight {
@@ -67,7 +60,7 @@ export class IoPagetable {
     if (this.areas.first(start, last) !== undefined || this.allowed.first(start, last) !== undefined)
       return 'EADDRINUSE';
     if (shouldFail('iopt_reserve_iova')) return 'ENOMEM';
-    this.reserved.insert(new Reserved(start, last, owner).node);
+    this.reserved.insert(new Reserved(start, last, owner));
     return undefined;
   }
 
@@ -75,7 +68,7 @@ export class IoPagetable {
   unreserve(owner: object): void {
     assertHeldWrite(this.iovaRwsem);
     for (const reserved of this.reserved.all()) {
-      if (reserved.owner === owner) this.reserved.remove(reserved.node);
+      if (reserved.owner === owner) this.reserved.remove(reserved);
     }
   }
 
@@ -119,8 +112,8 @@ export class IoPagetable {
   *setAllowed(allowed: IntervalTree<Allowed>): Thread<Errno | undefined> {
     yield this.iovaRwsem.write;
     try {
-      for (const { node } of this.reserved.all()) {
-        if (allowed.first(node.start, node.last) !== undefined) return 'EADDRINUSE';
+      for (const { start, last } of this.reserved.all()) {
+        if (allowed.first(start, last) !== undefined) return 'EADDRINUSE';
       }
       this.allowed = allowed;
       return undefined;
@@ -142,13 +135,13 @@ export class IoPagetable {
   #unreserved(): (readonly [Iova, Iova])[] {
     const ranges: (readonly [Iova, Iova])[] = [];
     let free: Iova | undefined = ZERO;
-    for (const { node } of this.reserved.all()) {
+    for (const { start, last } of this.reserved.all()) {
       if (free === undefined) return ranges;
-      if (atMost(node.start, free)) {
-        if (atMost(free, node.last)) free = next(node.last);
+      if (atMost(start, free)) {
+        if (atMost(free, last)) free = next(last);
       } else {
-        ranges.push([free, previous(node.start)]);
-        free = next(node.last);
+        ranges.push([free, previous(start)]);
+        free = next(last);
       }
     }
     if (free !== undefined) ranges.push([free, U64_MAX]);

@@ -66,7 +66,7 @@ export function* mapPages(
     try {
       areas.forEach((area, i) => {
         if (failed === undefined) area.pages = (pieces[i] as Piece).pages;
-        else iopt.areas.remove(area.node);
+        else iopt.areas.remove(area);
       });
     } finally {
       iopt.iovaRwsem.releaseWrite();
@@ -94,7 +94,7 @@ function* insertAreas(
     for (const piece of pieces) {
       const area = insertArea(iopt, piece, at, placing.prot);
       if (isErrno(area)) {
-        for (const done of areas) iopt.areas.remove(done.node);
+        for (const done of areas) iopt.areas.remove(done);
         return area;
       }
       areas.push(area);
@@ -123,7 +123,7 @@ function insertArea(iopt: IoPagetable, piece: Piece, iova: Iova, prot: number): 
   if (last === undefined) return 'EOVERFLOW';
   const area = new Area(iopt, iova, last, prot, piece.start);
   warnOn(area.lastIndex >= piece.pages.npages, 'an area reaches beyond its pages');
-  iopt.areas.insert(area.node);
+  iopt.areas.insert(area);
   return area;
 }
 

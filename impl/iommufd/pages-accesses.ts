@@ -11,16 +11,15 @@ import type { Area } from './area.ts';
 import type { Pages } from './pages.ts';
 
 /** Pages [first, last], held as often as `users` says. */
-export class PagesAccess {
-  readonly first: PageIndex;
-  readonly last: PageIndex;
-  readonly node: IntervalNode<PagesAccess>;
+export class PagesAccess extends IntervalNode {
+  readonly firstIndex: PageIndex;
+  readonly lastIndex: PageIndex;
   users = 1;
 
   constructor(first: PageIndex, last: PageIndex) {
-    this.first = first;
-    this.last = last;
-    this.node = new IntervalNode(u64(first, 0), u64(last, 0), this);
+    super(u64(first, 0), u64(last, 0));
+    this.firstIndex = first;
+    this.lastIndex = last;
   }
 }
 
@@ -32,7 +31,7 @@ export class PagesAccesses {
   /** iopt_pages_get_exact_access(): the interval [first, last], and none that only contains it. */
   exact(first: PageIndex, last: PageIndex): PagesAccess | undefined {
     const all = this.itree.overlapping(u64(first, 0), u64(last, 0));
-    return all.find((access) => access.first === first && access.last === last);
+    return all.find((access) => access.firstIndex === first && access.lastIndex === last);
   }
 
   get empty(): boolean {
@@ -50,10 +49,10 @@ export function spanAt(pages: Pages, index: PageIndex, last: PageIndex): Span {
   let end = last;
   const access = pages.accesses?.itree.first(u64(index, 0), u64(last, 0));
   if (access !== undefined) {
-    if (access.first <= index) return { by: 'access', last: Math.min(access.last, last) };
-    end = access.first - 1;
+    if (access.firstIndex <= index) return { by: 'access', last: Math.min(access.lastIndex, last) };
+    end = access.firstIndex - 1;
   }
-  const area = pages.domainsItree.first(u64(index, 0), u64(end, 0));
+  const area = pages.domainsItree.first(u64(index, 0), u64(end, 0))?.area;
   if (area === undefined) return { by: 'nobody', last: end };
   if (area.index <= index) return { by: 'domain', area, last: Math.min(area.lastIndex, end) };
   return { by: 'nobody', last: area.index - 1 };

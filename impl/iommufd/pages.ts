@@ -2,8 +2,8 @@
  * A pages object: the memory behind areas, from user memory, a file, or a dma-buf. All areas that COPY made from one
  * another share one.
  *
- * Locks: `mutex` protects `domainsItree`, every area's `storage`, `npinned`, `ncharged`, the dma-buf's `phys` and
- * tracker, and every map and unmap of a dma-buf's area.
+ * Locks: `mutex` protects `domainsItree`, every area's `storage`, `npinned`, `ncharged`, what the exporter of a dma-buf
+ * said, its tracker, and every map and unmap of a dma-buf's area.
  * Source: drivers/iommu/iommufd/pages.c, struct iopt_pages
  */
 import type { Attachment } from '../dmabuf/attachment.ts';
@@ -11,12 +11,13 @@ import type { DmaBuf } from '../dmabuf/dma-buf.ts';
 import type { File } from '../kernel/file.ts';
 import { IntervalTree } from '../kernel/interval-tree.ts';
 import { Kref } from '../kernel/kref.ts';
+import { List } from '../kernel/list.ts';
 import { Live } from '../kernel/live.ts';
 import type { Memfd, Mm, Ram } from '../kernel/mm.ts';
 import { Mutex } from '../kernel/mutex.ts';
 import { add, addChecked, type Bytes, type PageIndex, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
 import type { Account } from './accounting.ts';
-import type { Area } from './area.ts';
+import type { Area, StoredArea } from './area.ts';
 import type { PagesAccesses } from './pages-accesses.ts';
 
 /** Memory of the process that mapped it; byte 0 is the start of the page `startPage`. */
@@ -37,18 +38,25 @@ export interface FileSource {
 }
 
 /** A piece of a device's memory that its exporter may take back. */
-export interface DmabufSource {
-  readonly kind: 'dmabuf';
+export class DmabufSource {
+  readonly kind = 'dmabuf';
   readonly dmabuf: DmaBuf;
-  attachment: Attachment;
+  /** Set once, before anybody else can see the pages. */
+  attachment!: Attachment;
   /** Whether the exporter was asked, and agreed, not to move the buffer. */
-  pinned: boolean;
+  pinned = false;
   /** What the exporter said. `len` 0 is revoked, for ever; `paddr` means nothing then. Protected by pages->mutex. */
-  readonly phys: { paddr: PhysAddr; len: number };
+  paddr: PhysAddr = 0;
+  len = 0;
   /** Where page 0 lies in the buffer, in pages. */
   readonly startPage: number;
   /** The areas that some domain maps, or is about to; which ones, each says in `tracked`. Protected by pages->mutex. */
-  readonly tracker: Set<Area>;
+  readonly tracker = new List<Area>();
+
+  constructor(dmabuf: DmaBuf, startPage: number) {
+    this.dmabuf = dmabuf;
+    this.startPage = startPage;
+  }
 }
 
 export type Source = UserSource | FileSource | DmabufSource;
@@ -62,7 +70,7 @@ export class Pages extends Live {
   readonly kref = new Kref('iopt_pages');
   readonly mutex: Mutex;
   /** The areas that some domain holds, by page index. */
-  readonly domainsItree = new IntervalTree<Area>();
+  readonly domainsItree = new IntervalTree<StoredArea>();
   /** Pages pinned now. */
   npinned = 0;
   /** Ghost: what could have changed it, counted, when an audit last found it right. */

@@ -101,7 +101,7 @@ export class PfnReader {
     const last = span?.last ?? this.#last;
     if (source.kind === 'user') return this.#pinUser(source, last);
     if (source.kind === 'file') return this.#pinFile(source, last);
-    const pfn = source.phys.paddr / PAGE_SIZE + source.startPage + this.#end;
+    const pfn = source.paddr / PAGE_SIZE + source.startPage + this.#end;
     if (this.batch.add(pfn, last - this.#end + 1, 'mmio')) this.#end = last + 1;
     return undefined;
   }

@@ -4,7 +4,7 @@
  * Source: drivers/iommu/iommufd/io_pagetable.c, iopt_check_iova(), iopt_alloc_iova()
  */
 import type { Errno } from '../kernel/errno.ts';
-import type { IntervalNode, IntervalTree } from '../kernel/interval-tree.ts';
+import type { IntervalTree } from '../kernel/interval-tree.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import {
   alignUp,
@@ -74,7 +74,7 @@ export function allocIova(iopt: IoPagetable, address: U64, length: Bytes): Iova 
 function* spans({ allowed }: IoPagetable): Generator<readonly [Iova, Iova]> {
   const limit = sub(U64_MAX, PAGE);
   if (allowed.size === 0) yield [PAGE, limit];
-  let range = allowed.first(PAGE, limit)?.node;
+  let range = allowed.first(PAGE, limit);
   while (range !== undefined) {
     const start = max(range.start, PAGE);
     let { last } = range;
@@ -87,9 +87,9 @@ function* spans({ allowed }: IoPagetable): Generator<readonly [Iova, Iova]> {
   }
 }
 
-function following(allowed: IntervalTree<Allowed>, last: Iova): IntervalNode<Allowed> | undefined {
+function following(allowed: IntervalTree<Allowed>, last: Iova): Allowed | undefined {
   const start = next(last);
-  return start && allowed.first(start, U64_MAX)?.node;
+  return start && allowed.first(start, U64_MAX);
 }
 
 /** The lowest hole of [from, to], between areas and reservations, that `place` takes. */
@@ -102,13 +102,13 @@ function findHole(
   place: (start: Iova, last: Iova) => Iova | undefined,
 ): Iova | undefined {
   let free: Iova | undefined = from;
-  for (const { node } of iopt.reserved.overlapping(from, to)) {
+  for (const { start, last } of iopt.reserved.overlapping(from, to)) {
     if (free === undefined) return undefined;
-    if (less(free, node.start)) {
-      const iova = iopt.areas.lowestGap(free, previous(node.start), length, align, place);
+    if (less(free, start)) {
+      const iova = iopt.areas.lowestGap(free, previous(start), length, align, place);
       if (iova !== undefined) return iova;
     }
-    if (atMost(free, node.last)) free = next(node.last);
+    if (atMost(free, last)) free = next(last);
   }
   return free && atMost(free, to) ? iopt.areas.lowestGap(free, to, length, align, place) : undefined;
 }

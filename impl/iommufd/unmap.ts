@@ -82,7 +82,7 @@ function* removeUnpinned(iopt: IoPagetable, sweep: Sweep, last: Iova): Thread<Pi
       const { area, pages } = taken;
       yield* unfillDomains(area, pages);
       yield iopt.iovaRwsem.write;
-      iopt.areas.remove(area.node);
+      iopt.areas.remove(area);
       iopt.iovaRwsem.releaseWrite();
       yield* putPages(pages);
       sweep.bytes = add(sweep.bytes, area.length);

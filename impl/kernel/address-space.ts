@@ -8,13 +8,23 @@ import { preempt, type Thread } from './thread.ts';
 import { u64 } from './units.ts';
 import type { Vma } from './vma.ts';
 
+/** Membership of a file's `i_mmap`. */
+export class MappedVma extends IntervalNode {
+  readonly vma: Vma;
+
+  constructor(vma: Vma) {
+    super(u64(vma.pgoff, 0), u64(vma.indexOf(vma.lastPage), 0));
+    this.vma = vma;
+  }
+}
+
 export class AddressSpace {
   /** Protects who is in it. */
   readonly iMmapRwsem: Rwsem;
   /** Ghost: the audit that looked last. */
   audit = 0;
   /** `i_mmap`, by the pages of the file. */
-  readonly #iMmap = new IntervalTree<Vma>();
+  readonly #iMmap = new IntervalTree<MappedVma>();
 
   constructor(name: string) {
     this.iMmapRwsem = new Rwsem(`${name}.i_mmap_rwsem`, 'i_mmap_rwsem');
@@ -23,24 +33,24 @@ export class AddressSpace {
   /** vma_interval_tree_insert(): behind all that begin at its page. Locks: caller holds i_mmap_rwsem for writing */
   link(vma: Vma): void {
     assertHeldWrite(this.iMmapRwsem);
-    vma.node = new IntervalNode(u64(vma.pgoff, 0), u64(vma.indexOf(vma.lastPage), 0), vma);
+    vma.node = new MappedVma(vma);
     this.#iMmap.insert(vma.node);
   }
 
   /** vma_interval_tree_remove(). Locks: caller holds i_mmap_rwsem for writing */
   unlink(vma: Vma): void {
     assertHeldWrite(this.iMmapRwsem);
-    this.#iMmap.remove(vma.node as IntervalNode<Vma>);
+    this.#iMmap.remove(vma.node as MappedVma);
     vma.node = undefined;
   }
 
   /** The mappings that show a page of [first, last] of the file. */
   showing(first: number, last: number): Vma[] {
-    return this.#iMmap.overlapping(u64(first, 0), u64(last, 0));
+    return this.#iMmap.overlapping(u64(first, 0), u64(last, 0)).map(({ vma }) => vma);
   }
 
   get vmas(): readonly Vma[] {
-    return this.#iMmap.all();
+    return this.#iMmap.all().map(({ vma }) => vma);
   }
 }
 

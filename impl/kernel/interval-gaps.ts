@@ -3,34 +3,28 @@
  * gap is as wide as what is left of it after the first such multiple. Worked out when somebody asks, and kept in the
  * nodes until their subtree changes, so that a search passes over whole subtrees, however many holes are too narrow.
  */
+import { HALF, type Half } from './halves.ts';
 import type { U64 } from './units.ts';
 
-/** Page numbers are cut here, so that both parts are small integers, which an object holds without a pointer. */
-export const PART = 2 ** 26;
-
-/** Gaps are measured in units of 512 bytes, of which a page has eight. */
+/** Gaps are measured in units of 512 bytes. */
 const UNIT_SHIFT = 9;
 const UNIT = 1 << UNIT_SHIFT;
 const UNITS_PER_PAGE = 8;
 /** Gaps of this many units, and all longer ones, count as this long. */
 const LONGEST_GAP = 2 ** 30;
 
-/** A node, and what it knows of its subtree: page numbers in two parts, and the byte in the page. */
+/** A node, and what it knows of its subtree. */
 interface Gapped {
   readonly left: Gapped | undefined;
   readonly right: Gapped | undefined;
-  readonly startHigh: number;
-  readonly startLow: number;
-  readonly startByte: number;
-  readonly lastHigh: number;
-  readonly lastLow: number;
-  readonly lastByte: number;
-  readonly firstHigh: number;
-  readonly firstLow: number;
-  readonly firstByte: number;
-  readonly reachHigh: number;
-  readonly reachLow: number;
-  readonly reachByte: number;
+  readonly startHigh: Half;
+  readonly startLow: Half;
+  readonly lastHigh: Half;
+  readonly lastLow: Half;
+  readonly leftHigh: Half;
+  readonly leftLow: Half;
+  readonly firstHigh: Half;
+  readonly firstLow: Half;
   /** By rank. */
   gaps: (number | undefined)[] | undefined;
 }
@@ -44,21 +38,12 @@ export const rankOf = (align: number): number => (align < UNIT ? 0 : 32 - Math.c
 
 /**
  * Units from a byte, aligned upwards, to a start that follows; 0 when it does not follow. Rounded up, so that nothing
- * longer fits. `byte` may be the one after a page's last.
+ * longer fits. `low` may be the one after the highest half.
  */
-export function gapBetween(
-  high: number,
-  low: number,
-  byte: number,
-  startHigh: number,
-  startLow: number,
-  startByte: number,
-  rank: number,
-): number {
-  const from = rank === 0 ? byte >> UNIT_SHIFT : (byte + UNIT - 1) >> UNIT_SHIFT;
-  const skipped = rank === 0 ? 0 : -(low * UNITS_PER_PAGE + from) & ((1 << (rank - 1)) - 1);
-  const pages = (startHigh - high) * PART + startLow - low;
-  const units = pages * UNITS_PER_PAGE + ((startByte + UNIT - 1) >> UNIT_SHIFT) - from - skipped;
+export function gapBetween(high: Half, low: number, startHigh: Half, startLow: Half, rank: number): number {
+  const from = rank === 0 ? Math.floor(low / UNIT) : Math.ceil(low / UNIT);
+  const skipped = rank === 0 ? 0 : -from & ((1 << (rank - 1)) - 1);
+  const units = (startHigh - high) * (HALF / UNIT) + Math.ceil(startLow / UNIT) - from - skipped;
   return units < 0 ? 0 : Math.min(units, LONGEST_GAP);
 }
 
@@ -67,17 +52,14 @@ export function widestGap(tree: Gapped, rank: number): number {
   tree.gaps ??= [];
   const known = tree.gaps[rank];
   if (known !== undefined) return known;
-  const { left, right, startHigh, startLow, startByte } = tree;
+  const { left, right } = tree;
   let widest = 0;
   if (left !== undefined) {
-    const { reachHigh, reachLow, reachByte } = left;
-    const between = gapBetween(reachHigh, reachLow, reachByte + 1, startHigh, startLow, startByte, rank);
+    const between = gapBetween(tree.leftHigh, tree.leftLow + 1, tree.startHigh, tree.startLow, rank);
     widest = Math.max(between, widestGap(left, rank));
   }
   if (right !== undefined) {
-    const { lastHigh, lastLow, lastByte } = tree;
-    const { firstHigh, firstLow, firstByte } = right;
-    const between = gapBetween(lastHigh, lastLow, lastByte + 1, firstHigh, firstLow, firstByte, rank);
+    const between = gapBetween(tree.lastHigh, tree.lastLow + 1, right.firstHigh, right.firstLow, rank);
     widest = Math.max(widest, between, widestGap(right, rank));
   }
   tree.gaps[rank] = widest;

@@ -1,88 +1,77 @@
 /**
  * An ordered tree of intervals [start, last], which may overlap unless its user forbids it. Balanced (AVL), so that
- * every operation costs the logarithm of its size, and augmented with each subtree's reach and widest gaps.
+ * every operation costs the logarithm of its size, and augmented with the reach of left subtrees and the widest gaps.
+ *
+ * Of ten thousand nodes most are out of the processor's cache, and what an operation costs is how many it looks at. So
+ * a search looks at those on its way and at none beside it, and a change only where the tree may come to lean.
  */
-import { gapBetween, PART, rankOf, unitsOf, widestGap } from './interval-gaps.ts';
-import { less, min, next, previous, type U64, u64 } from './units.ts';
+import { type Half, highOf, LOWEST, lowOf, wholeOf } from './halves.ts';
+import { gapBetween, rankOf, unitsOf, widestGap } from './interval-gaps.ts';
+import { less, min, next, previous, type U64 } from './units.ts';
 
 /**
- * Membership of one tree; the owner embeds it, as kernel structures embed a node. What a descent compares stands in the
- * node itself: a page's upper and lower part, and the byte in the page.
+ * Membership of one tree: what is kept in a tree extends it, as kernel structures embed a node. What a search compares
+ * stands in the node itself. All that changes here belongs to the tree.
  */
-export class IntervalNode<T> {
-  readonly start: U64;
-  readonly last: U64;
-  readonly owner: T;
-  readonly startHigh: number;
-  readonly startLow: number;
-  readonly startByte: number;
-  readonly lastHigh: number;
-  readonly lastLow: number;
-  readonly lastByte: number;
-  left: IntervalNode<T> | undefined;
-  right: IntervalNode<T> | undefined;
+export abstract class IntervalNode {
+  left: IntervalNode | undefined;
+  right: IntervalNode | undefined;
+  readonly startHigh: Half;
+  readonly startLow: Half;
+  readonly lastHigh: Half;
+  readonly lastLow: Half;
+  /** The highest last of the left subtree, if there is one. */
+  leftHigh: Half = 0;
+  leftLow: Half = 0;
+  /** The lowest start of this subtree. */
+  firstHigh: Half;
+  firstLow: Half;
   height = 1;
-  /** The lowest start, and the highest last, in this subtree. */
-  firstHigh: number;
-  firstLow: number;
-  firstByte: number;
-  reachHigh: number;
-  reachLow: number;
-  reachByte: number;
   /** The widest gap between neighbours in this subtree, by rank of alignment; forgotten when the subtree changes. */
   gaps: (number | undefined)[] | undefined;
   /** Keeps intervals that start together in the order in which they came. */
   serial = 0;
 
-  constructor(start: U64, last: U64, owner: T) {
-    this.start = start;
-    this.last = last;
-    this.owner = owner;
-    this.startHigh = high(start);
-    this.startLow = low(start);
-    this.startByte = start.byte;
-    this.lastHigh = high(last);
-    this.lastLow = low(last);
-    this.lastByte = last.byte;
+  constructor(start: U64, last: U64) {
+    this.startHigh = highOf(start);
+    this.startLow = lowOf(start);
+    this.lastHigh = highOf(last);
+    this.lastLow = lowOf(last);
     this.firstHigh = this.startHigh;
     this.firstLow = this.startLow;
-    this.firstByte = this.startByte;
-    this.reachHigh = this.lastHigh;
-    this.reachLow = this.lastLow;
-    this.reachByte = this.lastByte;
+  }
+
+  get start(): U64 {
+    return wholeOf(this.startHigh, this.startLow);
+  }
+
+  get last(): U64 {
+    return wholeOf(this.lastHigh, this.lastLow);
   }
 }
 
-type Node<T> = IntervalNode<T>;
+type Node = IntervalNode;
 
-const high = ({ page }: U64): number => Math.floor(page / PART);
-const low = ({ page }: U64): number => page - Math.floor(page / PART) * PART;
-
-/** a < b, each in its three parts. */
-function below(aHigh: number, aLow: number, aByte: number, bHigh: number, bLow: number, bByte: number): boolean {
-  if (aHigh !== bHigh) return aHigh < bHigh;
-  return aLow !== bLow ? aLow < bLow : aByte < bByte;
-}
-
-/** Whether the subtree ends before `at`. */
-const endsBefore = <T>(tree: Node<T>, at: Key): boolean =>
-  below(tree.reachHigh, tree.reachLow, tree.reachByte, at.high, at.low, at.byte);
-const startsAfter = <T>(node: Node<T>, at: Key): boolean =>
-  below(at.high, at.low, at.byte, node.startHigh, node.startLow, node.startByte);
-const liesBefore = <T>(node: Node<T>, at: Key): boolean =>
-  below(node.lastHigh, node.lastLow, node.lastByte, at.high, at.low, at.byte);
-
-/** A 64-bit value in the parts that nodes compare. */
+/** A 64-bit value as nodes hold it. */
 interface Key {
-  readonly high: number;
-  readonly low: number;
-  readonly byte: number;
+  readonly high: Half;
+  readonly low: Half;
 }
 
-const key = (at: U64): Key => ({ high: high(at), low: low(at), byte: at.byte });
+const key = (at: U64): Key => ({ high: highOf(at), low: lowOf(at) });
 
-export class IntervalTree<T> {
-  #root: Node<T> | undefined;
+/** a < b, each in its halves. */
+const below = (aHigh: Half, aLow: Half, bHigh: Half, bLow: Half): boolean =>
+  aHigh !== bHigh ? aHigh < bHigh : aLow < bLow;
+
+/** Whether the left subtree has nothing from `at` on. */
+const leftEndsBefore = (node: Node, at: Key): boolean =>
+  node.left === undefined || below(node.leftHigh, node.leftLow, at.high, at.low);
+const startsAfter = (node: Node, at: Key): boolean => below(at.high, at.low, node.startHigh, node.startLow);
+const liesBefore = (node: Node, at: Key): boolean => below(node.lastHigh, node.lastLow, at.high, at.low);
+
+export class IntervalTree<T extends IntervalNode> {
+  #root: Node | undefined;
   #serial = 0;
   #size = 0;
   #all: readonly T[] | undefined;
@@ -91,42 +80,42 @@ export class IntervalTree<T> {
     return this.#size;
   }
 
-  insert(node: Node<T>): void {
+  insert(node: T): void {
     node.serial = this.#serial++;
-    node.left = undefined;
     node.right = undefined;
-    update(node);
+    beginWith(node, undefined);
+    measure(node);
     this.#root = insertInto(this.#root, node);
     this.#size++;
     this.#all = undefined;
   }
 
   /** Take out a node that is in this tree. */
-  remove(node: Node<T>): void {
-    this.#root = removeFrom(this.#root as Node<T>, node);
+  remove(node: T): void {
+    this.#root = removeFrom(this.#root as Node, node);
     this.#size--;
     this.#all = undefined;
   }
 
   /** The lowest interval that shares a byte with [start, last]. */
   first(start: U64, last: U64): T | undefined {
-    return this.#root && lowest(this.#root, key(start), key(last))?.owner;
+    return lowest(this.#root, key(start), key(last)) as T | undefined;
   }
 
   /** All intervals that share a byte with [start, last], ascending. */
   overlapping(start: U64, last: U64): T[] {
-    const found: T[] = [];
-    if (this.#root !== undefined) collect(this.#root, key(start), key(last), found);
-    return found;
+    const found: Node[] = [];
+    collect(this.#root, key(start), key(last), found);
+    return found as T[];
   }
 
   /** All intervals, ascending; the same list for as long as they are the same. */
   all(): readonly T[] {
     if (this.#all !== undefined) return this.#all;
-    const found: T[] = [];
-    if (this.#root !== undefined) appendAll(this.#root, found);
-    this.#all = found;
-    return found;
+    const found: Node[] = [];
+    appendAll(this.#root, found);
+    this.#all = found as T[];
+    return this.#all;
   }
 
   /**
@@ -146,15 +135,15 @@ export class IntervalTree<T> {
     const rank = rankOf(align);
     let free: U64 | undefined = from;
     let answer: R | undefined;
-    const visit = (tree: Node<T> | undefined): boolean => {
-      if (tree === undefined || free === undefined || endsBefore(tree, key(free))) return false;
-      const { firstHigh, firstLow, firstByte } = tree;
-      const before = gapBetween(high(free), low(free), free.byte, firstHigh, firstLow, firstByte, rank);
+    const visit = (tree: Node | undefined): boolean => {
+      if (tree === undefined || free === undefined) return false;
+      const before = gapBetween(highOf(free), lowOf(free), tree.firstHigh, tree.firstLow, rank);
       if (before < wanted && widestGap(tree, rank) < wanted) {
-        free = next(reachOf(tree));
+        const { lastHigh, lastLow } = rightmost(tree);
+        if (!less(wholeOf(lastHigh, lastLow), free)) free = next(wholeOf(lastHigh, lastLow));
         return false;
       }
-      if (visit(tree.left)) return true;
+      if (!leftEndsBefore(tree, key(free)) && visit(tree.left)) return true;
       if (free === undefined || less(to, free)) return true;
       if (less(free, tree.start)) answer = place(free, min(to, previous(tree.start)));
       if (answer !== undefined) return true;
@@ -166,111 +155,136 @@ export class IntervalTree<T> {
   }
 }
 
-function insertInto<T>(tree: Node<T> | undefined, node: Node<T>): Node<T> {
+function insertInto(tree: Node | undefined, node: Node): Node {
   if (tree === undefined) return node;
-  if (startsBefore(node, tree)) tree.left = insertInto(tree.left, node);
-  else tree.right = insertInto(tree.right, node);
-  return balance(tree);
-}
-
-function removeFrom<T>(tree: Node<T>, node: Node<T>): Node<T> | undefined {
-  if (tree === node) {
-    if (tree.left === undefined) return tree.right;
-    if (tree.right === undefined) return tree.left;
-    const successor = leftmost(tree.right);
-    const right = removeFrom(tree.right, successor);
-    successor.left = tree.left;
-    successor.right = right;
-    return balance(successor);
+  const { left, right } = tree;
+  const onLeft = startsBefore(node, tree);
+  const height = heightOf(onLeft ? left : right);
+  const grown = insertInto(onLeft ? left : right, node);
+  if (onLeft) {
+    beginWith(tree, grown);
+    if (left === undefined) reachOfLeft(tree);
+    else reachTo(tree, node.lastHigh, node.lastLow);
+  } else {
+    tree.right = grown;
   }
-  if (precedes(node, tree)) tree.left = removeFrom(tree.left as Node<T>, node);
-  else tree.right = removeFrom(tree.right as Node<T>, node);
-  return balance(tree);
+  tree.gaps = undefined;
+  return grown.height === height ? tree : balance(tree);
 }
 
-const startsBefore = <T>(a: Node<T>, b: Node<T>): boolean =>
-  below(a.startHigh, a.startLow, a.startByte, b.startHigh, b.startLow, b.startByte);
+function removeFrom(tree: Node, node: Node): Node | undefined {
+  if (tree === node) return joined(tree);
+  const { left, right } = tree;
+  const onLeft = precedes(node, tree);
+  const height = heightOf(onLeft ? left : right);
+  const shrunk = removeFrom((onLeft ? left : right) as Node, node);
+  if (onLeft) {
+    beginWith(tree, shrunk);
+    if (node.lastLow === tree.leftLow && node.lastHigh === tree.leftHigh) reachOfLeft(tree);
+  } else {
+    tree.right = shrunk;
+  }
+  tree.gaps = undefined;
+  return heightOf(shrunk) === height ? tree : balance(tree);
+}
 
-const precedes = <T>(a: Node<T>, b: Node<T>): boolean =>
-  startsBefore(a, b) || (!startsBefore(b, a) && a.serial < b.serial);
+/** What is left of a subtree without its root. */
+function joined({ left, right }: Node): Node | undefined {
+  if (left === undefined) return right;
+  if (right === undefined) return left;
+  const successor = leftmost(right);
+  successor.right = removeFrom(right, successor);
+  beginWith(successor, left);
+  reachOfLeft(successor);
+  return balance(successor);
+}
 
-function leftmost<T>(tree: Node<T>): Node<T> {
+const startsBefore = (a: Node, b: Node): boolean => below(a.startHigh, a.startLow, b.startHigh, b.startLow);
+
+const precedes = (a: Node, b: Node): boolean => startsBefore(a, b) || (!startsBefore(b, a) && a.serial < b.serial);
+
+function leftmost(tree: Node): Node {
   let at = tree;
   while (at.left !== undefined) at = at.left;
   return at;
 }
 
-const heightOf = <T>(tree: Node<T> | undefined): number => (tree === undefined ? 0 : tree.height);
+function rightmost(tree: Node): Node {
+  let at = tree;
+  while (at.right !== undefined) at = at.right;
+  return at;
+}
 
-/** The highest last of a subtree. */
-const reachOf = <T>(tree: Node<T>): U64 => u64(tree.reachHigh * PART + tree.reachLow, tree.reachByte);
+const heightOf = (tree: Node | undefined): number => (tree === undefined ? 0 : tree.height);
 
-function update<T>(tree: Node<T>): void {
-  const { left, right } = tree;
-  tree.height = 1 + Math.max(heightOf(left), heightOf(right));
-  tree.firstHigh = tree.startHigh;
-  tree.firstLow = tree.startLow;
-  tree.firstByte = tree.startByte;
-  tree.reachHigh = tree.lastHigh;
-  tree.reachLow = tree.lastLow;
-  tree.reachByte = tree.lastByte;
-  tree.gaps = undefined;
-  if (left !== undefined) {
-    tree.firstHigh = left.firstHigh;
-    tree.firstLow = left.firstLow;
-    tree.firstByte = left.firstByte;
-    extend(tree, left);
+/** Another left subtree, with which the whole begins; how far it reaches is to be said as well. */
+function beginWith(tree: Node, left: Node | undefined): void {
+  tree.left = left;
+  tree.firstHigh = left === undefined ? tree.startHigh : left.firstHigh;
+  tree.firstLow = left === undefined ? tree.startLow : left.firstLow;
+}
+
+/** How far the left subtree reaches, found out anew: every other subtree of it is the left one of some node. */
+function reachOfLeft(tree: Node): void {
+  tree.leftHigh = LOWEST;
+  tree.leftLow = LOWEST;
+  for (let at = tree.left; at !== undefined; at = at.right) {
+    if (at.left !== undefined) reachTo(tree, at.leftHigh, at.leftLow);
+    reachTo(tree, at.lastHigh, at.lastLow);
   }
-  if (right !== undefined) extend(tree, right);
 }
 
-/** The subtree reaches as far as its child does. */
-function extend<T>(tree: Node<T>, child: Node<T>): void {
-  const { reachHigh, reachLow, reachByte } = child;
-  if (!below(tree.reachHigh, tree.reachLow, tree.reachByte, reachHigh, reachLow, reachByte)) return;
-  tree.reachHigh = reachHigh;
-  tree.reachLow = reachLow;
-  tree.reachByte = reachByte;
+/** The left subtree reaches so far at least. */
+function reachTo(tree: Node, high: Half, low: Half): void {
+  if (!below(tree.leftHigh, tree.leftLow, high, low)) return;
+  tree.leftHigh = high;
+  tree.leftLow = low;
 }
 
-function balance<T>(tree: Node<T>): Node<T> {
-  const lean = heightOf(tree.left) - heightOf(tree.right);
+function balance(tree: Node): Node {
+  const { left, right } = tree;
+  const lean = heightOf(left) - heightOf(right);
   if (lean > 1) {
-    const left = tree.left as Node<T>;
-    if (heightOf(left.left) < heightOf(left.right)) tree.left = rotateLeft(left);
+    if (heightOf(left?.left) < heightOf(left?.right)) tree.left = rotateLeft(left as Node);
     return rotateRight(tree);
   }
   if (lean < -1) {
-    const right = tree.right as Node<T>;
-    if (heightOf(right.right) < heightOf(right.left)) tree.right = rotateRight(right);
+    if (heightOf(right?.right) < heightOf(right?.left)) tree.right = rotateRight(right as Node);
     return rotateLeft(tree);
   }
-  update(tree);
+  measure(tree);
   return tree;
 }
 
-function rotateLeft<T>(tree: Node<T>): Node<T> {
-  const top = tree.right as Node<T>;
+function measure(tree: Node): void {
+  tree.height = 1 + Math.max(heightOf(tree.left), heightOf(tree.right));
+  tree.gaps = undefined;
+}
+
+function rotateLeft(tree: Node): Node {
+  const top = tree.right as Node;
   tree.right = top.left;
-  top.left = tree;
-  update(tree);
-  update(top);
+  measure(tree);
+  beginWith(top, tree);
+  reachOfLeft(top);
+  measure(top);
   return top;
 }
 
-function rotateRight<T>(tree: Node<T>): Node<T> {
-  const top = tree.left as Node<T>;
-  tree.left = top.right;
+function rotateRight(tree: Node): Node {
+  const top = tree.left as Node;
+  beginWith(tree, top.right);
+  reachOfLeft(tree);
+  measure(tree);
   top.right = tree;
-  update(tree);
-  update(top);
+  measure(top);
   return top;
 }
 
-function lowest<T>(tree: Node<T>, start: Key, last: Key): Node<T> | undefined {
-  let at: Node<T> | undefined = tree;
-  while (at !== undefined && !endsBefore(at, start)) {
-    if (at.left !== undefined && !endsBefore(at.left, start)) at = at.left;
+function lowest(tree: Node | undefined, start: Key, last: Key): Node | undefined {
+  let at = tree;
+  while (at !== undefined) {
+    if (!leftEndsBefore(at, start)) at = at.left;
     else if (startsAfter(at, last)) return undefined;
     else if (!liesBefore(at, start)) return at;
     else at = at.right;
@@ -278,16 +292,17 @@ function lowest<T>(tree: Node<T>, start: Key, last: Key): Node<T> | undefined {
   return undefined;
 }
 
-function collect<T>(tree: Node<T>, start: Key, last: Key, found: T[]): void {
-  if (endsBefore(tree, start)) return;
-  if (tree.left !== undefined) collect(tree.left, start, last, found);
+function collect(tree: Node | undefined, start: Key, last: Key, found: Node[]): void {
+  if (tree === undefined) return;
+  if (!leftEndsBefore(tree, start)) collect(tree.left, start, last, found);
   if (startsAfter(tree, last)) return;
-  if (!liesBefore(tree, start)) found.push(tree.owner);
-  if (tree.right !== undefined) collect(tree.right, start, last, found);
+  if (!liesBefore(tree, start)) found.push(tree);
+  collect(tree.right, start, last, found);
 }
 
-function appendAll<T>({ left, owner, right }: Node<T>, found: T[]): void {
-  if (left !== undefined) appendAll(left, found);
-  found.push(owner);
-  if (right !== undefined) appendAll(right, found);
+function appendAll(tree: Node | undefined, found: Node[]): void {
+  if (tree === undefined) return;
+  appendAll(tree.left, found);
+  found.push(tree);
+  appendAll(tree.right, found);
 }

@@ -1,9 +1,8 @@
 /** `vm_area_struct`: a mapping of a process, and what stands behind it: RAM, or whatever the mapped file says. */
-import type { AddressSpace } from './address-space.ts';
+import type { AddressSpace, MappedVma } from './address-space.ts';
 import { firstOfOrder, type Order, type UserPage } from './cpu-page-table.ts';
 import type { Errno } from './errno.ts';
 import type { File } from './file.ts';
-import type { IntervalNode } from './interval-tree.ts';
 import type { Backing, Mm } from './mm.ts';
 import { PAGE_SHARED, type Pgprot } from './pgprot.ts';
 import { warnOn } from './splat.ts';
@@ -60,7 +59,7 @@ export class Vma {
   backing: Backing | undefined;
   ops: VmOperations = ramOps;
   /** Its place in `mapping`. Protected by i_mmap_rwsem. */
-  node: IntervalNode<Vma> | undefined;
+  node: MappedVma | undefined;
 
   constructor(mm: Mm, startPage: UserPage, npages: number, shown?: Shown, flags: Iterable<VmFlag> = PRIVATE_MEMORY) {
     this.mm = mm;

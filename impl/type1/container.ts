@@ -22,25 +22,26 @@ export const DMA_ENTRY_LIMIT = 65535;
  * `vfio_dma`: one mapping. It knows an address of a process, and nothing of what lies there: no file, no mapping of the
  * process, no device. Only RAM is held, by pins.
  */
-export class VfioDma {
-  readonly iova: Iova;
+export class VfioDma extends IntervalNode {
   readonly vaddr: UserAddr;
   readonly npages: number;
   readonly prot: number;
   /** Whose memory it is, and who pays for what is pinned. */
   readonly process: Process;
-  readonly node: IntervalNode<VfioDma>;
   /** Pages of RAM that it has pinned. */
   pinned = 0;
 
   /** `npages` from `iova` on do not wrap. */
   constructor(iova: Iova, vaddr: UserAddr, npages: number, prot: number, process: Process) {
-    this.iova = iova;
+    super(iova, lastOf(iova, u64(npages, 0)) as U64);
     this.vaddr = vaddr;
     this.npages = npages;
     this.prot = prot;
     this.process = process;
-    this.node = new IntervalNode(iova, lastOf(iova, u64(npages, 0)) as U64, this);
+  }
+
+  get iova(): Iova {
+    return this.start;
   }
 }
 

@@ -78,8 +78,8 @@ function* join(
   assertHeld(container.lock);
   const { iommu, dmas } = container;
   if (reserved.some(({ start, last }) => dmas.overlapping(start, last).length > 0)) return 'EINVAL';
-  for (const { node } of dmas.all()) {
-    if (less(node.start, iommu.apertureFirst) || !atMost(node.last, iommu.apertureLast)) return 'EINVAL';
+  for (const { start, last } of dmas.all()) {
+    if (less(start, iommu.apertureFirst) || !atMost(last, iommu.apertureLast)) return 'EINVAL';
   }
   if (shouldFail('vfio_iommu_group')) return 'ENOMEM';
   const domain = container.domain ?? (yield* replay(container));
@@ -127,7 +127,7 @@ export function* detachGroup(container: Type1Container, group: IommuGroup): Thre
     if (container.groups.length > 0 || domain === undefined) return;
     container.domain = undefined;
     dropAll(container, domain);
-    for (const dma of container.dmas.all()) container.dmas.remove(dma.node);
+    for (const dma of container.dmas.all()) container.dmas.remove(dma);
     container.dmaAvail = DMA_ENTRY_LIMIT;
   } finally {
     container.lock.release();

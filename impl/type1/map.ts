@@ -56,7 +56,7 @@ export function* mapDma(container: Type1Container, process: Process, args: MapDm
     const dma = new VfioDma(iova, vaddr, size.page, prot, process);
     const failed = container.domain && (yield* pinMapDma(container, container.domain, dma));
     if (failed !== undefined) return failed;
-    container.dmas.insert(dma.node);
+    container.dmas.insert(dma);
     container.dmaAvail--;
     return undefined;
   } finally {

@@ -26,7 +26,7 @@ export function* unmapDma(container: Type1Container, iova: Iova, size: Bytes): T
   yield container.lock;
   try {
     const found = container.dmas.overlapping(iova, last);
-    if (container.v2 && found.some(({ node }) => less(node.start, iova) || less(last, node.last))) return 'EINVAL';
+    if (container.v2 && found.some((dma) => less(dma.start, iova) || less(last, dma.last))) return 'EINVAL';
     let unmapped: Bytes = ZERO;
     for (const dma of found) {
       if (less(dma.iova, iova)) break;
@@ -59,13 +59,13 @@ export function* unmapAllDma(container: Type1Container, iova: Iova, size: Bytes)
 function removeDma(container: Type1Container, dma: VfioDma): void {
   assertHeld(container.lock);
   if (container.domain !== undefined) unmapUnpin(container, container.domain, dma);
-  container.dmas.remove(dma.node);
+  container.dmas.remove(dma);
   container.dmaAvail++;
 }
 
 /** `vfio_unmap_unpin()`: what the domain translates of the mapping goes; which pages it was, only the domain knows. */
 export function unmapUnpin({ ram }: Type1Container, domain: Domain, dma: VfioDma): void {
-  for (const { iova, phys, length } of domain.stretches(dma.node.start, dma.node.last)) {
+  for (const { iova, phys, length } of domain.stretches(dma.start, dma.last)) {
     domain.unmap(iova, length);
     unpinPagesRemote(dma, ram, phys / PAGE_SIZE, length / PAGE_SIZE);
   }

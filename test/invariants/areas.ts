@@ -20,7 +20,7 @@ export const areas: readonly Row[] = [
         edit(
           at.DMABUF,
           '    for (const area of source.tracker) {\n',
-          '    for (const area of source.tracker) {\n      area.iopt.areas.remove(area.node);\n',
+          '    for (const area of source.tracker) {\n      area.iopt.areas.remove(area);\n',
         ),
         at.scenario('G-14, G-15: a revoked area owns its IOVA, and below the aperture nobody maps'),
       ),
@@ -46,7 +46,7 @@ export const areas: readonly Row[] = [
           UNMAP,
           'sweep.bytes = add(sweep.bytes, area.length);',
           `const { source } = pages;
-      if (source.kind !== 'dmabuf' || source.phys.len > 0) sweep.bytes = add(sweep.bytes, area.length);`,
+      if (source.kind !== 'dmabuf' || source.len > 0) sweep.bytes = add(sweep.bytes, area.length);`,
         ),
         at.scenario('G-09: UNMAP of everything unmaps what is not revoked, and counts both'),
       ),

@@ -145,8 +145,8 @@ export const domains: readonly Row[] = [
         'UNMAP takes all areas of the buffer out of the tracker',
         edit(
           at.DMABUF,
-          '  area.tracked.length = 0;\n  source.tracker.delete(area);',
-          '  area.tracked.length = 0;\n  source.tracker.clear();',
+          '  area.tracked = UNTRACKED;\n  source.tracker.delete(area);',
+          '  area.tracked = UNTRACKED;\n  for (const one of source.tracker) source.tracker.delete(one);',
         ),
         at.lifetime('a copy of a buffer stays mapped when its source is unmapped, and is revoked with the buffer'),
       ),

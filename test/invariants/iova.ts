@@ -99,8 +99,8 @@ export const iovaSpace: readonly Row[] = [
         'areas are left out as if they were reserved',
         edit(
           at.IOPT,
-          'for (const { node } of this.reserved.all()) {\n      if (free',
-          'for (const { node } of [...this.reserved.all(), ...this.areas.all()]) {\n      if (free',
+          'for (const { start, last } of this.reserved.all()) {\n      if (free',
+          'for (const { start, last } of [...this.reserved.all(), ...this.areas.all()]) {\n      if (free',
         ),
         at.attachTest(
           'attach refuses an IOAS with an area across a window of the device, and the ranges stay as they were',

@@ -83,8 +83,10 @@ export const placements: readonly Row[] = [
         'a set that is refused is there all the same',
         edit(
           at.IOPT,
-          '      for (const { node } of this.reserved.all()) {\n        if (allowed',
-          '      this.allowed = allowed;\n      for (const { node } of this.reserved.all()) {\n        if (allowed',
+          '      for (const { start, last } of this.reserved.all()) {\n        if (allowed',
+          `      this.allowed = allowed;
+      for (const { start, last } of this.reserved.all()) {
+        if (allowed`,
         ),
         at.allowRefused('a good range and one beyond the aperture', 'EADDRINUSE'),
       ),
@@ -93,7 +95,7 @@ export const placements: readonly Row[] = [
         edit(
           at.IOPT,
           '      this.allowed = allowed;\n',
-          '      for (const { node } of allowed.all()) this.allowed.insert(new Allowed(node.start, node.last).node);\n',
+          '      for (const { start, last } of allowed.all()) this.allowed.insert(new Allowed(start, last));\n',
         ),
         at.allowTest(
           'ALLOW_IOVAS is ok for two bytes, and replaces the whole set',

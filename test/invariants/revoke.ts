@@ -42,9 +42,9 @@ export const revoked: readonly Row[] = [
         'the callback of a buffer that is given back makes its pages usable again',
         edit(
           at.DMABUF,
-          '    if (source.phys.len === 0) return;',
-          `    if (source.phys.len === 0) {
-      if (source.phys.paddr > 0) source.phys.len = source.dmabuf.size;
+          '    if (source.len === 0) return;',
+          `    if (source.len === 0) {
+      if (source.paddr > 0) source.len = source.dmabuf.size;
       return;
     }`,
         ),
@@ -114,8 +114,8 @@ export const revoked: readonly Row[] = [
         'the callback allocates a list of what it unmaps',
         edit(
           at.DMABUF,
-          '    if (source.phys.len === 0) return;',
-          "    if (source.phys.len === 0 || shouldFail('kmalloc')) return;",
+          '    if (source.len === 0) return;',
+          "    if (source.len === 0 || shouldFail('kmalloc')) return;",
         ),
         at.revokeTest('a revoke passes no point at which an allocation could fail'),
       ),
@@ -131,8 +131,8 @@ export const revoked: readonly Row[] = [
         'a revoke that finds nothing mapped is forgotten',
         edit(
           at.DMABUF,
-          '    if (source.phys.len === 0) return;',
-          '    if (source.phys.len === 0 || source.tracker.size === 0) return;',
+          '    if (source.len === 0) return;',
+          '    if (source.len === 0 || source.tracker.size === 0) return;',
         ),
         at.raceWithRevoke(
           'R1: MAP_FILE and revoke end in ENODEV, or in success with nothing mapped, in every interleaving',
@@ -186,11 +186,11 @@ export const revoked: readonly Row[] = [
     checks: [at.neverMapped, dies],
     proofs: [
       proof(
-        'all mappings of a buffer share one address, and one state',
+        'all mappings of a buffer share one state',
         edit(
-          at.DMABUF,
-          '    phys: { paddr: 0, len: 0 },',
-          '    phys: ((dmabuf as { shared?: DmabufSource["phys"] }).shared ??= { paddr: 0, len: 0 }),',
+          'impl/iommufd/pages.ts',
+          '  len = 0;\n',
+          '  get len() { return this.dmabuf.len ?? 0; }\n  set len(len) { this.dmabuf.len = len; }\n',
         ),
         at.lifetime(
           'a buffer that is given back is mapped afresh beside its dead mapping, and revoked without touching that',

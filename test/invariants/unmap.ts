@@ -89,7 +89,7 @@ export const unmapped: readonly Row[] = [
     proofs: [
       proof(
         'a callback unmaps all that is tracked, revoked before or not',
-        edit(at.DMABUF, '    if (source.phys.len === 0) return;', '    if (source.phys.paddr === 0) return;'),
+        edit(at.DMABUF, '    if (source.len === 0) return;', '    if (source.paddr === 0) return;'),
         at.race(at.raceWithRevoke, 'R6: two revokes, by memory off and by reset, unmap once between them', 10),
       ),
     ],
@@ -109,7 +109,7 @@ export const unmapped: readonly Row[] = [
     const { storage } = area;
     if (storage === undefined) return;
     if (!isRevoked(pages)) {`,
-          `  const revoked = pages.source.kind === 'dmabuf' && pages.source.phys.len === 0;
+          `  const revoked = pages.source.kind === 'dmabuf' && pages.source.len === 0;
   yield pages.mutex;
   try {
     const { storage } = area;

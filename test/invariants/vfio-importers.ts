@@ -141,8 +141,8 @@ export const importers: readonly Row[] = [
         'iommufd unmaps, and does not remember that it was told',
         edit(
           iommufd.DMABUF,
-          '    source.phys.len = 0;\n  } finally {',
-          '    if (source.tracker.size === 0) source.phys.len = 0;\n  } finally {',
+          '    source.len = 0;\n  } finally {',
+          '    if (source.tracker.size === 0) source.len = 0;\n  } finally {',
         ),
         iommufd.scenario('G-17: a revoked area is never mapped again, whatever the exporter gives back'),
       ),

@@ -68,7 +68,7 @@ test.each<[what: string, spoil: (it: Scene) => unknown, line: RegExp]>([
   ['a number beyond the end', (it) => it.accesses.pinnedPfns.set(8, 8), /numbers of pages beyond their end/],
   [
     'an interval that is gone, with its pages pinned',
-    (it) => it.accesses.itree.remove(it.held.node),
+    (it) => it.accesses.itree.remove(it.held),
     /0 of user pages are held, and 2 pinned/,
   ],
 ])('%s is said', (_, spoil, line) => {

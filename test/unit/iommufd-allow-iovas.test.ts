@@ -21,7 +21,7 @@ const allowed = (rig: Rig, ioas = 'ioas'): Interval[] =>
   rig
     .ioas(ioas)
     .iopt.allowed.all()
-    .map(({ node }) => [toBigint(node.start), toBigint(node.last)]);
+    .map(({ start, last }) => [toBigint(start), toBigint(last)]);
 
 const anywhere = (rig: Rig, length = 0x1000n): Result => {
   const { iova: _, ...command } = mapFileOf();

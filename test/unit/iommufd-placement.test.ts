@@ -25,11 +25,11 @@ function iopt({ alignment = 1, reserved = [], areas = [], allowed = [] }: Space)
     fromBigint(span[0]),
     fromBigint(span[1]),
   ];
-  for (const span of reserved) made.reserved.insert(new Reserved(...node(span), made).node);
-  for (const span of areas) made.areas.insert(new Area(made, ...node(span), 0, ZERO).node);
+  for (const span of reserved) made.reserved.insert(new Reserved(...node(span), made));
+  for (const span of areas) made.areas.insert(new Area(made, ...node(span), 0, ZERO));
   for (const span of allowed) {
     const [first, last] = node(span);
-    made.allowed.insert(new Allowed(first, last).node);
+    made.allowed.insert(new Allowed(first, last));
   }
   return made;
 }

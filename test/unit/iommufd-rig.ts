@@ -216,7 +216,7 @@ export class Rig {
       allowed: ioases.map((ioas) =>
         this.ioas(ioas)
           .iopt.allowed.all()
-          .map(({ node }) => [hex(node.start), hex(node.last)]),
+          .map(({ start, last }) => [hex(start), hex(last)]),
       ),
       areas: ioases.map((ioas) =>
         this.ioas(ioas)

@@ -98,7 +98,7 @@ test('I-43: an offset between is EINVAL even where no domain would refuse it', (
 describe('I-45: an alignment that an area does not satisfy', () => {
   const ragged = (rig: Rig): void => {
     const { iopt } = rig.ioas();
-    iopt.areas.insert(new Area(iopt, fromBigint(A + 1n), fromBigint(A + 5n), 1, ZERO).node);
+    iopt.areas.insert(new Area(iopt, fromBigint(A + 1n), fromBigint(A + 5n), 1, ZERO));
   };
 
   test('is refused even by an area in set-up, and stays what it was', () => {
@@ -170,10 +170,10 @@ describe('UNMAP', () => {
     const rig = four();
     const { iopt } = rig.ioas();
     const setUp = new Area(iopt, fromBigint(A + 0x18000n), fromBigint(A + 0x18fffn), 1, ZERO);
-    iopt.areas.insert(setUp.node);
+    iopt.areas.insert(setUp);
     expect(rig.unmap(0n, U64_MAX)).toEqual({ err: 'EBUSY' });
     expect(areas(rig).map(([first]) => first)).toEqual([A + 0x18000n, A + 0x20000n, A + 0x30000n]);
-    iopt.areas.remove(setUp.node);
+    iopt.areas.remove(setUp);
   });
 
   test('T-27, I-52: of everything succeeds with nothing there, of any other empty range is ENOENT', () => {

@@ -207,7 +207,7 @@ test('an IOAS does not go while somebody works on its areas', () => {
 test('an area in set-up owns its IOVA: EEXIST to map, ENOENT to copy, EBUSY to unmap, EADDRINUSE to reserve', () => {
   const { rig, iopt } = world();
   rig.must({ do: 'vfio_detach', dev: 'dev0' }, { do: 'ioas_unmap', ioas: 'ioas', iova: A + 0x4000n, length: 0x4000n });
-  iopt.areas.insert(new Area(iopt, fromBigint(0xfee0_0000n), fromBigint(0xfee0_0fffn), 1, ZERO).node);
+  iopt.areas.insert(new Area(iopt, fromBigint(0xfee0_0000n), fromBigint(0xfee0_0fffn), 1, ZERO));
   const there = { iova: 0xfee0_0000n, length: 0x1000n };
   expect(rig.mapFile(there)).toEqual({ err: 'EEXIST' });
   expect(rig.copy(there.iova, 0x1000n)).toEqual({ err: 'ENOENT' });

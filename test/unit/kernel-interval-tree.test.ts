@@ -4,17 +4,17 @@ import { IntervalNode, IntervalTree } from '../../impl/kernel/interval-tree.ts';
 import { fromBigint, toBigint, U64_MAX, ZERO } from '../../impl/kernel/units.ts';
 
 type Span = readonly [first: bigint, last: bigint];
-interface Named {
-  readonly name: number;
-  readonly span: Span;
-  readonly node: IntervalNode<Named>;
-}
 
 let names = 0;
-function interval(span: Span): Named {
-  const owner = { name: names++, span } as { name: number; span: Span; node?: IntervalNode<Named> };
-  owner.node = new IntervalNode(fromBigint(span[0]), fromBigint(span[1]), owner as Named);
-  return owner as Named;
+
+class Named extends IntervalNode {
+  readonly name = names++;
+  readonly span: Span;
+
+  constructor(span: Span) {
+    super(fromBigint(span[0]), fromBigint(span[1]));
+    this.span = span;
+  }
 }
 
 /** Bytes around a few pages, and around 2^52 pages. */
@@ -37,12 +37,12 @@ function build(ops: readonly ({ add: Span } | { drop: number })[]): { tree: Inte
   const list: Named[] = [];
   for (const each of ops) {
     if ('add' in each) {
-      const owner = interval(each.add);
-      tree.insert(owner.node);
-      list.push(owner);
+      const node = new Named(each.add);
+      tree.insert(node);
+      list.push(node);
     } else if (list.length > 0) {
-      const [owner] = list.splice(each.drop % list.length, 1) as [Named];
-      tree.remove(owner.node);
+      const [node] = list.splice(each.drop % list.length, 1) as [Named];
+      tree.remove(node);
     }
   }
   return { tree, list };
@@ -160,7 +160,7 @@ test.each<[what: string, spans: Span[], from: bigint, to: bigint, gaps: Span[]]>
 });
 
 /** How deep the tree below a node really is; fails where it leans or lies about itself. */
-function depth(node: IntervalNode<Named> | undefined): number {
+function depth(node: IntervalNode | undefined): number {
   if (node === undefined) return 0;
   const [left, right] = [depth(node.left), depth(node.right)];
   expect(Math.abs(left - right)).toBeLessThanOrEqual(1);
@@ -176,12 +176,13 @@ test.each<[order: string, place: (i: number, n: number) => number]>([
 ])('a tree stays balanced: no deeper than 1.44 log2 n, when intervals come %s and every third goes', (_, order) => {
   const n = 1000;
   const tree = new IntervalTree<Named>();
-  const all = Array.from({ length: n }, (_, i) =>
-    interval([BigInt(order(i, n)) * 16n, BigInt(order(i, n)) * 16n + 7n]),
+  const all = Array.from(
+    { length: n },
+    (_, i) => new Named([BigInt(order(i, n)) * 16n, BigInt(order(i, n)) * 16n + 7n]),
   );
-  for (const { node } of all) tree.insert(node);
+  for (const node of all) tree.insert(node);
   expect(deepest(tree)).toBeLessThanOrEqual(1.45 * Math.log2(n + 2));
-  const left = all.filter(({ node }, i) => i % 3 !== 0 || tree.remove(node) !== undefined);
+  const left = all.filter((node, i) => i % 3 !== 0 || tree.remove(node) !== undefined);
   expect(tree.size).toBe(left.length);
   expect(deepest(tree)).toBeLessThanOrEqual(1.45 * Math.log2(left.length + 2));
   expect(tree.first(ZERO, U64_MAX)).toBe(sorted(left)[0]);
@@ -189,7 +190,7 @@ test.each<[order: string, place: (i: number, n: number) => number]>([
 
 /** The root is whichever of the nodes is no child of another. */
 function deepest(tree: IntervalTree<Named>): number {
-  const nodes = tree.all().map(({ node }) => node);
+  const nodes = tree.all();
   const children = new Set(nodes.flatMap(({ left, right }) => [left, right]));
   return depth(nodes.find((node) => !children.has(node)));
 }
