@@ -72,11 +72,19 @@ export const DEFAULT_KERNEL = '7.2';
 /** The first with dma-bufs in IOMMU_IOAS_MAP_FILE. */
 export const FIRST_KERNEL = '6.19';
 
+/** Every machine asks, and there are few answers. */
+const known = new Map<string, Features | undefined>();
+
 /**
  * The features of a version such as `7.2.13`, or of a profile such as `v4`; undefined for what is neither, or has no
  * dma-bufs here.
  */
 export function featuresOf(version: string): Features | undefined {
+  if (!known.has(version)) known.set(version, featuresSince(version));
+  return known.get(version);
+}
+
+function featuresSince(version: string): Features | undefined {
   const profile = PROFILES.find((name) => name === version);
   const wanted = parse(profile === undefined ? version : SERIES_BASE);
   if (wanted === undefined || isBefore(wanted, FIRST_KERNEL)) return undefined;
