@@ -69,7 +69,7 @@ export const iovaSpace: readonly Row[] = [
       ),
       proof(
         'what is reserved may be allowed, if the range does not begin there',
-        edit(at.IOPT, 'if (allowed.first(node.start, node.last)', 'if (allowed.first(node.last, node.last)'),
+        edit(at.IOPT, 'if (allowed.first(start, last)', 'if (allowed.first(last, last)'),
         at.allowRefused('a range with the first reserved byte at its end', 'EADDRINUSE'),
       ),
       proof(
@@ -90,7 +90,7 @@ export const iovaSpace: readonly Row[] = [
     proofs: [
       proof(
         'a range ends in the first byte that is reserved',
-        edit(at.IOPT, 'ranges.push([free, previous(node.start)]);', 'ranges.push([free, node.start]);'),
+        edit(at.IOPT, 'ranges.push([free, previous(start)]);', 'ranges.push([free, start]);'),
         at.attachTest(
           'attach reserves the windows of the device and what lies outside the aperture; detach gives both back',
         ),
