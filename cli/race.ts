@@ -1,5 +1,7 @@
 /** `shootdown race`: the races of the registry under a strategy, for as long as one likes. */
+import { writeFileSync } from 'node:fs';
 import { Deepening } from '../explore/deepening.ts';
+import { drawingSvg } from '../explore/drawing-svg.ts';
 import { Exhaustive } from '../explore/exhaustive.ts';
 import { Pct } from '../explore/pct.ts';
 import { RandomWalk } from '../explore/random-walk.ts';
@@ -31,6 +33,7 @@ export async function race(args: readonly string[]): Promise<number> {
     time: { type: 'string' },
     start: { type: 'string' },
     schedule: { type: 'string' },
+    svg: { type: 'string' },
   });
   const seed = values.seed === undefined ? freshSeed() : wholeNumber('seed', values.seed, 0);
   const limit = values.time === undefined ? undefined : duration('time', values.time);
@@ -47,7 +50,7 @@ export async function race(args: readonly string[]): Promise<number> {
   const schedules = searches.reduce((sum, { explored }) => sum + explored, 0);
   const steps = searches.reduce((sum, search) => sum + search.steps, 0);
   console.log(`${schedules} schedules, ${steps} steps in ${seconds.toFixed(1)} s\n`);
-  if (failure !== undefined) return printFailure(failure);
+  if (failure !== undefined) return printFailure(failure, values.svg);
   const lost = printTable(searches, values.schedule === undefined && isWhole(values.strategy));
   console.log(lost ? '\nan outcome that is allowed does not occur' : '\nnothing broken');
   return lost ? 1 : 0;
@@ -168,10 +171,20 @@ function printTable(searches: readonly Search[], whole: boolean): boolean {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
 
-function printFailure(failure: Failure): number {
-  console.log(tell(shrinkFailure(failure)).join('\n'));
+function printFailure(failure: Failure, svg: string | undefined): number {
+  const told = tell(shrinkFailure(failure));
+  console.log(told.join('\n'));
+  if (svg !== undefined) writePicture(svg, told);
   const { race, start, schedule } = failure;
   const how = `--start "${start.name}" --schedule "${showSchedule(schedule)}"`;
   console.log(`\nas it was found:  npx shootdown race ${race.name} ${how}`);
   return 1;
+}
+
+function writePicture(path: string, told: readonly string[]): void {
+  try {
+    writeFileSync(path, drawingSvg(told));
+  } catch (error) {
+    throw new UsageError(`--svg: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }

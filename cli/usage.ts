@@ -6,11 +6,12 @@ export const USAGE = `usage: shootdown COMMAND
       walk random sequences until N are done or the time is up; the default is 2,000
   check --raw [--seed S] [--calls N] [--time 30s]
       make raw system calls, good and bad ones; the default is 100,000
-  race [--strategy S] [--seed S] [--runs N] [--time 30s] [RACE...]
+  race [--strategy S] [--seed S] [--runs N] [--time 30s] [--svg FILE] [RACE...]
       interleave races, or all there are, each in N schedules, until the time is up, or until S has no more;
       the default is 500 where S never ends;
       S is pct:D (the default, with 3), random, round-robin, exhaustive, exhaustive:N (preemptions), reduced (leaves
-      out orders that make no difference), or deepening (0, 1 and 2 preemptions, then as reduced)
+      out orders that make no difference), or deepening (0, 1 and 2 preemptions, then as reduced);
+      a failure is also drawn into FILE
   race --schedule SCHEDULE [--start NAME] RACE
       run a race once, as a failure has it
   replay [--strict] [--kernel V] FILE...

@@ -1,6 +1,7 @@
 /** What fails is made small, and drawn. */
 import { expect, test } from 'vitest';
 import { Sketch } from '../../explore/drawing.ts';
+import { drawingSvg } from '../../explore/drawing-svg.ts';
 import { type Choose, following, interleave } from '../../explore/interleave.ts';
 import { RandomWalk } from '../../explore/random-walk.ts';
 import { Recorder } from '../../explore/schedule.ts';
@@ -97,4 +98,40 @@ test('a run is drawn with a column for each thread, and a bar for each lock whil
           t0 waits for dev_set.lock
           t1 waits for staccess.lock"
   `);
+});
+
+test('the picture of a run has each word of the drawing once, and a box for each bar', () => {
+  const lines = [
+    '      a & b         c',
+    '   1  │┌ pages->mutex  ││  2  ends',
+    '      │└ pages->mutex  ││',
+    'c waits for <it>',
+  ];
+  const svg = drawingSvg(lines);
+  const texts = [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
+  expect(texts).toEqual([
+    'a &amp; b',
+    'c',
+    '1',
+    'pages-&gt;mutex',
+    '2',
+    'ends',
+    'pages-&gt;mutex',
+    'c waits for &lt;it&gt;',
+  ]);
+  const boxes = [...svg.matchAll(/<rect x="([0-9.]+)" y="([0-9.]+)" width="6" height="([0-9.]+)"/g)];
+  expect(boxes.map(([, , y, tall]) => [Number(y), Number(tall)])).toEqual([
+    [32, 18],
+    [41, 9],
+    [32, 18],
+    [32, 18],
+    [50, 18],
+    [50, 9],
+    [50, 18],
+    [50, 18],
+  ]);
+  // Bars of one column stand side by side, and one that goes on is in the same place.
+  const places = boxes.map(([, x]) => x);
+  expect(places.slice(0, 4)).toEqual(places.slice(4));
+  expect(new Set(places).size).toBe(4);
 });
