@@ -85,7 +85,6 @@ interface Race {
   readonly before?: readonly Command[];
   readonly commands: readonly [Command, Command];
   readonly sequential: readonly [firstFirst: string, secondFirst: string];
-  readonly besides?: readonly string[];
 }
 
 const RACES: readonly Race[] = [
@@ -100,7 +99,6 @@ const RACES: readonly Race[] = [
     before: [mapBar],
     commands: [peekBar, reset],
     sequential: [end([BYTE, 'ok'], 'OK', 0), end([BYTE, 'ok'], 'OK', 1)],
-    besides: [end(['SIGBUS', 'ok'], 'OK', 0)],
   },
   {
     what: 'R9: a touch of a buffer and the close of the device',
@@ -170,9 +168,12 @@ describe('one after the other, in both orders', () => {
   });
 });
 
+/** The others are among the races of the documents, in test/races; what order leads where stands only here. */
+const AT_ONCE = NAMED.filter(([what]) => !/^R(8|9|12|13|21|22): /.test(what));
+
 describe('at once', () => {
-  test.each(NAMED)('%s', (_, { before = [], commands, sequential, besides = [] }) => {
-    expect([...ends(before, commands)].toSorted()).toEqual([...new Set([...sequential, ...besides])].toSorted());
+  test.each(AT_ONCE)('%s', (_, { before = [], commands, sequential }) => {
+    expect([...ends(before, commands)].toSorted()).toEqual([...new Set(sequential)].toSorted());
   });
 });
 
