@@ -90,8 +90,8 @@ const cpuLines = (machine: Machine): string[] =>
 
 const hexOf = (n: number): string => `0x${n.toString(16)}`;
 
-/** Nobody is under way, so all must be accounted for: as it is, and when all is closed. */
+/** Nobody is under way, so all must be accounted for. */
 function atRest(machine: Machine): void {
-  const before = machine.audit();
-  if (before.length > 0) throw new Broken(`at rest: ${before.join('; ')}`);
+  const wrong = machine.audit();
+  if (wrong.length > 0) throw new Broken(`at rest: ${wrong.join('; ')}`);
 }
