@@ -4,6 +4,7 @@ import { Digest } from '../properties/digest.ts';
 import { reportOf } from '../properties/regression.ts';
 import { checkSequences, type Report } from '../properties/sequential.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
+import { checkFaultSweeps } from './check-faults.ts';
 import { checkRawCalls } from './check-raw.ts';
 import { Progress } from './progress.ts';
 import { keep } from './regressions.ts';
@@ -30,11 +31,18 @@ export async function check(args: readonly string[]): Promise<number> {
     time: { type: 'string' },
     json: { type: 'boolean' },
     raw: { type: 'boolean' },
+    faults: { type: 'boolean' },
     calls: { type: 'string' },
   });
   if (positionals.length > 0) throw new UsageError(`check takes no files, such as "${positionals[0]}"`);
   const seed = values.seed === undefined ? freshSeed() : wholeNumber('seed', values.seed, 0);
   const limit = values.time === undefined ? undefined : duration('time', values.time);
+  if (values.faults === true) {
+    if (values.raw === true || values.json === true || values.calls !== undefined)
+      throw new UsageError('--faults takes --seed, --runs and --time alone');
+    const runs = values.runs === undefined ? undefined : wholeNumber('runs', values.runs, 1);
+    return await checkFaultSweeps({ seed, runs, limit });
+  }
   if (values.raw === true) {
     if (values.runs !== undefined || values.json === true)
       throw new UsageError('--raw takes --calls, not --runs or --json');

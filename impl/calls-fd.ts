@@ -6,6 +6,7 @@ import { IOMMU_READ } from './iommu/prot.ts';
 import { isErrno } from './kernel/errno.ts';
 import { File } from './kernel/file.ts';
 import { Memfd } from './kernel/mm.ts';
+import { shouldFail } from './kernel/thread.ts';
 import { fromBigint } from './kernel/units.ts';
 import type { FdKind, Machine } from './machine.ts';
 
@@ -28,6 +29,7 @@ export function duplicate(machine: Machine, handle: Handle, as: Handle): Result 
 /** mmap(2) of anonymous private memory, which is touched only when it is pinned. */
 export function allocMemory(machine: Machine, { as, length }: MemAlloc): Result {
   const bytes = fromBigint(length);
+  if (shouldFail('vm_area_alloc') || shouldFail('vma_iter_prealloc')) return { err: 'ENOMEM' };
   const address = machine.mm.mapAnonymous(as, bytes);
   if (isErrno(address)) return { err: address };
   machine.names.set(as, { kind: 'mem', address, length: bytes });
@@ -37,6 +39,8 @@ export function allocMemory(machine: Machine, { as, length }: MemAlloc): Result 
 /** memfd_create(2) and ftruncate(2) */
 export function createMemfd(machine: Machine, { as, length }: MemfdCreate): Result {
   const size = fromBigint(length);
+  if (shouldFail('shmem_get_inode')) return { err: 'ENOSPC' };
+  if (shouldFail('alloc_empty_file')) return { err: 'ENOMEM' };
   const backing = machine.ram.allocate(as, size);
   if (isErrno(backing)) return { err: backing };
   return installAs(machine, new File(as, new Memfd(backing, size), nothing), as, 'file');

@@ -12,7 +12,7 @@ import type {
   IoasUnmap,
   Prot,
 } from '../trace/command.ts';
-import { answerOf, ctxOfHandle, DONE, enter, fdOf, installAs, leave, objectOf } from './handles.ts';
+import { answerOf, ctxOfHandle, DONE, enter, fdOf, installAs, leave, objectOf, told } from './handles.ts';
 import { ioasAllowIovas } from './iommufd/allow-iovas.ts';
 import { IommufdCtx } from './iommufd/context.ts';
 import { hwptAlloc } from './iommufd/hw-pagetable.ts';
@@ -30,12 +30,14 @@ import {
 } from './iommufd/ioas.ts';
 import { iommufdOption, OPTION_HUGE_PAGES, OPTION_SET } from './iommufd/option.ts';
 import { type Errno, isErrno } from './kernel/errno.ts';
-import type { Thread } from './kernel/thread.ts';
+import { shouldFail, type Thread } from './kernel/thread.ts';
 import { addWrapping, fromBigint, type Iova, ONE, toBigint, ZERO } from './kernel/units.ts';
 import type { Machine, NamedFd } from './machine.ts';
 
 /** open(2) of /dev/iommu */
 export function openIommufd(machine: Machine, as: Handle): Result {
+  if (shouldFail('alloc_empty_file')) return { err: 'ENOMEM' };
+  if (shouldFail('iommufd_fops_open')) return { err: 'ENOMEM' };
   const ctx = new IommufdCtx(as, machine.iommu);
   const result = installAs(machine, ctx.file, as, 'iommufd');
   if ('ok' in result) machine.contexts.add(ctx);
@@ -45,8 +47,13 @@ export function openIommufd(machine: Machine, as: Handle): Result {
 export function* allocIoas(machine: Machine, { ctx: ctxHandle, as }: IoasAlloc): Thread<Result> {
   const ctx = ctxOfHandle(machine, ctxHandle);
   if (isErrno(ctx)) return { err: ctx };
+  if (shouldFail('copy_from_user')) return { err: 'EFAULT' };
   const ioas = yield* ioasAlloc(ctx, as);
   if (isErrno(ioas)) return { err: ioas };
+  if (shouldFail('copy_to_user')) {
+    yield* ctx.destroy(ioas.id);
+    return { err: 'EFAULT' };
+  }
   machine.names.set(as, { kind: 'object', ctx: machine.names.get(ctxHandle) as NamedFd, object: ioas });
   return DONE;
 }
@@ -59,6 +66,10 @@ export function* allocHwpt(machine: Machine, { dev, ioas, as, flags }: HwptAlloc
   const deviceId = idev !== undefined && idev.ctx === parent.ctx ? idev.id : 0;
   const hwpt = yield* hwptAlloc(parent.ctx, deviceId, parent.id, rawFlags(flags ?? 0n), as);
   if (isErrno(hwpt)) return leave(parent.ctx, { err: hwpt });
+  if (shouldFail('copy_to_user')) {
+    yield* parent.ctx.destroy(hwpt.id);
+    return leave(parent.ctx, { err: 'EFAULT' });
+  }
   const { ctx } = machine.names.get(ioas) as { ctx: NamedFd };
   machine.names.set(as, { kind: 'object', ctx, object: hwpt });
   return leave(parent.ctx, DONE);
@@ -70,7 +81,8 @@ export function* destroy(machine: Machine, handle: Handle): Thread<Result> {
   return leave(object.ctx, answerOf(yield* object.ctx.destroy(object.id)));
 }
 
-const mapped = (iova: Iova | Errno): Result => (isErrno(iova) ? { err: iova } : { ok: { iova: toBigint(iova) } });
+/** The mapping stays even where its IOVA cannot be told. */
+const mapped = (iova: Iova | Errno): Result => (isErrno(iova) ? { err: iova } : told({ ok: { iova: toBigint(iova) } }));
 
 const protFlags = (prot: Prot): number => (prot.includes('r') ? READABLE : 0) | (prot.includes('w') ? WRITEABLE : 0);
 
@@ -125,7 +137,7 @@ export function* unmap(machine: Machine, { ioas: handle, iova, length }: IoasUnm
   const ioas = enter(machine, handle);
   if (isErrno(ioas)) return { err: ioas };
   const removed = yield* ioasUnmap(ioas.ctx, ioas.id, fromBigint(iova), fromBigint(length));
-  return leave(ioas.ctx, isErrno(removed) ? { err: removed } : { ok: { length: toBigint(removed) } });
+  return leave(ioas.ctx, isErrno(removed) ? { err: removed } : told({ ok: { length: toBigint(removed) } }));
 }
 
 export function* allowIovas(machine: Machine, { ioas: handle, ranges }: IoasAllowIovas): Thread<Result> {
@@ -141,7 +153,7 @@ export function* optionHugePages(machine: Machine, { ioas: handle, enable }: Ioa
   const value = enable ? ONE : ZERO;
   const args = { option: OPTION_HUGE_PAGES, op: OPTION_SET, objectId: ioas.id, value };
   const written = yield* iommufdOption(ioas.ctx, args);
-  return leave(ioas.ctx, isErrno(written) ? { err: written } : DONE);
+  return leave(ioas.ctx, isErrno(written) ? { err: written } : told(DONE));
 }
 
 export function* iovaRanges(machine: Machine, handle: Handle): Thread<Result> {
@@ -150,5 +162,5 @@ export function* iovaRanges(machine: Machine, handle: Handle): Thread<Result> {
   const answer = yield* ioasIovaRanges(ioas.ctx, ioas.id);
   if (isErrno(answer)) return leave(ioas.ctx, { err: answer });
   const ranges = answer.ranges.map(([first, last]) => [toBigint(first), toBigint(last)] as const);
-  return leave(ioas.ctx, { ok: { ranges, alignment: BigInt(answer.alignment) } });
+  return leave(ioas.ctx, told({ ok: { ranges, alignment: BigInt(answer.alignment) } }));
 }

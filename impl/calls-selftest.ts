@@ -7,7 +7,7 @@ import type { Hwpt } from './iommufd/hw-pagetable.ts';
 import { iommufdTestMockDomain, MockDevice } from './iommufd/selftest.ts';
 import { iommufdTestDmabufGet, iommufdTestDmabufRevoke } from './iommufd/selftest-dmabuf.ts';
 import { isErrno } from './kernel/errno.ts';
-import type { Thread } from './kernel/thread.ts';
+import { shouldFail, type Thread } from './kernel/thread.ts';
 import { fromBigint } from './kernel/units.ts';
 import type { Machine, NamedFd } from './machine.ts';
 
@@ -18,6 +18,10 @@ export function* mockDomain(machine: Machine, { ioas, as, dev }: MockDomain): Th
   const device = new MockDevice(dev, new IommuGroup(machine.groups++), machine.reserved);
   const made = yield* iommufdTestMockDomain(pt.ctx, pt.id, device);
   if (isErrno(made)) return leave(pt.ctx, { err: made });
+  if (shouldFail('copy_to_user')) {
+    yield* pt.ctx.destroy(made.id);
+    return leave(pt.ctx, { err: 'EFAULT' });
+  }
   const { ctx } = machine.names.get(ioas) as { ctx: NamedFd };
   machine.names.set(dev, { kind: 'object', ctx, object: made });
   machine.names.set(as, { kind: 'object', ctx, object: made.idev.igroup.hwpt as Hwpt });

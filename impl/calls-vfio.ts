@@ -5,7 +5,7 @@ import type { VfioDmabufMemattr, VfioDmabufRevoke, VfioExport, VfioWake } from '
 import { answerOf, DONE, fdOf, fileOf, installAs, objectIdIn, openedDevice } from './handles.ts';
 import { type Errno, isErrno } from './kernel/errno.ts';
 import { unreachable } from './kernel/splat.ts';
-import type { Thread } from './kernel/thread.ts';
+import { shouldFail, type Thread } from './kernel/thread.ts';
 import { fromBigint } from './kernel/units.ts';
 import type { Machine } from './machine.ts';
 import { withAccess } from './vfio/access.ts';
@@ -23,13 +23,14 @@ import {
 } from './vfio/ioctl.ts';
 import type { VfioPciDevice } from './vfio/pci-device.ts';
 import { wake } from './vfio/power.ts';
-import { vfioDeviceAttach, vfioDeviceBind, vfioDeviceDetach, vfioDeviceOpen } from './vfio/vfio-device.ts';
+import { type Tell, vfioDeviceAttach, vfioDeviceBind, vfioDeviceDetach, vfioDeviceOpen } from './vfio/vfio-device.ts';
 
 /** open(2) of the device. A name stands for one descriptor, so one that is open already is EBUSY: a rule of traces. */
 export function* openDevice(machine: Machine, handle: Handle): Thread<Result> {
   const device = machine.devices.get(handle);
   if (device === undefined) return { err: 'ENODEV' };
   if (fileOf(machine, handle, 'device') !== undefined) return { err: 'EBUSY' };
+  if (shouldFail('alloc_empty_file')) return { err: 'ENOMEM' };
   const file = yield* vfioDeviceOpen(device);
   if (isErrno(file)) return { err: file };
   return installAs(machine, file, handle, 'device');
@@ -96,12 +97,13 @@ function deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceComm
     case 'vfio_attach': {
       // The number is looked up in the context that the device is bound to, whether its descriptor is open or not.
       const pt = objectIdIn(machine, device.iommufdDevice?.ctx, command.pt);
-      return isErrno(pt) ? refuse(pt) : vfioDeviceAttach(device, pt);
+      return isErrno(pt) ? refuse(pt) : vfioDeviceAttach(device, pt, tell);
     }
     case 'vfio_detach':
       return vfioDeviceDetach(device);
     case 'vfio_bind':
-      return vfioDeviceBind(device, fileOf(machine, command.ctx, 'iommufd'));
+      if (shouldFail('copy_from_user')) return refuse('EFAULT');
+      return vfioDeviceBind(device, fileOf(machine, command.ctx, 'iommufd'), tell);
     case 'vfio_flr':
       return device.resets.includes('flr') ? vfioConfigFlr(device) : looked(device);
     case 'vfio_hot_reset':
@@ -116,6 +118,9 @@ function deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceComm
       return unreachable(command);
   }
 }
+
+/** The caller always wants to know. */
+const tell: Tell = () => (shouldFail('copy_to_user') ? 'EFAULT' : undefined);
 
 /** Whoever looks for a capability in vain has read configuration space, and so the device was awake. */
 const looked = (device: VfioPciDevice): Thread<Errno> => withAccess(device, refuse('EINVAL'));

@@ -5,6 +5,7 @@ import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
 import { ctxOf } from './iommufd/device.ts';
 import { type Errno, isErrno } from './kernel/errno.ts';
 import type { File } from './kernel/file.ts';
+import { shouldFail } from './kernel/thread.ts';
 import type { FdKind, Machine } from './machine.ts';
 import type { VfioPciDevice } from './vfio/pci-device.ts';
 
@@ -51,10 +52,15 @@ export function objectOf(machine: Machine, handle: Handle): { readonly ctx: Iomm
   return ctx === undefined ? 'EBADF' : { ctx, id: idIn(ctx, named.object) };
 }
 
-/** fdget(): the same, at the entry of an ioctl, which holds the context's file until `leave`. */
+/**
+ * fdget() and the copy of the arguments: the same, at the entry of an ioctl, which holds the context's file until
+ * `leave`. Fails: EBADF, EFAULT
+ */
 export function enter(machine: Machine, handle: Handle): { readonly ctx: IommufdCtx; readonly id: number } | Errno {
   const object = objectOf(machine, handle);
-  if (typeof object !== 'string') object.ctx.file.get();
+  if (typeof object === 'string') return object;
+  if (shouldFail('copy_from_user')) return 'EFAULT';
+  object.ctx.file.get();
   return object;
 }
 
@@ -63,6 +69,10 @@ export function leave(ctx: IommufdCtx, result: Result): Result {
   ctx.file.put();
   return result;
 }
+
+/** The copy of an answer to the user. Fails: EFAULT; what has been done stays, unless the caller undoes it */
+export const told = (result: Result): Result =>
+  'ok' in result && shouldFail('copy_to_user') ? { err: 'EFAULT' } : result;
 
 /** The number by which a system call on a descriptor of `ctx` names the object. */
 export function objectIdIn(machine: Machine, ctx: IommufdCtx | undefined, handle: Handle): number | Errno {

@@ -5,6 +5,7 @@ import { noDoubleUnmap, type Observation } from '../model/invariants.ts';
 import { type Outcome, step } from '../model/spec.ts';
 import type { Answer, Result } from '../trace/answer.ts';
 import type { Command } from '../trace/command.ts';
+import type { Fault } from '../trace/trace.ts';
 import { agree } from './agree.ts';
 import { Divergence, showValue } from './divergence.ts';
 import type { World } from './world.ts';
@@ -39,11 +40,11 @@ export function perform(world: World, command: Command): Performed {
 }
 
 /** The implementation's answer. Fails with a Divergence when it has none. */
-export function execute(world: World, command: Command, number: number): Result {
+export function execute(world: World, command: Command, number: number, fault?: Fault): Result {
   try {
     return world.machine.execute(command);
   } catch (error) {
-    world.history.push({ command });
+    world.history.push({ command, ...(fault && { fault }) });
     throw new Divergence(...brokenBy(error, number, command));
   }
 }

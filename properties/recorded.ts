@@ -11,6 +11,7 @@ import { kernelOf, type Step, type Trace } from '../trace/trace.ts';
 import { splitTarget } from '../trace/values.ts';
 import { ALL, CallTally } from './call-tally.ts';
 import { Divergence, showValue } from './divergence.ts';
+import { performFaulty } from './faults.ts';
 import { reachOf, tracedCalls } from './observe.ts';
 import { perform, sameResult } from './perform.ts';
 import { finish } from './walk.ts';
@@ -43,16 +44,13 @@ export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT
 
 function firstUnsupported({ steps, threads }: Trace): string | undefined {
   if (threads !== undefined) return 'threads';
-  for (const { fault, blocked } of steps) {
-    if (fault !== undefined) return 'fault';
-    if (blocked !== undefined) return 'blocked';
-  }
-  return undefined;
+  return steps.some(({ blocked }) => blocked !== undefined) ? 'blocked' : undefined;
 }
 
 /** One step; what differs from the recording, a line each. Fails with a Divergence when the worlds differ. */
 function replayStep(world: World, step: Step, known: Map<Handle, readonly Reach[]>): string[] {
-  const { result, calls } = perform(world, step.command);
+  const { command, fault } = step;
+  const { result, calls } = fault === undefined ? perform(world, command) : performFaulty(world, command, fault);
   if (step.result === undefined) return [];
   if (!sameResult(step.result, result)) {
     return [`expected ${showValue(step.result)}`, `got ${showValue(result)}`];

@@ -19,7 +19,7 @@ export function regressionOf({ breach, world, details }: Divergence): Regression
   if (world === undefined) throw new Error('a divergence that happened in no world');
   const { config, kernel, history } = world;
   const slug = breach.toLowerCase().replace(/[^a-z0-9]+/g, '-');
-  const steps = history.map(({ command }) => ({ command }));
+  const steps = history.map(({ command, fault }) => ({ command, ...(fault && { fault }) }));
   const nameless = { version: 2, name: slug, kernel, machine: config, steps } as const;
   const hash = createHash('sha256').update(writeTrace(nameless)).digest('hex').slice(0, 8);
   const name = `${slug}-${hash}`;
@@ -32,9 +32,10 @@ export function reportOf(divergence: Divergence, file: string): string[] {
   const history = divergence.world?.history ?? [];
   const shown = history.map(({ command }) => showCommand(command));
   const width = Math.min(Math.max(0, ...shown.map((line) => line.length)), 84);
-  const lines = history.map(({ result }, i) => {
+  const lines = history.map(({ result, fault }, i) => {
     const answer = result === undefined ? 'did not return' : showResult(result);
-    return `  ${String(i + 1).padStart(3)}  ${(shown[i] as string).padEnd(width)}  ${answer}`;
+    const failing = fault === undefined ? '' : ` with a fault at ${fault.site}, passage ${fault.nth}`;
+    return `  ${String(i + 1).padStart(3)}  ${(shown[i] as string).padEnd(width)}  ${answer}${failing}`;
   });
   return [
     `BROKEN: ${divergence.breach}, after ${history.length} steps, behaving as Linux ${divergence.world?.kernel}`,

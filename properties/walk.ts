@@ -30,17 +30,17 @@ export type MakeWorld = (config: MachineConfig, kernel: string) => World;
 /** Walk a case to its end. Fails with a Divergence, whose trace is the history of the world it happened in. */
 export function walk({ config, kernel, intents, closing }: Case, witness?: Witness, make: MakeWorld = newWorld): World {
   const world = make(config, kernel);
-  return inWorld(world, () => {
+  inWorld(world, () => {
     for (const intent of intents) takeStep(world, resolve(intent, world.state), witness);
     closeAll(world, closing, witness);
   });
+  return world;
 }
 
 /** A divergence takes along the world in which it was met. */
-function inWorld(world: World, walkIt: () => void): World {
+export function inWorld<T>(world: World, walkIt: () => T): T {
   try {
-    walkIt();
-    return world;
+    return walkIt();
   } catch (error) {
     if (error instanceof Divergence) error.world = world;
     throw error;
@@ -49,10 +49,11 @@ function inWorld(world: World, walkIt: () => void): World {
 
 /** Perform given commands, and nothing else. */
 export function walkCommands(world: World, commands: readonly Command[], witness?: Witness): World {
-  return inWorld(world, () => {
+  inWorld(world, () => {
     for (const command of commands) takeStep(world, command, witness);
     finish(world);
   });
+  return world;
 }
 
 /** Compare everything, once more, at the end. Fails with a Divergence. */

@@ -4,6 +4,7 @@ import { initial, type State } from '../model/spec.ts';
 import type { Result } from '../trace/answer.ts';
 import type { Command } from '../trace/command.ts';
 import type { MachineConfig } from '../trace/machine-config.ts';
+import type { Fault } from '../trace/trace.ts';
 
 export interface World {
   readonly config: MachineConfig;
@@ -13,8 +14,8 @@ export interface World {
   /** A whole comparison of everything runs after every so many steps; the others compare what the step changed. */
   readonly wholeEvery: number;
   state: State;
-  /** Every command so far, and what the implementation answered. */
-  readonly history: { readonly command: Command; readonly result?: Result }[];
+  /** Every command so far, the fault in it, and what the implementation answered. */
+  readonly history: { readonly command: Command; readonly fault?: Fault; readonly result?: Result }[];
 }
 
 /** How often everything is compared, where nobody says. */

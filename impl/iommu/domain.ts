@@ -119,6 +119,11 @@ export class Domain {
     }
   }
 
+  /** How many tables the hardware walks; for observers. */
+  get tables(): number {
+    return this.#table.tables;
+  }
+
   /** Whether the hardware translates this address at all. */
   inAperture(iova: Iova): boolean {
     return atMost(this.iommu.apertureFirst, iova) && atMost(iova, this.iommu.apertureLast);

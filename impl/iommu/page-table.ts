@@ -138,6 +138,11 @@ export class PageTable {
     return undefined;
   }
 
+  /** How many tables there are, the root among them; for observers. */
+  get tables(): number {
+    return countTables(this.#root);
+  }
+
   /** Clear [granule, granule + count); how many granules were cleared before something was not mapped. */
   unmap(granule: number, count: number): number {
     return this.#clear(this.#root, this.#top, granule, count);
@@ -294,3 +299,7 @@ function untilLarger(granule: number, target: number, larger: number | undefined
 }
 
 const isMultiple = (value: number, size: number): boolean => Math.floor(value / size) * size === value;
+
+function countTables({ children = [] }: Table): number {
+  return children.reduce((sum, child) => (child === undefined ? sum : sum + countTables(child)), 1);
+}

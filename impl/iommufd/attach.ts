@@ -26,6 +26,7 @@ export function* attachHwpt(hwpt: Hwpt, idev: IommufdDevice): Thread<Errno | und
   try {
     if (igroup.hwpt !== undefined && igroup.hwpt !== hwpt) return 'EINVAL';
     if (igroup.attached.has(idev)) return 'EBUSY';
+    if (shouldFail('iommufd_hw_pagetable_attach')) return 'ENOMEM';
     const { iopt } = hwpt.ioas;
     const reserved = yield* reserveRegions(iopt, idev);
     if (reserved !== undefined) return reserved;

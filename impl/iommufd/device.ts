@@ -49,6 +49,7 @@ export const ctxHasGroup = (ctx: IommufdCtx, group: IommuGroup): boolean => ctx.
  */
 export function* iommufdDeviceBind(ctx: IommufdCtx, dev: DmaDevice): Thread<IommufdDevice | Errno> {
   const { group } = dev;
+  if (!ctx.groups.has(group) && shouldFail('iommufd_get_group')) return 'ENOMEM';
   yield group.mutex;
   try {
     if (group.owner !== undefined && group.owner !== ctx) return 'EPERM';

@@ -29,6 +29,7 @@ import { fillDomains, unfillDomains } from './fill.ts';
 import type { IoPagetable } from './io-pagetable.ts';
 import type { Pages } from './pages.ts';
 import { allocIova, checkIova } from './placement.ts';
+import { putPages } from './release.ts';
 
 /** One piece to map: `length` bytes of `pages` from byte `start` on. It holds one reference of the pages. */
 export interface Piece {
@@ -84,7 +85,7 @@ function* insertAreas(
   length: Bytes,
   placing: Placing,
 ): Thread<Area[] | Errno> {
-  if (shouldFail('iopt_area_alloc')) return 'ENOMEM';
+  for (let i = 0; i < pieces.length; i++) if (shouldFail('iopt_area_alloc')) return 'ENOMEM';
   yield iopt.iovaRwsem.write;
   try {
     const iova = place(iopt, pieces[0] as Piece, length, placing.iova);
@@ -149,12 +150,24 @@ function* fillAll(areas: readonly Area[], pieces: readonly Piece[]): Thread<Errn
  * Fails: ENOENT where something is missing or being set up, ENOMEM
  */
 export function* getPieces(iopt: IoPagetable, iova: Iova, last: Iova): Thread<Piece[] | Errno> {
+  const pieces: Piece[] = [];
+  const failed = yield* takePieces(iopt, iova, last, pieces);
+  if (failed === undefined) return pieces;
+  for (const { pages } of pieces) yield* putPages(pages);
+  return failed;
+}
+
+/** Those that could be had, before one that could not. Locks: takes iova_rwsem R */
+function* takePieces(iopt: IoPagetable, iova: Iova, last: Iova, pieces: Piece[]): Thread<Errno | undefined> {
   yield iopt.iovaRwsem.read;
   try {
     const areas = iopt.areas.overlapping(iova, last);
     if (!coverWithoutHole(areas, iova, last)) return 'ENOENT';
-    if (shouldFail('iopt_get_pages')) return 'ENOMEM';
-    return areas.map((area) => pieceOf(area, iova, last));
+    for (const area of areas) {
+      if (shouldFail('iopt_get_pages')) return 'ENOMEM';
+      pieces.push(pieceOf(area, iova, last));
+    }
+    return undefined;
   } finally {
     iopt.iovaRwsem.releaseRead();
   }

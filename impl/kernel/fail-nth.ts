@@ -2,21 +2,26 @@
  * Fault points are counted, not random: the n-th one that a task passes fails, at any site or at a named one. Sweep n
  * until nothing fails any more.
  */
-import { LOCKLESS, touches } from './footprint.ts';
+
+/** Which sites count. */
+export type Chosen = (site: string) => boolean;
 
 export class FaultPoints {
   #countdown = 0;
-  #site: string | undefined;
+  #site: string | Chosen | undefined;
   /** Sites passed since `arm`, in order, for a report; only while armed. */
   readonly passed: string[] = [];
+  /** The site of the point that failed, once it has. */
+  failed: string | undefined;
   #armed = false;
 
-  /** Let the n-th point (1 is the next), of those named `site` if given, fail. */
-  arm(nth: number, site?: string): void {
+  /** Let the n-th point (1 is the next) fail, of those named `site` or chosen by it if it is given. */
+  arm(nth: number, site?: string | Chosen): void {
     this.#countdown = nth;
     this.#site = site;
     this.#armed = true;
     this.passed.length = 0;
+    this.failed = undefined;
   }
 
   disarm(): void {
@@ -30,10 +35,12 @@ export class FaultPoints {
 
   hit(site: string): boolean {
     if (!this.#armed) return false;
-    touches(LOCKLESS);
     this.passed.push(site);
-    if (this.#site !== undefined && this.#site !== site) return false;
+    const wanted = this.#site;
+    if (wanted !== undefined && !(typeof wanted === 'string' ? wanted === site : wanted(site))) return false;
     this.#countdown--;
-    return this.#countdown === 0;
+    if (this.#countdown !== 0) return false;
+    this.failed = site;
+    return true;
   }
 }

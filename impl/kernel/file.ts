@@ -113,6 +113,11 @@ export class FdTable {
     return this.#files.values();
   }
 
+  /** By number. */
+  get entries(): IterableIterator<[number, File]> {
+    return this.#files.entries();
+  }
+
   get size(): number {
     return this.#files.size;
   }

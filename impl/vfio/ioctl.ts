@@ -79,7 +79,7 @@ export function vfioConfigWrite(
 
 /** VFIO_DEVICE_RESET */
 export function vfioDeviceReset(device: VfioPciDevice): Thread<Errno | undefined> {
-  return withAccess(device, resetFunction(device));
+  return withAccess(device, resetFunction(device), false);
 }
 
 /** Initiate a function level reset by the device control register. */

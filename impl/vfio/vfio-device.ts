@@ -122,8 +122,8 @@ function* vfioDfOpen(device: VfioPciDevice, iommufd: File): Thread<Errno | undef
  * Locks: takes dev_set->lock
  * Fails: EINVAL when not bound; as iommufd does
  */
-export function vfioDeviceAttach(device: VfioPciDevice, ptId: number): Thread<Errno | undefined> {
-  return withAccess(device, attachPt(device, ptId));
+export function vfioDeviceAttach(device: VfioPciDevice, ptId: number, tell?: Tell): Thread<Errno | undefined> {
+  return withAccess(device, attachPt(device, ptId, tell));
 }
 
 /** The same within a call that has access already. Tells the number of the HWPT; untold, the device is detached. */

@@ -84,6 +84,8 @@ interface Case {
 
 const MAP = ['iopt_alloc_pages', 'iopt_area_alloc'];
 const DOMAIN = [
+  'iommufd_get_group',
+  'iommufd_hw_pagetable_attach',
   'iommu_alloc_pages',
   'iommu_attach_group',
   'iommu_map',
@@ -130,7 +132,7 @@ const CASES: readonly Case[] = [
       run.do(unmap);
       run.it.do(unmap);
     },
-    points: ['copy_from_user', 'iommufd_ioas_load_iovas', 'iommufd_object_alloc', 'iopt_get_pages', ...MAP],
+    points: ['iommufd_ioas_load_iovas', 'iommufd_object_alloc', 'iopt_get_pages', ...MAP],
   },
   { name: 'map_domain', sequence: mapDomain((run) => run.map(256n * KIB)), points: [...MAP, ...DOMAIN, ...FILL, USER] },
   {
@@ -182,6 +184,9 @@ const CASES: readonly Case[] = [
   },
 ];
 
+/** The kernel's own test makes allocations fail, and no copies. */
+const counts = (site: string): boolean => !site.startsWith('copy_');
+
 test.each(CASES.map((each) => [each.name, each] as const))(
   'iommufd_fail_nth.%s: whichever fault point fails, nothing splats and nothing is left',
   (_, { before, sequence, points }) => {
@@ -190,7 +195,7 @@ test.each(CASES.map((each) => [each.name, each] as const))(
       const run = new Run();
       before?.(run);
       const { faults } = run.it.machine.kernel;
-      faults.arm(nth);
+      faults.arm(nth, counts);
       let failed: unknown;
       try {
         sequence(run);
@@ -205,7 +210,7 @@ test.each(CASES.map((each) => [each.name, each] as const))(
         expect(failed).toBeUndefined();
         break;
       }
-      sites.add(faults.passed[nth - 1] as string);
+      sites.add(faults.passed.filter(counts)[nth - 1] as string);
     }
     expect([...sites].toSorted()).toEqual(points.toSorted());
   },

@@ -34,6 +34,8 @@ export function expectUntouched(each: Case): void {
     faults.disarm();
     if (!fired) break;
     const site = faults.passed.at(nth - 1) as string;
+    // What the copies from and to the user leave is in the property of faults.
+    if (site.startsWith('copy_') && !sites.includes(site)) continue;
     seen.add(site);
     expect(answer, site).toHaveProperty('err');
     expect(rig.state(domains, ioases), site).toEqual(untouched);

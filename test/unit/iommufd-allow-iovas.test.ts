@@ -109,9 +109,10 @@ test('ALLOW_IOVAS with an allocation failing for each range in turn keeps the ol
   ];
   for (const [nth, answer] of [
     [1, 'EFAULT'],
-    [2, 'ENOMEM'],
-    [3, 'EFAULT'],
-    [4, 'ENOMEM'],
+    [2, 'EFAULT'],
+    [3, 'ENOMEM'],
+    [4, 'EFAULT'],
+    [5, 'ENOMEM'],
   ] as const) {
     faults.arm(nth);
     expect(rig.do(allow(...ranges))).toEqual({ err: answer });

@@ -39,7 +39,9 @@ const CASES: readonly Case[] = [
     command: { do: 'mock_domain', ioas: 'ioas', as: 'h', dev: 'md' },
     before: copied,
     sites: [
+      'iommufd_get_group',
       'iommufd_device_bind',
+      'iommufd_hw_pagetable_attach',
       'iommufd_object_alloc',
       'iommu_paging_domain_alloc',
       'iopt_reserve_iova',
@@ -56,7 +58,14 @@ const CASES: readonly Case[] = [
     command: { do: 'mock_domain', ioas: 'hwpt', as: 'h', dev: 'md' },
     before: [...copied, hwpt],
     domains: ['hwpt'],
-    sites: ['iommufd_device_bind', 'iommufd_object_alloc', 'iopt_reserve_iova', 'iommu_attach_group'],
+    sites: [
+      'iommufd_get_group',
+      'iommufd_device_bind',
+      'iommufd_object_alloc',
+      'iommufd_hw_pagetable_attach',
+      'iopt_reserve_iova',
+      'iommu_attach_group',
+    ],
   },
   {
     name: 'making a test buffer',

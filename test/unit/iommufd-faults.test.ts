@@ -109,6 +109,7 @@ const CASES: readonly Case[] = [
       'iommu_paging_domain_alloc',
       'iommufd_object_alloc',
       'iopt_reserve_iova',
+      'iommufd_hw_pagetable_attach',
       'iommu_attach_group',
       'iopt_table_add_domain',
       'batch_init',
@@ -124,7 +125,7 @@ const CASES: readonly Case[] = [
     name: 'attach of a second device, whose group joins the domain',
     command: { do: 'vfio_attach', dev: 'dev1', pt: 'ioas' },
     ...one,
-    sites: ['iopt_reserve_iova', 'iommu_attach_group'],
+    sites: ['iommufd_hw_pagetable_attach', 'iopt_reserve_iova', 'iommu_attach_group'],
   },
   {
     name: 'replace, to another IOAS with memory',
@@ -187,14 +188,18 @@ const CASES: readonly Case[] = [
     ],
   },
   { name: 'IOAS_ALLOC', command: other, sites: ['iommufd_object_alloc'] },
-  { name: 'open of /dev/iommu', command: { do: 'iommufd_open', as: 'more' }, sites: ['get_unused_fd'] },
-  { name: 'memfd_create', command: memfd, sites: ['get_unused_fd'] },
+  {
+    name: 'open of /dev/iommu',
+    command: { do: 'iommufd_open', as: 'more' },
+    sites: ['alloc_empty_file', 'iommufd_fops_open', 'get_unused_fd'],
+  },
+  { name: 'memfd_create', command: memfd, sites: ['shmem_get_inode', 'alloc_empty_file', 'get_unused_fd'] },
   { name: 'dup of a buffer', command: { do: 'fd_dup', fd: 'buf', as: 'twin' }, sites: ['get_unused_fd'] },
   {
     name: 'open of a device',
     command: { do: 'vfio_open', dev: 'dev1' },
     before: [{ do: 'vfio_close', dev: 'dev1' }],
-    sites: ['get_unused_fd'],
+    sites: ['alloc_empty_file', 'get_unused_fd'],
   },
   {
     name: 'bind',
@@ -203,7 +208,7 @@ const CASES: readonly Case[] = [
       { do: 'vfio_close', dev: 'dev1' },
       { do: 'vfio_open', dev: 'dev1' },
     ],
-    sites: ['iommufd_device_bind', 'iommufd_object_alloc'],
+    sites: ['iommufd_get_group', 'iommufd_device_bind', 'iommufd_object_alloc'],
   },
 ];
 
