@@ -34,7 +34,8 @@ export const auditMemory = check('audit', AUDIT, 'auditMemory');
 export const auditReferences = check('audit', AUDIT, 'auditReferences');
 export const auditSpace = check('audit', 'impl/iommufd/audit.ts', 'auditSpace');
 
-const unit =
+/** The tests of a file, by their titles. */
+export const unit =
   (name: string) =>
   (title: string, ...of: readonly string[]): Test =>
     test(`test/unit/${name}.test.ts`, title, ...of);

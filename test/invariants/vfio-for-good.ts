@@ -1,22 +1,11 @@
 /** The permanent revoke: V-52 to V-55. */
-import { check, edit, proof, type Row, type Test, test } from './row.ts';
+import { check, edit, proof, type Row } from './row.ts';
+import { atOnce, auditMappings, forGood, inTable, racesAtOnce, series } from './vfio-places.ts';
 
 const STATUS = 'impl/vfio/pci-dmabuf-status.ts';
 const FEATURE = 'impl/vfio/pci-dmabuf-feature.ts';
 const BUFFER = 'impl/vfio/pci-dmabuf.ts';
 
-const unit =
-  (name: string) =>
-  (title: string, ...of: readonly string[]): Test =>
-    test(`test/unit/${name}.test.ts`, title, ...of);
-const series = unit('vfio-mmap-series');
-const forGood = (title: string, ...of: readonly string[]): Test =>
-  unit('permanent-revoke')(`a revoke for good ${title}`, ...(of.length === 0 ? ['a revoke for good', title] : of));
-const race = (what: string): Test => unit('interleave-buffers')(`at once ${what}`, 'at once', what);
-
-const table = check('refusal', STATUS, 'transition');
-const audit = check('audit', 'impl/vfio/audit.ts', 'auditBufferMappings');
-const races = check('property', 'test/unit/interleave-buffers.test.ts', 'RACES');
 const inEngine = check('refusal', FEATURE, 'revokeForGood');
 
 const FROM_TEMP = ".with(['TEMP_REVOKED', 'DMA_BUF_REVOKE'], () => to('PERM_REVOKED'))";
@@ -27,7 +16,7 @@ export const revokedForGood: readonly Row[] = [
   {
     id: 'V-52',
     says: 'Revoked for good is for ever: nothing leads back, and to ask again is EBADFD; by another device, ENODEV.',
-    checks: [table, inEngine, races],
+    checks: [inTable, inEngine, racesAtOnce],
     proofs: [
       proof(
         'the memory that is back revives what was revoked for good',
@@ -54,7 +43,7 @@ export const revokedForGood: readonly Row[] = [
   {
     id: 'V-53',
     says: 'A revoke for good of a buffer that is usable, or revoked for now, succeeds, once for each buffer.',
-    checks: [table, inEngine, races],
+    checks: [inTable, inEngine, racesAtOnce],
     proofs: [
       proof(
         'what is revoked for now cannot be revoked for good',
@@ -72,7 +61,7 @@ export const revokedForGood: readonly Row[] = [
   yield device.memoryLock.write;
   try {`,
         ),
-        race('R11: two revokes for good'),
+        atOnce('R11: two revokes for good'),
       ),
     ],
   },
@@ -95,7 +84,7 @@ export const revokedForGood: readonly Row[] = [
   {
     id: 'V-55',
     says: 'After a revoke for good no process has an entry of the buffer, nobody a map, and nobody gets either again.',
-    checks: [table, audit, races],
+    checks: [inTable, auditMappings, racesAtOnce],
     proofs: [
       proof(
         'the entries of the CPU stay',

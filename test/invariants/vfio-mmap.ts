@@ -1,6 +1,8 @@
 /** CPU mappings of buffers, and the permanent revoke: V-52 to V-65. */
-import { check, edit, proof, type Row, type Test, test } from './row.ts';
+import { unit } from './places.ts';
+import { check, edit, proof, type Row, type Test } from './row.ts';
 import { revokedForGood } from './vfio-for-good.ts';
+import { atOnce, auditMappings, forGood, inTable, racesAtOnce, series } from './vfio-places.ts';
 
 const STATUS = 'impl/vfio/pci-dmabuf-status.ts';
 const ENGINE = 'impl/vfio/pci-dmabuf-revoke.ts';
@@ -9,13 +11,6 @@ const BUFFER = 'impl/vfio/pci-dmabuf.ts';
 const MAPPING = 'impl/vfio/pci-dmabuf-vma.ts';
 const DEVICE = 'impl/vfio/pci-device.ts';
 
-const unit =
-  (name: string) =>
-  (title: string, ...of: readonly string[]): Test =>
-    test(`test/unit/${name}.test.ts`, title, ...of);
-const series = unit('vfio-mmap-series');
-const forGood = (title: string, ...of: readonly string[]): Test =>
-  unit('permanent-revoke')(`a revoke for good ${title}`, ...(of.length === 0 ? ['a revoke for good', title] : of));
 /** A test in a describe. */
 const within =
   (name: string) =>
@@ -24,11 +19,6 @@ const within =
 const fault = within('vfio-buffer-fault');
 const mapped = within('vfio-buffer-mmap');
 const pfn = unit('vfio-find-pfn');
-const race = (what: string): Test => unit('interleave-buffers')(`at once ${what}`, 'at once', what);
-
-const table = check('refusal', STATUS, 'transition');
-const audit = check('audit', 'impl/vfio/audit.ts', 'auditBufferMappings');
-const races = check('property', 'test/unit/interleave-buffers.test.ts', 'RACES');
 
 const FROM_TEMP = ".with(['TEMP_REVOKED', 'DMA_BUF_REVOKE'], () => to('PERM_REVOKED'))";
 const NO_WAIT = 'of a buffer that is revoked for now waits for nothing, and leaves the token alone';
@@ -86,12 +76,12 @@ export const bufferMappings: readonly Row[] = [
   {
     id: 'V-58',
     says: 'A touch of a buffer that is not usable is SIGBUS, and looks at no device that may be gone.',
-    checks: [table, races, check('splat', DEVICE, 'is not open: no vconfig')],
+    checks: [inTable, racesAtOnce, check('splat', DEVICE, 'is not open: no vconfig')],
     proofs: [
       proof(
         'the status is not asked again under memory_lock',
         edit(MAPPING, "    if (isRefused(priv)) return 'SIGBUS';\n    const pfn", '    const pfn'),
-        race('R10: a touch of a buffer and its revoke for good'),
+        atOnce('R10: a touch of a buffer and its revoke for good'),
       ),
       proof(
         'the device is not kept while the fault waits',
@@ -103,7 +93,7 @@ export const bufferMappings: readonly Row[] = [
   {
     id: 'V-59',
     says: 'While memory_lock is free no process has an entry of a buffer that is not usable, be it of a BAR.',
-    checks: [audit, races, check('property', 'test/properties/zap-range.test.ts', 'walk')],
+    checks: [auditMappings, racesAtOnce, check('property', 'test/properties/zap-range.test.ts', 'walk')],
     proofs: [
       proof(
         'the zap is of as many pages as the buffer has, from page 0 of its file on',
@@ -125,7 +115,7 @@ export const bufferMappings: readonly Row[] = [
   {
     id: 'V-60',
     says: 'A mapping of a BAR keeps its device open, and one of an exported buffer does not.',
-    checks: [audit, check('audit', 'impl/audit.ts', 'auditReferences')],
+    checks: [auditMappings, check('audit', 'impl/audit.ts', 'auditReferences')],
     proofs: [
       proof(
         'the buffer behind a mapping of a BAR keeps the device open for ever',
@@ -180,7 +170,7 @@ export const bufferMappings: readonly Row[] = [
   {
     id: 'V-63',
     says: 'From revoked for now to revoked for good nothing waits, and the drain token is left alone.',
-    checks: [table, check('splat', 'impl/kernel/kref.ts', 'put below zero')],
+    checks: [inTable, check('splat', 'impl/kernel/kref.ts', 'put below zero')],
     proofs: [
       proof(
         'it is revoked all over again',
@@ -192,7 +182,7 @@ export const bufferMappings: readonly Row[] = [
   {
     id: 'V-64',
     says: 'Giving back calls no importer, and waits for nothing.',
-    checks: [table],
+    checks: [inTable],
     proofs: [
       proof(
         'the importers are called once more, as up to 7.3',

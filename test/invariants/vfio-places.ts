@@ -1,5 +1,6 @@
 /** Files, checks and tests that many rows about vfio's buffers name. */
-import { check, type Test, test } from './row.ts';
+import { auditTest, unit } from './places.ts';
+import { check, edit, proof, type Test, test } from './row.ts';
 
 export const EXPORT = 'impl/vfio/pci-dmabuf.ts';
 export const RANGES = 'impl/vfio/pci-dmabuf-ranges.ts';
@@ -110,3 +111,24 @@ export const hotReset = (place: string, trouble: string, answer: string): Test =
 /** What a trigger leaves of the CPU's entries. */
 export const entries = (what: string): Test =>
   test('test/unit/vfio-mmap.test.ts', `the entries of a BAR after ${what}`, 'the entries of a BAR', 'after %s', what);
+
+/** A test of the unmerged series' own test program. */
+export const series = unit('vfio-mmap-series');
+export const forGood = (title: string, ...of: readonly string[]): Test =>
+  unit('permanent-revoke')(`a revoke for good ${title}`, ...(of.length === 0 ? ['a revoke for good', title] : of));
+export const atOnce = (what: string): Test => unit('interleave-buffers')(`at once ${what}`, 'at once', what);
+
+export const inTable = check('refusal', 'impl/vfio/pci-dmabuf-status.ts', 'transition');
+export const auditMappings = check('audit', 'impl/vfio/audit.ts', 'auditBufferMappings');
+export const racesAtOnce = check('property', 'test/unit/interleave-buffers.test.ts', 'RACES');
+
+/** It stands for what registrations hold, and for what waits for them. */
+export const registrationsMiscounted = proof(
+  'the audit minds only a registration too few',
+  edit(
+    'impl/vfio/audit.ts',
+    'device.registration.count !== registrations',
+    'device.registration.count < registrations',
+  ),
+  auditTest('a registration too many is said', '%s is said', 'a registration too many'),
+);
