@@ -11,7 +11,7 @@ import type { Mm } from '../impl/kernel/mm.ts';
 import { mmap } from '../impl/kernel/mmap.ts';
 import { exitMmap, munmap } from '../impl/kernel/munmap.ts';
 import { Splat } from '../impl/kernel/splat.ts';
-import { u64 } from '../impl/kernel/units.ts';
+import { hex, u64 } from '../impl/kernel/units.ts';
 import { HUGE, PageArray } from './mm-oracle.ts';
 import { MEMFD_PAGES, MmWorld } from './mm-world.ts';
 
@@ -174,8 +174,6 @@ function differ(what: string, process: number, is: readonly string[], should: re
   const [more, less] = [is.filter((it) => !should.includes(it)), should.filter((it) => !is.includes(it))];
   return `process ${process} has ${what} [${more.join(', ')}] that it should not, and lacks [${less.join(', ')}]`;
 }
-
-const hex = (page: number): string => `0x${page.toString(16)}`;
 
 function walk(intents: readonly MmIntent[], seen: Seen): string | undefined {
   const it = new Walk(seen);

@@ -4,6 +4,7 @@ import { type Branch, type Choose, Interleaving, type Step } from '../../explore
 import { operation } from '../../impl/execute.ts';
 import { Splat } from '../../impl/kernel/splat.ts';
 import { preempt, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
+import { hex } from '../../impl/kernel/units.ts';
 import { Machine } from '../../impl/machine.ts';
 import type { Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
@@ -84,11 +85,9 @@ const reachLines = (machine: Machine): string[] =>
 
 const cpuLines = (machine: Machine): string[] =>
   machine.cpuMappings().map(({ process, map, at, memory, offset, length }) => {
-    const where = `${process === undefined ? '' : `${process} `}${map ?? '?'}+${hexOf(at ?? 0)}`;
-    return `${where} → ${memory}+${hexOf(offset)} length ${hexOf(length)}`;
+    const where = `${process === undefined ? '' : `${process} `}${map ?? '?'}+${hex(at ?? 0)}`;
+    return `${where} → ${memory}+${hex(offset)} length ${hex(length)}`;
   });
-
-const hexOf = (n: number): string => `0x${n.toString(16)}`;
 
 /** Nobody is under way, so all must be accounted for. */
 function atRest(machine: Machine): void {
