@@ -6,7 +6,7 @@
 import * as fc from 'fast-check';
 import { FIELD, type Intent } from '../properties/intents.ts';
 import { perform } from '../properties/perform.ts';
-import { resolve } from '../properties/resolve.ts';
+import { resolve } from '../properties/resolve/resolve.ts';
 import { finish, type Witness } from '../properties/walk.ts';
 import { newWorld, type World } from '../properties/world.ts';
 import type { Command } from '../trace/command.ts';

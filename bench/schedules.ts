@@ -7,9 +7,9 @@ import { type Branch, type Choose, Interleaving } from '../explore/interleave.ts
 import { RandomWalk } from '../explore/random-walk.ts';
 import { Mutex } from '../impl/kernel/mutex.ts';
 import { Kernel, preempt, Task, type Thread } from '../impl/kernel/thread.ts';
-import { begin, branchOf } from '../properties/races/perform.ts';
-import type { Race } from '../properties/races/race.ts';
-import { RACES } from '../properties/races/registry.ts';
+import { begin, branchOf } from '../properties/race-search/perform.ts';
+import type { Race } from '../properties/race-search/race.ts';
+import { RACES } from '../properties/race-search/registry.ts';
 import { median } from './rounds.ts';
 import { printTable, times, whole } from './table.ts';
 

@@ -1,6 +1,6 @@
 /** `shootdown check --faults`: sweeps of faults, for as long as one likes. */
-import { FaultCoverage } from '../properties/fault-coverage.ts';
-import { checkFaults } from '../properties/fault-property.ts';
+import { FaultCoverage } from '../properties/faults/coverage.ts';
+import { checkFaults } from '../properties/faults/property.ts';
 import { reportOf } from '../properties/regression.ts';
 import { Progress } from './progress.ts';
 import { keep } from './regressions.ts';

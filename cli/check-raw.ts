@@ -1,6 +1,6 @@
 /** `shootdown check --raw`: raw system calls, good and bad, for as long as one likes. */
-import { checkRaw, RawTally } from '../properties/raw.ts';
-import type { RawBreach } from '../properties/raw-step.ts';
+import { checkRaw, RawTally } from '../properties/raw/raw.ts';
+import type { RawBreach } from '../properties/raw/step.ts';
 import { Progress } from './progress.ts';
 import { seedOf } from './seeds.ts';
 

@@ -10,7 +10,7 @@ import { toBigint } from '../impl/kernel/units.ts';
 import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import { domainNames } from './changes.ts';
-import type { Seen, Watcher } from './mapping-walk.ts';
+import type { Seen, Watcher } from './mapping/walk.ts';
 
 /** A call, with exact numbers. `end` is one past the last byte. */
 interface Call {

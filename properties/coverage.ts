@@ -1,7 +1,7 @@
 /** What a run of sequences has seen: command by answer, and the witnesses of the invariants. */
 import type { State } from '../model/spec.ts';
 import { witnesses } from '../model/witnesses.ts';
-import { coverageTable, missing, pairKey, unexpected } from './expected.ts';
+import { coverageTable, missing, pairKey, unexpected } from './expected/expected.ts';
 import type { Performed } from './perform.ts';
 import type { World } from './world.ts';
 

@@ -17,7 +17,7 @@ import { fromBigint } from '../impl/kernel/units.ts';
 import { type Area, type Ioas, reach, type State } from '../model/spec.ts';
 import type { Command, Handle } from '../trace/command.ts';
 import { type Leaf, NaiveTables } from './leaves.ts';
-import type { Seen, Watcher } from './mapping-walk.ts';
+import type { Seen, Watcher } from './mapping/walk.ts';
 import { pick } from './view.ts';
 import type { World } from './world.ts';
 

@@ -6,7 +6,7 @@
  */
 import type { Domain, DomainCall } from '../impl/iommu/domain.ts';
 import { toBigint } from '../impl/kernel/units.ts';
-import type { Seen, Watcher } from './mapping-walk.ts';
+import type { Seen, Watcher } from './mapping/walk.ts';
 
 /** One entry of a page table, as the hardware holds it. In bytes. */
 export interface Leaf {

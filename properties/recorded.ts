@@ -11,7 +11,7 @@ import { kernelOf, type Step, type Trace } from '../trace/trace.ts';
 import { splitTarget } from '../trace/values.ts';
 import { ALL, CallTally } from './call-tally.ts';
 import { Divergence, showValue } from './divergence.ts';
-import { performFaulty } from './faults.ts';
+import { performFaulty } from './faults/faults.ts';
 import { reachOf, tracedCalls } from './observe.ts';
 import { perform, sameResult } from './perform.ts';
 import { finish } from './walk.ts';

@@ -9,7 +9,7 @@ import { Divergence } from './divergence.ts';
 import type { Intent } from './intents.ts';
 import { leftovers } from './leftovers.ts';
 import { type Performed, perform } from './perform.ts';
-import { resolve } from './resolve.ts';
+import { resolve } from './resolve/resolve.ts';
 import { newWorld, type World } from './world.ts';
 
 /** One case of the sequential property. */

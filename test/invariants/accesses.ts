@@ -7,7 +7,7 @@ const PIN = 'impl/iommufd/access-pin.ts';
 const RW = 'impl/iommufd/access-rw.ts';
 const UNMAP = 'impl/iommufd/unmap.ts';
 const LARGE = 'impl/iommufd/large-pages.ts';
-const accessOracle = check('property', 'properties/access-oracle.ts', 'pinned');
+const accessOracle = check('property', 'properties/access/oracle.ts', 'pinned');
 const small = (what: string) => at.optionTest(`huge pages off ${what}`, 'huge pages off', what);
 
 export const accesses: readonly Row[] = [

@@ -206,7 +206,7 @@ export const framing: readonly Row[] = [
     says: 'UNMAP of a VFIO container tells what it removed, also when it fails; not when it has not begun.',
     checks: [
       check('type', COMPAT, 'readonly unmapped?: Bytes'),
-      check('property', 'properties/container-oracle.ts', 'unmap'),
+      check('property', 'properties/container/oracle.ts', 'unmap'),
     ],
     proofs: [
       proof(

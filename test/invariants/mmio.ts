@@ -154,7 +154,7 @@ export const mmioRanges: readonly Row[] = [
     id: 'I-25',
     core: true,
     says: 'The area of a buffer is never split.',
-    checks: [check('refusal', SPLIT, 'splitArea'), check('property', 'properties/container-oracle.ts', '#cut')],
+    checks: [check('refusal', SPLIT, 'splitArea'), check('property', 'properties/container/oracle.ts', '#cut')],
     proofs: [
       proof(
         'the area of a buffer is cut like any other',

@@ -19,7 +19,7 @@ export const importers: readonly Row[] = [
     says: 'Importers are called with dma_resv and memory_lock held, and not after their detach has returned.',
     checks: [
       check('lock assertion', at.ATTACHMENT, 'invalidateMappings'),
-      check('property', 'properties/trigger-scene.ts', 'V-33'),
+      check('property', 'properties/triggers/scene.ts', 'V-33'),
     ],
     proofs: [
       proof(

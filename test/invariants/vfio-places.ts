@@ -15,9 +15,9 @@ export const ATTACHMENT = 'impl/dmabuf/attachment.ts';
 export const FEATURE = 'impl/uapi/vfio-feature.ts';
 
 /** The ghost, which the last column of the trigger table alone changes. */
-export const ghost = check('model rule', 'properties/trigger-oracle.ts', 'expect');
+export const ghost = check('model rule', 'properties/triggers/oracle.ts', 'expect');
 /** What holds between any two steps of a random sequence of triggers. */
-export const rules = check('property', 'properties/trigger-rules.ts', 'RULES');
+export const rules = check('property', 'properties/triggers/rules.ts', 'RULES');
 export const auditDevices = check('audit', 'impl/vfio/audit.ts', 'auditDevices');
 export const states = check('type', 'impl/vfio/pci-dmabuf-status.ts', 'transition');
 

@@ -15,7 +15,7 @@ export const type1: readonly Row[] = [
   {
     id: 'V-69',
     says: 'A type 1 mapping of a BAR is not taken back, and so breaks V-39; that it is found to is what is checked.',
-    checks: [at.neverMapped, check('property', 'properties/contrast.ts', 'contrasts')],
+    checks: [at.neverMapped, check('property', 'properties/contrast/contrast.ts', 'contrasts')],
     proofs: [
       proof(
         'the predicate minds only what is mapped as device memory, which type 1 never does',

@@ -1,7 +1,7 @@
 /** The property of accesses, in the test run: a fixed seed, or the one that SHOOTDOWN_SEED says. */
 import { expect, test } from 'vitest';
 import { PagesAccesses } from '../../impl/iommufd/pages-accesses.ts';
-import { type Answers, checkAccesses } from '../../properties/access-property.ts';
+import { type Answers, checkAccesses } from '../../properties/access/property.ts';
 import { seedOr } from './seed.ts';
 
 const SEED = seedOr(20261120);

@@ -1,6 +1,6 @@
 /** The accounting property: random limits, users and capabilities, over sequences of maps, copies and attaches. */
 import { expect, test } from 'vitest';
-import { checkMapping } from '../../properties/mapping-walk.ts';
+import { checkMapping } from '../../properties/mapping/walk.ts';
 import { SEED } from './seed.ts';
 
 test('what is pinned is charged once, to who made it; a limit is met only where the next page is above it', () => {

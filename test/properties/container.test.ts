@@ -1,6 +1,6 @@
 /** A VFIO container against a naive list of bytes. */
 import { expect, test } from 'vitest';
-import { checkContainer } from '../../properties/container.ts';
+import { checkContainer } from '../../properties/container/container.ts';
 
 test('whatever is mapped, cut and unmapped, a container answers and reaches as a list of bytes says', () => {
   const met = checkContainer(20261121, 1000);

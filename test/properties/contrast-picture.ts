@@ -2,7 +2,7 @@
  * The picture of the contrast: what type 1 and dma-buf have in common, and the three ways in which it ends, side by
  * side. It is drawn from what is found; a text that does not fit its column is refused.
  */
-import type { Contrast, Taken } from '../../properties/contrast.ts';
+import type { Contrast, Taken } from '../../properties/contrast/contrast.ts';
 
 const [WIDTH, MARGIN, LINE] = [960, 24, 22];
 const HALF = 444;

@@ -1,5 +1,5 @@
 /** A counterexample and its counterpart, as the files in docs/contrast/ have them. */
-import type { Contrast, Kind, Taken } from '../../properties/contrast.ts';
+import type { Contrast, Kind, Taken } from '../../properties/contrast/contrast.ts';
 
 /** The file of each kind. */
 export const FILES: readonly (readonly [file: string, kind: Kind])[] = [

@@ -3,8 +3,8 @@
  * failure: when it is not found, or shrinks to something else, the harness is wrong, or type 1 is no longer type 1.
  */
 import { expect, test } from 'vitest';
-import { contrasts, dmabuf, meet, shrunk, type1 } from '../../properties/contrast.ts';
-import type { Step } from '../../properties/contrast-step.ts';
+import { contrasts, dmabuf, meet, shrunk, type1 } from '../../properties/contrast/contrast.ts';
+import type { Step } from '../../properties/contrast/step.ts';
 import { pictureOf } from './contrast-picture.ts';
 import { FILES, textOf } from './contrast-text.ts';
 

@@ -1,7 +1,7 @@
 /** The dirty property: a bitmap tells what was written, and nothing else, whatever is mapped and unmapped meanwhile. */
 import { expect, test } from 'vitest';
 import { DirtyWatcher } from '../../properties/dirty.ts';
-import { checkMapping } from '../../properties/mapping-walk.ts';
+import { checkMapping } from '../../properties/mapping/walk.ts';
 import { SEED } from './seed.ts';
 
 test('a dirty bitmap tells the leaves written since tracking began, no others, and forgets what it tells', () => {

@@ -4,11 +4,11 @@
  * Source: iommufd 4.5; vfio-dmabuf 7.3
  */
 import { afterAll, expect, test } from 'vitest';
-import { RACE_TABLES } from '../races/documents.ts';
-import { ALL_SCHEDULES, judge, nameOf } from '../races/judge.ts';
-import { wordsOf } from '../races/look.ts';
-import { page } from '../races/page.ts';
-import type { Seen } from '../races/run.ts';
+import { ALL_SCHEDULES, judge, nameOf } from '../../properties/races/judge.ts';
+import { wordsOf } from '../../properties/races/look.ts';
+import { page } from '../../properties/races/page.ts';
+import type { Seen } from '../../properties/races/run.ts';
+import { RACE_TABLES } from '../../properties/races/tables/documents.ts';
 
 const ALL = RACE_TABLES.flatMap((table) => table.races.map((race) => ({ table, race, name: nameOf(table, race) })));
 

@@ -1,7 +1,7 @@
 /** The property of faults, in the test run: a fixed seed, or the one that SHOOTDOWN_SEED says. */
 import { expect, test } from 'vitest';
 import { keep } from '../../cli/regressions.ts';
-import { checkFaults } from '../../properties/fault-property.ts';
+import { checkFaults } from '../../properties/faults/property.ts';
 import { reportOf } from '../../properties/regression.ts';
 import { SEED } from './seed.ts';
 

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { Resv, USAGE, type Usage } from '../../impl/dmabuf/resv.ts';
 import { Completion } from '../../impl/kernel/completion.ts';
-import { checkImporters } from '../../properties/importer-property.ts';
+import { checkImporters } from '../../properties/importers/property.ts';
 import { seedOr } from './seed.ts';
 
 const SEED = seedOr(20261121);

@@ -20,7 +20,7 @@ import {
 import { isErrno } from '../../impl/kernel/errno.ts';
 import { current, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { bytes, fromBigint } from '../../impl/kernel/units.ts';
-import { differences, stateOf } from '../../properties/fault-state.ts';
+import { differences, stateOf } from '../../properties/faults/state.ts';
 import { leftInMachine } from '../../properties/leftovers.ts';
 import { wholeDomain } from '../../properties/observe.ts';
 import type { Command } from '../../trace/command.ts';

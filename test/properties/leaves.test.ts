@@ -1,7 +1,7 @@
 /** The leaf property: page tables hold the leaves that their map calls ask for. */
 import { expect, test } from 'vitest';
 import { LeafWatcher } from '../../properties/leaves.ts';
-import { checkMapping } from '../../properties/mapping-walk.ts';
+import { checkMapping } from '../../properties/mapping/walk.ts';
 import { SEED } from './seed.ts';
 
 test('I-67: at each address stands the largest leaf that divides IOVA and target, after any sequence', () => {

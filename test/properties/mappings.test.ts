@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { CpuPageTable } from '../../impl/kernel/cpu-page-table.ts';
 import { Vma } from '../../impl/kernel/vma.ts';
-import { checkMappings, type Seen } from '../../properties/mm-property.ts';
+import { checkMappings, type Seen } from '../../properties/mm/property.ts';
 import { SEED } from './seed.ts';
 
 const RUNS = 2500;

@@ -1,9 +1,9 @@
 /** Every race of the registry: what is seen over all interleavings of all its starts is exactly what is allowed. */
 import { expect, test } from 'vitest';
 import { exhaust } from '../../explore/exhaustive.ts';
-import { perform } from '../../properties/races/perform.ts';
-import { wordsOf } from '../../properties/races/race.ts';
-import { RACES } from '../../properties/races/registry.ts';
+import { perform } from '../../properties/race-search/perform.ts';
+import { wordsOf } from '../../properties/race-search/race.ts';
+import { RACES } from '../../properties/race-search/registry.ts';
 
 test.each(RACES.map((race) => [race.name, race.source, race] as const))('%s (%s)', (name, _, race) => {
   const seen = new Set<string>();

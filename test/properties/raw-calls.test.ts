@@ -1,8 +1,8 @@
 /** Raw system calls, in the test run: a fixed share of what `npx shootdown check --raw` does, and that it can fail. */
 import { expect, test } from 'vitest';
 import { IommufdCtx } from '../../impl/iommufd/context.ts';
-import { checkRaw, RawTally } from '../../properties/raw.ts';
-import { CALL_NAMES } from '../../properties/raw-calls.ts';
+import { CALL_NAMES } from '../../properties/raw/calls.ts';
+import { checkRaw, RawTally } from '../../properties/raw/raw.ts';
 import { PLANTED, replace } from './planted.ts';
 
 const SEED = 20261121;

@@ -1,13 +1,13 @@
 /** The property of triggers, in the test run: a fixed seed, or the one that SHOOTDOWN_SEED says. */
 import { describe, expect, test } from 'vitest';
 import { Fence, Resv } from '../../impl/dmabuf/resv.ts';
-import { perform } from '../../properties/trigger-calls.ts';
-import { type Ghost, newGhost } from '../../properties/trigger-ghost.ts';
-import { expect as wanted } from '../../properties/trigger-oracle.ts';
-import { type Answers, checkTriggers } from '../../properties/trigger-property.ts';
-import { brokenRules, RULES, remember } from '../../properties/trigger-rules.ts';
-import { type Buffer, TriggerScene } from '../../properties/trigger-scene.ts';
-import type { Kind, Step } from '../../properties/trigger-step.ts';
+import { perform } from '../../properties/triggers/calls.ts';
+import { type Ghost, newGhost } from '../../properties/triggers/ghost.ts';
+import { expect as wanted } from '../../properties/triggers/oracle.ts';
+import { type Answers, checkTriggers } from '../../properties/triggers/property.ts';
+import { brokenRules, RULES, remember } from '../../properties/triggers/rules.ts';
+import { type Buffer, TriggerScene } from '../../properties/triggers/scene.ts';
+import type { Kind, Step } from '../../properties/triggers/step.ts';
 import { seedOr } from './seed.ts';
 
 const SEED = seedOr(20261120);

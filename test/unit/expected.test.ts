@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { type Entry, REASONS } from '../../properties/expected/entry.ts';
 import {
   coverageTable,
   EXPECTED,
@@ -7,8 +8,7 @@ import {
   missing,
   pairKey,
   unexpected,
-} from '../../properties/expected.ts';
-import { type Entry, REASONS } from '../../properties/expected-entry.ts';
+} from '../../properties/expected/expected.ts';
 
 const entries = Object.entries<readonly Entry[]>(EXPECTED);
 const rows = entries.flatMap(([command, list]) => list.map((row) => ({ command, ...row })));

@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import { Exhaustive } from '../../explore/exhaustive.ts';
 import { Reduced } from '../../explore/reduced.ts';
 import { explore, type Strategy } from '../../explore/strategy.ts';
-import { judge } from '../../properties/races/judge.ts';
-import type { Race, Start } from '../../properties/races/race.ts';
-import { EXPORTED, TWO_DEVICES } from '../../properties/races/revokes.ts';
+import { judge } from '../../properties/race-search/judge.ts';
+import type { Race, Start } from '../../properties/race-search/race.ts';
+import { EXPORTED, TWO_DEVICES } from '../../properties/race-search/revokes.ts';
 import type { Command } from '../../trace/command.ts';
 
 const attach: Command = { do: 'vfio_attach', dev: 'dev0', pt: 'ioas' };

@@ -7,9 +7,9 @@ import { independent, Reduced } from '../../explore/reduced.ts';
 import { type Explored, explore, type Strategy } from '../../explore/strategy.ts';
 import { LOCKLESS, read, WORLD, written } from '../../impl/kernel/footprint.ts';
 import { preempt } from '../../impl/kernel/thread.ts';
-import { perform } from '../../properties/races/perform.ts';
-import { type Actor, type Race, type Start, wordsOf } from '../../properties/races/race.ts';
-import { RACES } from '../../properties/races/registry.ts';
+import { perform } from '../../properties/race-search/perform.ts';
+import { type Actor, type Race, type Start, wordsOf } from '../../properties/race-search/race.ts';
+import { RACES } from '../../properties/race-search/registry.ts';
 import { type Op, type Program, runProgram } from './lock-programs.ts';
 
 const MOST = 20_000;

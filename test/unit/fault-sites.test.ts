@@ -4,7 +4,7 @@
  */
 import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { RULES } from '../../properties/fault-rules.ts';
+import { RULES } from '../../properties/faults/rules.ts';
 
 const SOURCES = globSync('impl/**/*.ts').map((path) => ({ path, text: readFileSync(path, 'utf8') }));
 

@@ -168,7 +168,7 @@ describe('one after the other, in both orders', () => {
   });
 });
 
-/** The others are among the races of the documents, in test/races; what order leads where stands only here. */
+/** The others are among the tables of properties/races; what order leads where stands only here. */
 const AT_ONCE = NAMED.filter(([what]) => !/^R(8|9|12|13|21|22): /.test(what));
 
 describe('at once', () => {

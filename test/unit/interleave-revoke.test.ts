@@ -1,6 +1,6 @@
 /**
- * What races with a revoke, each in every interleaving there is: what the tables in test/races do not show, and what
- * planted bugs must break. Source: iommufd 4.5
+ * What races with a revoke, each in every interleaving there is: what the tables of properties/races do not show, and
+ * what planted bugs must break. Source: iommufd 4.5
  */
 import { expect, test } from 'vitest';
 import { exhaust } from '../../explore/exhaustive.ts';

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { Errno } from '../../impl/kernel/errno.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
 import type { Vma } from '../../impl/kernel/vma.ts';
-import { DeviceMemory } from '../../properties/mm-world.ts';
+import { DeviceMemory } from '../../properties/mm/world.ts';
 import { MmRig } from './mm-rig.ts';
 
 type Access = 'rw' | 'r' | 'w' | '';

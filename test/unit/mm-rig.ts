@@ -10,7 +10,7 @@ import { munmap } from '../../impl/kernel/munmap.ts';
 import { drain, Kernel, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
 import { fromBigint, u64 } from '../../impl/kernel/units.ts';
 import type { Vma } from '../../impl/kernel/vma.ts';
-import { DEVICE_PFN, DeviceMemory } from '../../properties/mm-world.ts';
+import { DEVICE_PFN, DeviceMemory } from '../../properties/mm/world.ts';
 
 let audits = 2 ** 40;
 

@@ -7,10 +7,10 @@ import { Completion } from '../../impl/kernel/completion.ts';
 import { Kref } from '../../impl/kernel/kref.ts';
 import { Mutex } from '../../impl/kernel/mutex.ts';
 import { current, preempt, type Thread } from '../../impl/kernel/thread.ts';
-import { missing } from '../../properties/races/judge.ts';
-import type { Actor, Outcome, Race } from '../../properties/races/race.ts';
-import { REVOKES, TWO_DEVICES } from '../../properties/races/revokes.ts';
-import { type Failure, Search, shrinkFailure, tell } from '../../properties/races/search.ts';
+import { missing } from '../../properties/race-search/judge.ts';
+import type { Actor, Outcome, Race } from '../../properties/race-search/race.ts';
+import { REVOKES, TWO_DEVICES } from '../../properties/race-search/revokes.ts';
+import { type Failure, Search, shrinkFailure, tell } from '../../properties/race-search/search.ts';
 
 /** What the actors of one world share; made anew with the world. */
 class Shared {

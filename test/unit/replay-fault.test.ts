@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { isErrno } from '../../impl/kernel/errno.ts';
 import { FdTable } from '../../impl/kernel/file.ts';
 import type { Divergence } from '../../properties/divergence.ts';
-import { checkFaults } from '../../properties/fault-property.ts';
+import { checkFaults } from '../../properties/faults/property.ts';
 import { MACHINES } from '../../properties/machines.ts';
 import { replay } from '../../properties/recorded.ts';
 import { regressionOf, reportOf } from '../../properties/regression.ts';

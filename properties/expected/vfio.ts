@@ -1,0 +1,165 @@
+/** What each command on a device file may answer, after the documents; rows in the order of their check tables. */
+import type { Command } from '../../trace/command.ts';
+import { type Entry, never, occurs } from './entry.ts';
+import { domainAdd } from './shared.ts';
+
+const closed = occurs('EBADF', 'traces Values', 'the device is not open');
+const unbound = occurs('EINVAL', 'traces Steps', 'the device is open but not bound');
+
+/** What VFIO_DEVICE_FEATURE checks for every feature. */
+const feature: readonly Entry[] = [
+  occurs('EINVAL', 'vfio-dmabuf 2.1 #1', 'the device is open but not bound'),
+  never('EIO', 'vfio-dmabuf 2.1 #2', 'resumes'),
+  never('EFAULT', 'vfio-dmabuf 2.1 #3', 'wellFormed'),
+  never('EINVAL', 'vfio-dmabuf 2.1 #4', 'wellFormed'),
+  never('EINVAL', 'vfio-dmabuf 2.1 #5', 'wellFormed'),
+  never('EINVAL', 'vfio-dmabuf 2.1 #6', 'wellFormed'),
+];
+
+/** What the features of a buffer check, before and after all else. */
+const ofBuffer: readonly Entry[] = [
+  closed,
+  ...feature,
+  occurs('ENOTTY', 'vfio-dmabuf 2.1 #7', 'a kernel without the series that maps buffers'),
+  never('EOPNOTSUPP', 'vfio-dmabuf 6.7 #1', 'kernel'),
+  never('EINVAL', 'vfio-dmabuf 6.7 #2', 'wellFormed'),
+  never('EFAULT', 'vfio-dmabuf 6.7 #3', 'wellFormed'),
+  occurs('EBADF', 'vfio-dmabuf 6.7 #4', 'the buffer is closed, or no step gave it'),
+  occurs('EINVAL', 'vfio-dmabuf 6.7 #4', 'a memfd'),
+  occurs('ENODEV', 'vfio-dmabuf 6.7 #5', 'a buffer of another device, or of an earlier opening of this one'),
+];
+
+export const vfio = {
+  vfio_open: [
+    occurs('EBUSY', 'traces Values', 'the device is open: one name stands for one descriptor, a rule of traces'),
+    occurs('ok', 'traces Steps', 'the device is closed'),
+  ],
+  vfio_bind: [
+    closed,
+    never('EINVAL', 'iommufd 2.19 BIND argsz', 'wellFormed'),
+    never('E2BIG', 'iommufd 2.19 BIND argsz', 'wellFormed'),
+    never('EFAULT', 'iommufd 2.19 BIND argsz', 'wellFormed'),
+    never('EINVAL', 'iommufd 2.19 BIND flag', 'noArgument'),
+    never('EINVAL', 'iommufd 2.19 BIND group fd', 'inGroups'),
+    occurs('EINVAL', 'iommufd 2.19 BIND already bound', 'the device is bound, whatever the iommufd'),
+    occurs('EBADF', 'iommufd 2.19 BIND fd not open', 'the iommufd is closed, or no step gave it'),
+    never('EBADFD', 'iommufd 2.19 BIND not an iommufd', 'kinds'),
+    never('EINVAL', 'iommufd 2.19 BIND cache coherency', 'machine'),
+    never('ENODEV', 'iommufd 2.19 BIND no group', 'machine'),
+    never('EPERM', 'iommufd 2.19 BIND MSI not isolated', 'machine'),
+    occurs('EPERM', 'iommufd 2.19 BIND group owned', 'a sibling of the group is bound to another iommufd'),
+    occurs('ok', 'iommufd 2.19 BIND', 'the group is free, or owned by the same iommufd'),
+  ],
+  vfio_attach: [
+    closed,
+    unbound,
+    never('EFAULT', 'iommufd 2.19 ATTACH', 'wellFormed'),
+    never('EINVAL', 'iommufd 2.19 ATTACH argsz', 'wellFormed'),
+    never('EINVAL', 'iommufd 2.19 ATTACH flag', 'noArgument'),
+    never('EOPNOTSUPP', 'iommufd 2.19 ATTACH PASID', 'noArgument'),
+    occurs('EBADF', 'traces Values', 'the IOAS or HWPT is of a closed iommufd, or no step gave it'),
+    occurs('ENOENT', 'iommufd 2.11 attach result', 'the IOAS or HWPT is destroyed, or of another iommufd'),
+    never('EINVAL', 'iommufd 2.11 attach result', 'kinds'),
+    occurs('EINVAL', 'iommufd 2.11 attach result', 'a sibling of the group is attached to another HWPT'),
+    never('EBUSY', 'iommufd 2.11 attach result', 'replaces'),
+    occurs('EADDRINUSE', 'iommufd 2.11 reserved regions', 'an area lies where the device reserves'),
+    never('ENOMEM', 'iommufd 5 reserved region i', 'noFault'),
+    ...domainAdd,
+    occurs('ok', 'iommufd 2.19 ATTACH', 'first attach, replace, or the same again'),
+    occurs('ok', 'iommufd 3.7 new domain', 'an area that is revoked is skipped'),
+  ],
+  vfio_detach: [
+    closed,
+    unbound,
+    never('EINVAL', 'iommufd 2.19 DETACH argsz', 'wellFormed'),
+    never('EINVAL', 'iommufd 2.19 DETACH flags', 'noArgument'),
+    occurs('ok', 'iommufd 2.19 DETACH', 'bound; no-op when not attached'),
+  ],
+  vfio_close: [closed, occurs('ok', 'traces Steps', 'bound or not, attached or not')],
+  vfio_export: [
+    closed,
+    ...feature,
+    never('ENOTTY', 'vfio-dmabuf 2.1 #7', 'kernel'),
+    never('EOPNOTSUPP', 'vfio-dmabuf 2.2 #1', 'kernel'),
+    never('EINVAL', 'vfio-dmabuf 2.2 #2', 'wellFormed'),
+    never('EINVAL', 'vfio-dmabuf 2.2 #4', 'wellFormed'),
+    never('EINVAL', 'vfio-dmabuf 2.2 #5', 'wellFormed'),
+    never('EFAULT', 'vfio-dmabuf 2.2 #6', 'wellFormed'),
+    occurs('EINVAL', 'vfio-dmabuf 2.2 #7', 'no ranges, or flags'),
+    occurs('ENODEV', 'vfio-dmabuf 2.2 #8', 'a region from 6 on, or a BAR that the device does not have'),
+    never('EOVERFLOW', 'vfio-dmabuf 2.2 #9', 'wellFormed'),
+    never('ENOMEM', 'vfio-dmabuf 2.2 #10', 'noFault'),
+    never('EFAULT', 'vfio-dmabuf 2.2 #11', 'wellFormed'),
+    occurs('EINVAL', 'vfio-dmabuf 2.2 #12', 'a range empty or not of whole pages; a sum that wraps'),
+    occurs('EINVAL', 'vfio-dmabuf 2.2 #13', 'bit 63 in the sum of the lengths'),
+    never('ENOMEM', 'vfio-dmabuf 2.2 #14', 'noFault'),
+    never('EINVAL', 'vfio-dmabuf 2.2 #15', 'machine'),
+    never('EINVAL', 'vfio-dmabuf 2.2 #16', 'earlier'),
+    occurs('EOVERFLOW', 'vfio-dmabuf 2.2 #16', 'an offset so high that its physical address wraps'),
+    occurs('EINVAL', 'vfio-dmabuf 2.2 #17', 'a range that runs past the BAR'),
+    never('ENODEV', 'vfio-dmabuf 2.2 #18', 'neverUnbound'),
+    never('ENOMEM', 'vfio-dmabuf 2.2 #19', 'noFault'),
+    never('ENOENT', 'vfio-dmabuf 2.2 #19', 'neverUnbound'),
+    // Row 19 has ENFILE, too, which is no errno of the format.
+    never('EMFILE', 'vfio-dmabuf 2.2 #20', 'fewFiles'),
+    never('ENOMEM', 'vfio-dmabuf 2.2 #20', 'noFault'),
+    occurs('ok', 'vfio-dmabuf 2.2 ok', 'born usable, or revoked while memory is disabled'),
+  ],
+  vfio_memory: [closed, unbound, occurs('ok', 'vfio-dmabuf 2.8 PCI_COMMAND write', 'on or off, also twice')],
+  vfio_reset: [
+    closed,
+    unbound,
+    occurs('EINVAL', 'vfio-dmabuf 2.8 VFIO_DEVICE_RESET', 'a device with no way to reset it'),
+    never('EAGAIN', 'vfio-dmabuf 2.8 VFIO_DEVICE_RESET', 'oneThread'),
+    occurs('ok', 'vfio-dmabuf 2.8 VFIO_DEVICE_RESET', 'a device with a way to reset it'),
+  ],
+  vfio_flr: [closed, unbound, occurs('ok', 'vfio-dmabuf 2.8 PCIe FLR bit', 'a device with FLR')],
+  vfio_hot_reset: [
+    closed,
+    unbound,
+    never('EFAULT', 'vfio-dmabuf 2.10 header', 'wellFormed'),
+    never('EINVAL', 'vfio-dmabuf 2.10 argsz', 'wellFormed'),
+    never('EINVAL', 'vfio-dmabuf 2.10 count', 'wellFormed'),
+    never('ENODEV', 'vfio-dmabuf 2.10 neither slot nor bus', 'machine'),
+    never('EINVAL', 'vfio-dmabuf 2.10 groups', 'inGroups'),
+    never('ENOMEM', 'vfio-dmabuf 2.10 groups', 'inGroups'),
+    never('EBADF', 'vfio-dmabuf 2.10 groups', 'inGroups'),
+    never('EINVAL', 'vfio-dmabuf 2.10 #1', 'machine'),
+    occurs('EINVAL', 'vfio-dmabuf 2.10 #3', 'a device of the bus is neither of the same iommufd nor of an owned group'),
+    never('EBUSY', 'vfio-dmabuf 2.10 #3b', 'oneThread'),
+    occurs('ENOTTY', 'vfio-dmabuf 2.10 #5', 'all is revoked, then the link does not come up: `hot_reset_err`'),
+    occurs('ok', 'vfio-dmabuf 2.10 #7', 'everything on the bus is owned'),
+  ],
+  vfio_power: [closed, unbound, occurs('ok', 'vfio-dmabuf 2.8 PM control write', 'D0 or D3 of a device with `pm`')],
+  vfio_low_power_entry: [
+    closed,
+    ...feature,
+    never('ENOTTY', 'vfio-dmabuf 2.1 #7', 'kernel'),
+    never('EFAULT', 'vfio-dmabuf 2.8 LOW_POWER_ENTRY', 'wellFormed'),
+    never('EINVAL', 'vfio-dmabuf 2.8 LOW_POWER_ENTRY', 'wellFormed'),
+    occurs('EINVAL', 'vfio-dmabuf 2.9 C5', 'entered before, and not until the device wakes up'),
+    occurs('ok', 'vfio-dmabuf 2.8 LOW_POWER_ENTRY', 'not in low power, or woken by the call itself'),
+  ],
+  vfio_low_power_exit: [
+    closed,
+    ...feature,
+    never('ENOTTY', 'vfio-dmabuf 2.1 #7', 'kernel'),
+    occurs('ok', 'vfio-dmabuf 2.8 LOW_POWER_EXIT', 'in low power or not'),
+  ],
+  vfio_wake: [
+    never('EIO', 'vfio-dmabuf 2.1 #2', 'resumes'),
+    occurs('ok', 'vfio-dmabuf 2.8 runtime resume callback', 'asleep or not, open or not'),
+  ],
+  vfio_dmabuf_revoke: [
+    ...ofBuffer,
+    occurs('EBADFD', 'vfio-dmabuf 6.7 #6', 'revoked for good before'),
+    occurs('ok', 'vfio-dmabuf 6.7 ok', 'a buffer of this device, usable or not'),
+  ],
+  vfio_dmabuf_memattr: [
+    ...ofBuffer,
+    occurs('ENOENT', 'vfio-dmabuf 6.8 unknown value', 'neither uncached nor write combining'),
+    occurs('ok', 'vfio-dmabuf 6.8 Allowed', 'a buffer of this device, usable or not'),
+  ],
+  // Of `dma_read` the format says only: an attached device. Its answers are those of the mapping it reads through.
+  dma_read: [closed, unbound, occurs('ok', 'traces Steps', 'the byte that was read, or a fault')],
+} satisfies Partial<Record<Command['do'], readonly Entry[]>>;

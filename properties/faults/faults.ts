@@ -1,0 +1,129 @@
+/**
+ * One step of both worlds of which one fault point fails. What it answers and leaves is what its rule says; the
+ * invariants hold, nothing is lost or left over, and no lock is held. Source: iommufd 5
+ */
+import { dmaBufOf } from '../../impl/dmabuf/dma-buf.ts';
+import { Ioas } from '../../impl/iommufd/ioas.ts';
+import { toBigint } from '../../impl/kernel/units.ts';
+import { vfioPciDmaBufOf } from '../../impl/vfio/pci-dmabuf.ts';
+import { revoked } from '../../model/buffers.ts';
+import { type State, step } from '../../model/spec.ts';
+import type { Result } from '../../trace/answer.ts';
+import type { Command } from '../../trace/command.ts';
+import type { Fault } from '../../trace/trace.ts';
+import { agree } from '../agree.ts';
+import { Divergence, showValue } from '../divergence.ts';
+import { choiceIn, execute, type Performed, sameResult } from '../perform.ts';
+import type { World } from '../world.ts';
+import { type Rule, ruleOf } from './rules.ts';
+import { differences, stateOf } from './state.ts';
+
+/** More passages than any call makes. */
+const NEVER = 1_000_000;
+
+/** The fault points that a call passes, in order; it is made, and answers `result`. */
+export function pointsOf(world: World, command: Command): { readonly result: Result; readonly points: Fault[] } {
+  const { faults } = world.machine.kernel;
+  faults.arm(NEVER);
+  let result: Result;
+  try {
+    result = execute(world, command, world.history.length + 1);
+  } finally {
+    faults.disarm();
+  }
+  const counts = new Map<string, number>();
+  const points = faults.passed.map((site) => {
+    const nth = (counts.get(site) ?? 0) + 1;
+    counts.set(site, nth);
+    return { site, nth };
+  });
+  return { result, points };
+}
+
+/** The call with the fault, judged. Fails with a Divergence, also when the fault is never met. */
+export function performFaulty(world: World, command: Command, fault: Fault): Performed & { readonly rule: Rule } {
+  const before = world.state;
+  const number = world.history.length + 1;
+  const fail = (breach: string, ...wrong: readonly string[]): never => {
+    throw new Divergence(breach, number, command, [...wrong, showFault(fault)]);
+  };
+  const rule = ruleOf(command, before, fault);
+  const untouched = rule?.leaves === undefined || rule.leaves.length === 0 ? stateOf(world.machine) : undefined;
+  const result = executeFaulty(world, command, fault, number);
+  if (rule === undefined) return fail('fault', 'no rule says what becomes of the call');
+  world.state = stateAfter(world, rule, before);
+  const expected = rule.answer === 'ok' ? answerOf(world, command, before, result) : { err: rule.answer };
+  if (!sameResult(expected, result))
+    fail('fault', `the rule answers ${showValue(expected)}`, `the implementation ${showValue(result)}`);
+  const calls = world.machine.takeCalls();
+  const status = wrongStatus(world);
+  if (status.length > 0) fail('revoked', ...status);
+  const observation = agree(world, before, calls, { command, refused: true, whole: true });
+  const left = untouched && differences(untouched, stateOf(world.machine));
+  if (left !== undefined && left.length > 0) fail('not as before', ...left);
+  return { command, result, calls, observation, rule };
+}
+
+export const showFault = ({ site, nth }: Fault): string => `with a fault at ${site}, passage ${nth}`;
+
+function executeFaulty(world: World, command: Command, fault: Fault, number: number): Result {
+  const { faults } = world.machine.kernel;
+  faults.arm(fault.nth, fault.site);
+  try {
+    const result = execute(world, command, number, fault);
+    world.history.push({ command, fault, result });
+    if (!faults.fired) {
+      const passed = faults.passed.filter((site) => site === fault.site).length;
+      throw new Divergence('fault', number, command, [`the fault is not met: ${fault.site} is passed ${passed} times`]);
+    }
+    return result;
+  } finally {
+    faults.disarm();
+  }
+}
+
+/** The model after the call: as before, or as its rule says. */
+function stateAfter(world: World, { leaves = [] }: Rule, before: State): State {
+  return leaves.reduce((state, command) => {
+    const outcome = step(state, command, placedBy(world, state, command));
+    return ('state' in outcome && outcome.state) || state;
+  }, before);
+}
+
+/** What the model answers where the call gets by. */
+function answerOf(world: World, command: Command, before: State, result: Result): Result {
+  const outcome = step(before, command, choiceIn(command, result));
+  if ('refused' in outcome) throw new Divergence('answer', world.history.length, command, [outcome.refused]);
+  return 'err' in outcome ? { err: outcome.err } : { ok: outcome.ok };
+}
+
+/** Where the implementation put what a caller was not told of: the area that the model does not have. */
+function placedBy({ machine }: World, state: State, command: Command): bigint | undefined {
+  const fixed = command.do === 'ioas_copy' ? command.dst_iova : 'iova' in command ? command.iova : undefined;
+  if (fixed !== undefined) return undefined;
+  const name = command.do === 'ioas_copy' ? command.dst : 'ioas' in command ? command.ioas : undefined;
+  const known = state.ioases.find(({ space }) => space.name === name);
+  for (const ctx of machine.contexts) {
+    for (const object of ctx.table) {
+      if (!(object instanceof Ioas) || object.name !== name) continue;
+      for (const area of object.iopt.areas.all())
+        if (!known?.areas.some(({ iova }) => iova === toBigint(area.iova))) return toBigint(area.iova);
+    }
+  }
+  return undefined;
+}
+
+/** Buffers that are usable where they should not be, or the reverse: a map would show it, if there were one. */
+function wrongStatus({ machine, state }: World): string[] {
+  const wrong: string[] = [];
+  for (const [name, source] of state.handles) {
+    if (source?.is !== 'dmabuf') continue;
+    const named = machine.names.get(name);
+    const file = named !== undefined && 'fd' in named ? machine.fds.lookup(named.fd) : undefined;
+    const dmabuf = file && dmaBufOf(file);
+    const found = dmabuf && vfioPciDmaBufOf(dmabuf);
+    if (found === undefined || found.revoked === revoked(state, source)) continue;
+    wrong.push(`${name} should be ${found.revoked ? 'usable' : 'revoked'}, and is ${found.status}`);
+  }
+  return wrong;
+}

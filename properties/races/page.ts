@@ -1,0 +1,58 @@
+/** The races as a page of Markdown, `docs/races.md`. */
+import { judge } from './judge.ts';
+import { wordsOf } from './look.ts';
+import type { Case, Race, RaceTable } from './race.ts';
+import type { Seen } from './run.ts';
+
+export function page(tables: readonly RaceTable[]): string {
+  const lines = [
+    '# Races',
+    '',
+    'Every race of the reference texts, with its starting states and all the ways in which it may end. They were',
+    'written from the texts, before the first run; over all schedules, what is seen must be exactly that. An end says',
+    'what each actor answers, in order, and the status of the buffers; then what is reached by DMA and by the CPU,',
+    'where anything is, and what else the case looks at. Who is `blocked` has not returned.',
+    '',
+    'The schedules are all there are, but of those that only swap steps of no concern to each other just one; or all',
+    'with few _preemptions_, where it says so: to leave a thread that could go on. They are rounded; the test prints',
+    'how many it took. `SHOOTDOWN_RACES=all npx vitest run document-races` leaves nothing to preemptions.',
+    '',
+    'This page is made from [`properties/races/tables`](../properties/races/tables):',
+    '`npx vitest run document-races -u` writes it.',
+  ];
+  for (const table of tables) {
+    lines.push('', `## ${table.document}, ${table.section}`, '');
+    lines.push('| | Actors | From | Ends | Schedules |', '|---|---|---|---|---|');
+    for (const race of table.races) lines.push(...raceLines(table, race));
+    lines.push('', ...remarkLines(table));
+  }
+  return `${lines.join('\n').trimEnd()}\n`;
+}
+
+function raceLines(table: RaceTable, race: Race): string[] {
+  const found = judge(table, race);
+  return race.cases.map((one, i) => {
+    const head = i === 0 ? [race.id, `${race.actors}: ${race.says}`] : ['', ''];
+    const ends = one.ends.map((end) => `\`${wordsOf(end)}\``).join('<br>');
+    return `| ${[...head, fromOf(one), ends, countOf(one, found[i] as Seen)].join(' | ')} |`;
+  });
+}
+
+const fromOf = ({ from, kernel }: Case): string => (kernel === undefined ? from : `${from} (${kernel})`);
+function countOf({ preemptions }: Case, { explored }: Seen): string {
+  const digit = 10 ** Math.floor(Math.log10(explored));
+  const about = Math.round(explored / digit) * digit;
+  return preemptions === undefined ? `${about}` : `${about}, with at most ${preemptions} preemptions`;
+}
+
+/** What a reviewer should look at. */
+function remarkLines({ races }: RaceTable): string[] {
+  const lines = ['### Where the text leaves a choice, and what cannot come about', ''];
+  for (const { id, remarks = [], cases } of races) {
+    for (const remark of remarks) lines.push(`- ${id}: ${remark}`);
+    for (const { from, unreached = [] } of cases) {
+      for (const { answers, why } of unreached) lines.push(`- ${id}, ${from}: never \`${answers}\`, for ${why}.`);
+    }
+  }
+  return lines;
+}
