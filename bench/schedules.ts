@@ -7,9 +7,9 @@ import { type Branch, type Choose, Interleaving } from '../explore/interleave.ts
 import { RandomWalk } from '../explore/random-walk.ts';
 import { Mutex } from '../impl/kernel/mutex.ts';
 import { Kernel, preempt, Task, type Thread } from '../impl/kernel/thread.ts';
-import { begin, branchOf } from '../properties/race-search/perform.ts';
-import type { Race } from '../properties/race-search/race.ts';
-import { RACES } from '../properties/race-search/registry.ts';
+import type { Case } from '../properties/races/race.ts';
+import { Run } from '../properties/races/run.ts';
+import { ATTACHED, MAP, OFF, unmap } from '../properties/races/steps.ts';
 import { median } from './rounds.ts';
 import { printTable, times, whole } from './table.ts';
 
@@ -149,11 +149,11 @@ function mustBe(count: number, wanted: number): void {
   if (count !== wanted) throw new Error(`${count} counted under the lock, not ${wanted}`);
 }
 
+/** Nobody judges how it ends. */
+const THREE_CALLS: Case = { from: 'one domain', before: ATTACHED, actors: [MAP, unmap(), OFF], ends: [] };
+
 /** A race of the implementation itself: the steps of its threads alone, or with making the world that they run in. */
 function systemCalls(milliseconds: number, worlds: boolean): Measured {
-  const race = threeThreads();
-  const [start] = race.starts;
-  if (start === undefined) throw new Error('a race without a start');
   const walk = new RandomWalk(1);
   let [steps, seconds] = [0, 0];
   const choose: Choose = (queueLength, at) => {
@@ -162,19 +162,10 @@ function systemCalls(milliseconds: number, worlds: boolean): Measured {
   };
   for (const end = now() + milliseconds; now() < end; ) {
     const before = now();
-    const machine = begin(race, start);
-    const all = new Interleaving(race.actors.map((actor) => branchOf(machine, actor)));
+    const all = new Interleaving(new Run(THREE_CALLS).branches());
     const made = now();
     all.go(choose);
     seconds += (now() - (worlds ? before : made)) / 1000;
   }
   return { steps, seconds };
-}
-
-function threeThreads(): Race {
-  const of = (name: string): Race => RACES.find((race) => race.name === name) as Race;
-  const [map, unmap] = [of('map/revoke'), of('unmap/revoke')];
-  const [mapping, revoke] = map.actors;
-  const [unmapping] = unmap.actors;
-  return { ...map, actors: [mapping, unmapping, revoke].filter((actor) => actor !== undefined) };
 }

@@ -1,29 +1,28 @@
-/** `shootdown race`: the races of the registry under a strategy, for as long as one likes. */
+/** `shootdown race`: the races of the tables under a strategy, for as long as one likes. */
 import { writeFileSync } from 'node:fs';
-import { Deepening } from '../explore/deepening.ts';
 import { drawingSvg } from '../explore/drawing-svg.ts';
-import { Exhaustive } from '../explore/exhaustive.ts';
-import { Pct } from '../explore/pct.ts';
-import { RandomWalk } from '../explore/random-walk.ts';
-import { Reduced } from '../explore/reduced.ts';
-import { Replay } from '../explore/replay.ts';
-import { RoundRobin } from '../explore/round-robin.ts';
-import { readSchedule, showSchedule } from '../explore/schedule.ts';
-import type { Strategy } from '../explore/strategy.ts';
-import { missing } from '../properties/race-search/judge.ts';
-import type { Race, Start } from '../properties/race-search/race.ts';
-import { RACES } from '../properties/race-search/registry.ts';
-import { type Failure, Search, shrinkFailure, tell } from '../properties/race-search/search.ts';
+import { showSchedule } from '../explore/schedule.ts';
+import { missingOf } from '../properties/races/judge.ts';
+import { nameOf, type Step } from '../properties/races/race.ts';
+import { type Failure, Search, shrinkFailure, tell } from '../properties/races/search.ts';
+import { type CaseTrial, trialOf } from '../properties/races/trial.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
 import { Progress } from './progress.ts';
+import { type Chosen, chosen, listing } from './race-choice.ts';
 import { seedOf } from './seeds.ts';
+import { type Chooses, replayOf, strategyOf } from './strategies.ts';
 import { UsageError } from './usage.ts';
 
 /** Schedules, of each race from each start, under a strategy that never ends. */
 const DEFAULT_RUNS = 500;
 /** Schedules between two looks at the clock and at Ctrl-C. */
 const BATCH = 50;
-const DEFAULT_STRATEGY = 'pct:3';
+
+/** A race from one start under the strategy. */
+interface Entry extends Chosen {
+  readonly trial: CaseTrial;
+  readonly search: Search<Step>;
+}
 
 export async function race(args: readonly string[]): Promise<number> {
   const { values, positionals } = readArguments(args, {
@@ -34,92 +33,46 @@ export async function race(args: readonly string[]): Promise<number> {
     start: { type: 'string' },
     schedule: { type: 'string' },
     svg: { type: 'string' },
+    list: { type: 'boolean' },
   });
   const seed = values.seed === undefined ? freshSeed() : wholeNumber('seed', values.seed, 0);
   const limit = values.time === undefined ? undefined : duration('time', values.time);
   const runs = values.runs === undefined ? undefined : wholeNumber('runs', values.runs, 1);
-  const make = strategyOf(values.strategy, values.schedule);
-  const searches = startsOf(racesNamed(positionals), values.start).map(
-    ([race, start], i) => new Search(race, start, make(seedOf(seed, i))),
-  );
+  const choices = chosen(positionals, values.start);
+  if (values.list === true) {
+    console.log(listing(choices).join('\n'));
+    return 0;
+  }
+  const chooses = choosesOf(choices, values.strategy, values.schedule);
+  const entries = choices.map((choice, i): Entry => {
+    const trial = trialOf(choice.table, choice.race, choice.one);
+    return { ...choice, trial, search: new Search(trial, chooses.make(seedOf(seed, i))) };
+  });
   console.log(`seed ${seed}`);
-  const ends = limit !== undefined || values.schedule !== undefined || comesToAnEnd(values.strategy);
-  const most = runs ?? (ends ? Number.POSITIVE_INFINITY : DEFAULT_RUNS);
-  const { failure, seconds, interrupted } = await run(searches, most, limit);
-  if (interrupted) console.log('interrupted');
-  const schedules = searches.reduce((sum, { explored }) => sum + explored, 0);
-  const steps = searches.reduce((sum, search) => sum + search.steps, 0);
-  console.log(`${schedules} schedules, ${steps} steps in ${seconds.toFixed(1)} s\n`);
+  const most = runs ?? (limit !== undefined || chooses.ends ? Number.POSITIVE_INFINITY : DEFAULT_RUNS);
+  const failure = await run(entries, most, limit);
   if (failure !== undefined) return printFailure(failure, values.svg);
-  const lost = printTable(searches, values.schedule === undefined && isWhole(values.strategy));
-  console.log(lost ? '\nan outcome that is allowed does not occur' : '\nnothing broken');
+  const lost = printTable(entries, chooses.whole);
+  console.log(lost ? '\nan end that is allowed does not come about' : '\nnothing broken');
   return lost ? 1 : 0;
 }
 
 const freshSeed = (): number => Math.floor(Math.random() * 2 ** 31);
 
-function racesNamed(names: readonly string[]): readonly Race[] {
-  if (names.length === 0) return RACES;
-  return names.map((name) => {
-    const found = RACES.find((each) => each.name === name);
-    if (found !== undefined) return found;
-    throw new UsageError(`no race is called "${name}"; there are ${RACES.map((each) => each.name).join(', ')}`);
-  });
+function choosesOf(choices: readonly Chosen[], strategy: string | undefined, schedule: string | undefined): Chooses {
+  if (schedule === undefined) return strategyOf(strategy);
+  if (strategy !== undefined) throw new UsageError('--schedule takes no --strategy: it says who goes when');
+  if (choices.length > 1)
+    throw new UsageError('--schedule is of one race from one start: name it, and give its --start');
+  return replayOf(schedule);
 }
 
-function startsOf(races: readonly Race[], only: string | undefined): [Race, Start][] {
-  const all = races.flatMap((race) => race.starts.map((start): [Race, Start] => [race, start]));
-  const found = only === undefined ? all : all.filter(([, { name }]) => name === only);
-  if (found.length > 0) return found;
-  throw new UsageError(`no start is called "${only}"; there are ${all.map(([, { name }]) => name).join(', ')}`);
-}
-
-/** A strategy of its own for each start of each race. */
-function strategyOf(text: string | undefined, schedule: string | undefined): (seed: number) => Strategy {
-  if (schedule !== undefined) {
-    const read = readSchedule(schedule);
-    if (read === undefined) throw new UsageError(`--schedule takes a schedule such as "3>1 0>2", not "${schedule}"`);
-    if (text !== undefined) throw new UsageError('--schedule takes no --strategy: it says who goes when');
-    return () => new Replay(read);
-  }
-  const [name = '', number, ...more] = (text ?? DEFAULT_STRATEGY).split(':');
-  const parameter = number === undefined ? undefined : wholeNumber('strategy', number, name === 'pct' ? 1 : 0);
-  const takes = name === 'pct' || name === 'exhaustive';
-  if (more.length === 0 && (takes || parameter === undefined)) {
-    switch (name) {
-      case 'random':
-        return (seed) => new RandomWalk(seed);
-      case 'pct':
-        return (seed) => new Pct({ seed, depth: parameter ?? 3 });
-      case 'round-robin':
-        return () => new RoundRobin();
-      case 'exhaustive':
-        return () => new Exhaustive(parameter);
-      case 'deepening':
-        return () => new Deepening();
-      case 'reduced':
-        return () => new Reduced();
-    }
-  }
-  throw new UsageError(
-    `--strategy takes random, pct, pct:D, round-robin, exhaustive, exhaustive:N, deepening or reduced, not "${text}"`,
-  );
-}
-
-/** Whether the strategy has nothing new some time. */
-const comesToAnEnd = (strategy = DEFAULT_STRATEGY): boolean => !/^(random|pct)/.test(strategy);
-
-/** Whether the strategy leaves out no outcome, when it comes to its end. */
-const isWhole = (strategy: string | undefined): boolean =>
-  ['exhaustive', 'deepening', 'reduced'].includes(strategy ?? '');
-
-interface Ran {
-  readonly failure: Failure | undefined;
-  readonly seconds: number;
-  readonly interrupted: boolean;
-}
-
-async function run(searches: readonly Search[], most: number, limit: number | undefined): Promise<Ran> {
+/** All searches in turn, until they have nothing new or the time is up; what failed first. */
+async function run(
+  entries: readonly Entry[],
+  most: number,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<{ readonly entry: Entry; readonly failure: Failure<Step> } | undefined> {
   const progress = new Progress(true);
   let interrupted = false;
   const stop = (): void => {
@@ -127,57 +80,74 @@ async function run(searches: readonly Search[], most: number, limit: number | un
   };
   process.once('SIGINT', stop);
   const begin = performance.now();
-  const seconds = (): number => (performance.now() - begin) / 1000;
-  const over = (): boolean => interrupted || (limit !== undefined && seconds() * 1000 >= limit);
-  let failure: Failure | undefined;
-  for (let going: readonly Search[] = searches; going.length > 0 && failure === undefined && !over(); ) {
-    for (const search of going) {
-      failure = search.run(Math.min(BATCH, most - search.explored - search.pruned));
-      progress.showLine(() => lineOf(searches, seconds()));
+  const over = (): boolean => interrupted || performance.now() - begin >= limit;
+  const isDone = ({ search: { complete, explored, pruned } }: Entry): boolean => complete || explored + pruned >= most;
+  let failed: { readonly entry: Entry; readonly failure: Failure<Step> } | undefined;
+  for (let going = entries; going.length > 0 && failed === undefined && !over(); ) {
+    for (const entry of going) {
+      const { search } = entry;
+      const failure = search.run(Math.min(BATCH, most - search.explored - search.pruned));
+      if (failure !== undefined) failed = { entry, failure };
+      progress.showLine(() => `${going.length} of ${entries.length} starts to go on with, ${sumOf(entries, begin)}`);
       await new Promise((resolve) => setImmediate(resolve));
-      if (failure !== undefined || over()) break;
+      if (failed !== undefined || over()) break;
     }
-    going = going.filter(({ complete, explored, pruned }) => !complete && explored + pruned < most);
+    going = going.filter((entry) => !isDone(entry));
   }
   process.off('SIGINT', stop);
   progress.end();
-  return { failure, seconds: seconds(), interrupted };
+  if (interrupted) console.log('interrupted');
+  console.log(`${sumOf(entries, begin)}\n`);
+  return failed;
 }
 
-function lineOf(searches: readonly Search[], seconds: number): string {
-  const schedules = searches.reduce((sum, { explored }) => sum + explored, 0);
-  const steps = searches.reduce((sum, search) => sum + search.steps, 0);
-  return `${schedules} schedules, ${Math.round(steps / seconds).toLocaleString('en')} steps/s, ${seconds.toFixed(0)} s`;
+function sumOf(entries: readonly Entry[], begin: number): string {
+  const seconds = (performance.now() - begin) / 1000;
+  const [schedules, steps] = [sum(entries, ({ explored }) => explored), sum(entries, (search) => search.steps)];
+  return `${schedules} schedules, ${Math.round(steps / seconds).toLocaleString('en')} steps/s, ${seconds.toFixed(1)} s`;
 }
 
-/** Whether an outcome is missing. */
-function printTable(searches: readonly Search[], whole: boolean): boolean {
+const sum = (entries: readonly Entry[], count: (search: Search<Step>) => number): number =>
+  entries.reduce((total, { search }) => total + count(search), 0);
+
+/** A line for each race; whether an end is missing. */
+function printTable(entries: readonly Entry[], whole: boolean): boolean {
   let lost = false;
-  for (const race of new Set(searches.map((search) => search.race))) {
-    const own = searches.filter((search) => search.race === race);
-    const seen = new Set(own.flatMap((search) => [...search.seen]));
-    const [explored, pruned] = [sum(own.map((it) => it.explored)), sum(own.map((it) => it.pruned))];
-    const all = own.every(({ complete }) => complete) && own.length === race.starts.length;
-    const more = `${pruned > 0 ? `, ${pruned} given up` : ''}${whole && all ? ', all there are' : ''}`;
-    console.log(`${race.name}: ${seen.size} of ${race.allowed.length} outcomes in ${explored} schedules${more}`);
-    if (!whole || !all) continue;
-    for (const words of missing(race, seen)) {
-      lost = true;
-      console.log(`  does not occur: ${words}`);
+  for (const race of new Set(entries.map((entry) => entry.race))) {
+    const own = entries.filter((entry) => entry.race === race);
+    const [{ table }] = own as [Entry];
+    const all = own.reduce((total, { one }) => total + one.ends.length, 0);
+    const pruned = sum(own, (search) => search.pruned);
+    const complete = whole && own.every(({ search }) => search.complete);
+    console.log(
+      `${nameOf(table, race).padEnd(11)} ${sum(own, ({ seen }) => seen.size)} of ${all} ends in ` +
+        `${sum(own, ({ explored }) => explored)} schedules${pruned > 0 ? `, ${pruned} given up` : ''}` +
+        `${complete ? ', all there are' : ''}`,
+    );
+    for (const { one, number, trial, search } of own) {
+      if (!whole || !search.complete) continue;
+      for (const words of missingOf(trial, search.seen)) {
+        lost = true;
+        console.log(`  from ${number}, ${one.from}: never ${words}`);
+      }
     }
   }
   return lost;
 }
 
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
-
-function printFailure(failure: Failure, svg: string | undefined): number {
-  const told = tell(shrinkFailure(failure));
+function printFailure(
+  { entry, failure }: NonNullable<Awaited<ReturnType<typeof run>>>,
+  svg: string | undefined,
+): number {
+  const small = shrinkFailure(failure);
+  const told = tell(small);
   console.log(told.join('\n'));
   if (svg !== undefined) writePicture(svg, told);
-  const { race, start, schedule } = failure;
-  const how = `--start "${start.name}" --schedule "${showSchedule(schedule)}"`;
-  console.log(`\nas it was found:  npx shootdown race ${race.name} ${how}`);
+  // Of fewer threads there is no race to ask for.
+  const { schedule } = small.trial === failure.trial ? small : failure;
+  const { table, race, number } = entry;
+  const how = `--start ${number} --schedule "${showSchedule(schedule)}"`;
+  console.log(`\nrun it again:  npx shootdown race ${nameOf(table, race)} ${how}`);
   return 1;
 }
 

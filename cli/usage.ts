@@ -8,14 +8,17 @@ export const USAGE = `usage: shootdown COMMAND
       make a call fail at each of its fault points, after random sequences; the default is 2,000 calls
   check --raw [--seed S] [--calls N] [--time 30s]
       make raw system calls, good and bad ones; the default is 100,000
-  race [--strategy S] [--seed S] [--runs N] [--time 30s] [--svg FILE] [RACE...]
-      interleave races, or all there are, each in N schedules, until the time is up, or until S has no more;
-      the default is 500 where S never ends;
+  race [--strategy S] [--seed S] [--runs N] [--time 30s] [--svg FILE] [--start START] [RACE...]
+      interleave races of the documents, such as iommufd-R1, all of a document, such as vfio, or all there are, from
+      each of their starting states or from one (its number or its words), each in N schedules, until the time is up, or
+      until S has no more; the default is 500 where S never ends;
       S is pct:D (the default, with 3), random, round-robin, exhaustive, exhaustive:N (preemptions), reduced (leaves
       out orders that make no difference), or deepening (0, 1 and 2 preemptions, then as reduced);
-      a failure is also drawn into FILE
-  race --schedule SCHEDULE [--start NAME] RACE
+      a failure is shrunk, and also drawn into FILE
+  race --schedule SCHEDULE [--start START] RACE
       run a race once, as a failure has it
+  race --list [RACE...]
+      print races with their starting states
   replay [--strict] [--kernel V] FILE...
       replay traces (files or folders of .json and .jsonl) on implementation and model
   show FILE

@@ -1,8 +1,8 @@
 /** The races as a page of Markdown, `docs/races.md`. */
 import { judge } from './judge.ts';
 import { wordsOf } from './look.ts';
-import type { Case, Race, RaceTable } from './race.ts';
-import type { Seen } from './run.ts';
+import type { Case, Race, RaceTable, Step } from './race.ts';
+import type { Search } from './search.ts';
 
 export function page(tables: readonly RaceTable[]): string {
   const lines = [
@@ -34,12 +34,12 @@ function raceLines(table: RaceTable, race: Race): string[] {
   return race.cases.map((one, i) => {
     const head = i === 0 ? [race.id, `${race.actors}: ${race.says}`] : ['', ''];
     const ends = one.ends.map((end) => `\`${wordsOf(end)}\``).join('<br>');
-    return `| ${[...head, fromOf(one), ends, countOf(one, found[i] as Seen)].join(' | ')} |`;
+    return `| ${[...head, fromOf(one), ends, countOf(one, found[i] as Search<Step>)].join(' | ')} |`;
   });
 }
 
 const fromOf = ({ from, kernel }: Case): string => (kernel === undefined ? from : `${from} (${kernel})`);
-function countOf({ preemptions }: Case, { explored }: Seen): string {
+function countOf({ preemptions }: Case, { explored }: Search<Step>): string {
   const digit = 10 ** Math.floor(Math.log10(explored));
   const about = Math.round(explored / digit) * digit;
   return preemptions === undefined ? `${about}` : `${about}, with at most ${preemptions} preemptions`;

@@ -2,9 +2,15 @@
  * A race of the reference texts as data: where it starts, who takes part, and every way in which it may end. Written
  * from the text alone; what is seen over all interleavings must be exactly that.
  */
+import type { Thread } from '../../impl/kernel/thread.ts';
+import type { Machine } from '../../impl/machine.ts';
 import type { Command, Handle } from '../../trace/command.ts';
+import type { MachineName } from './machines.ts';
 
-/** What no trace has a command for: the driver of an importing device, its work in flight, a pin of the CPU. */
+/**
+ * What no trace has a command for: the driver of an importing device, its work in flight, a pin of the CPU, and kernel
+ * code of a test, which says itself what it answers.
+ */
 export type DriverStep =
   | { readonly do: 'importer'; readonly as: Handle; readonly kind: 'prompt' | 'late' | 'never' }
   | { readonly do: 'importer_attach'; readonly importer: Handle; readonly fd: Handle }
@@ -12,7 +18,8 @@ export type DriverStep =
   | { readonly do: 'importer_submit'; readonly importer: Handle; readonly usage: FenceUsage; readonly fence: Handle }
   | { readonly do: 'fence_signal'; readonly fence: Handle }
   | { readonly do: 'access'; readonly ioas: Handle; readonly as: Handle }
-  | { readonly do: 'access_pin'; readonly access: Handle; readonly iova: bigint; readonly length: bigint };
+  | { readonly do: 'access_pin'; readonly access: Handle; readonly iova: bigint; readonly length: bigint }
+  | { readonly do: 'code'; readonly as: string; readonly thread: (machine: Machine) => Thread<string> };
 export type FenceUsage = 'KERNEL' | 'WRITE' | 'READ' | 'BOOKKEEP';
 export type Step = Command | DriverStep;
 
@@ -66,7 +73,7 @@ export interface Case {
   /** 7.3, unless it says. */
   readonly kernel?: string;
   /** Two devices on buses of their own, unless it says. */
-  readonly machine?: 'one bus' | 'one group' | 'mock';
+  readonly machine?: Exclude<MachineName, 'two buses'>;
   readonly before: readonly Step[];
   readonly actors: readonly Actor[];
   /** The allocation that fails in the race: the nth of this name. */
@@ -90,6 +97,8 @@ export interface Race {
 }
 
 export interface RaceTable {
+  /** What its races are asked for by, as `vfio` in `vfio-R8`. */
+  readonly name: string;
   readonly document: string;
   readonly section: string;
   readonly races: readonly Race[];
@@ -108,3 +117,9 @@ export function end(
 /** Actors that are alike: each end with the answers in the other order, too. */
 export const mirrored = (...ends: readonly End[]): End[] =>
   ends.flatMap((each) => [each, { ...each, answers: each.answers.split(', ').reverse().join(', ') }]);
+
+/** What a race is asked for by, as `iommufd-R1`. */
+export const nameOf = ({ name }: RaceTable, { id }: Race): string => `${name}-${id}`;
+
+/** Where it is written, as `iommufd 4.5, R1`. */
+export const sourceOf = ({ document, section }: RaceTable, { id }: Race): string => `${document} ${section}, ${id}`;

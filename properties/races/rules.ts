@@ -6,11 +6,11 @@
  */
 import type { Machine } from '../../impl/machine.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT, type VfioPciDevice } from '../../impl/vfio/pci-device.ts';
-import { staleTranslations } from '../race-search/stale.ts';
+import { staleTranslation } from './stale.ts';
 
 /** What is broken, in words; nothing, when all is well. */
 export function broken(machine: Machine): string | undefined {
-  const [stale] = staleTranslations(machine);
+  const stale = staleTranslation(machine);
   if (stale !== undefined) return stale;
   for (const device of machine.devices.values()) {
     if (device.memoryLock.locked) continue;
@@ -46,5 +46,5 @@ function atRest(device: VfioPciDevice): string | undefined {
 }
 
 /** M(d), which wants the lock; a device that is closed has no buffers. */
-const memoryOn = ({ vconfig, power }: VfioPciDevice): boolean =>
-  power < PCI_D3HOT && ((vconfig?.command ?? 0) & PCI_COMMAND_MEMORY) !== 0;
+const memoryOn = ({ vconfig, power, noCommandMemory }: VfioPciDevice): boolean =>
+  power < PCI_D3HOT && (noCommandMemory || ((vconfig?.command ?? 0) & PCI_COMMAND_MEMORY) !== 0);

@@ -24,42 +24,8 @@ import { Machine } from '../../impl/machine.ts';
 import { PciFunction } from '../../impl/pci/topology.ts';
 import type { Result } from '../../trace/answer.ts';
 import type { Handle } from '../../trace/command.ts';
-import type { MachineConfig } from '../../trace/machine-config.ts';
-import { TWO_DEVICES } from '../race-search/revokes.ts';
+import { MACHINES } from './machines.ts';
 import type { Case, DriverStep, Step } from './race.ts';
-
-/** Two devices with power states, and where they stand. */
-const devices = (places: readonly { readonly group: number; readonly bus: number }[]): MachineConfig => ({
-  ...TWO_DEVICES,
-  devices: new Map(
-    places.map((place, i) => [
-      `dev${i}`,
-      { bars: new Map([[2, 0x400000n]]), resets: ['flr', 'pm', 'bus'] as const, ...place },
-    ]),
-  ),
-});
-const TWO_BUSES = devices([
-  { group: 0, bus: 1 },
-  { group: 1, bus: 2 },
-]);
-const CONFIGS: Readonly<Record<NonNullable<Case['machine']>, MachineConfig>> = {
-  'one bus': devices([
-    { group: 0, bus: 1 },
-    { group: 1, bus: 1 },
-  ]),
-  'one group': devices([
-    { group: 0, bus: 1 },
-    { group: 0, bus: 1 },
-  ]),
-  // The selftests' IOMMU: pages of 2 KiB up to 1 GiB, and an aperture that begins late and ends early.
-  mock: {
-    ...TWO_DEVICES,
-    pageSizes: Array.from({ length: 20 }, (_, i) => 0x800n << BigInt(i)),
-    aperture: [0x100_0000n, 0x7fff_ffffn],
-    reserved: [],
-    devices: new Map(),
-  },
-};
 
 /** Steps that a trace has no command for, by name; every other is a command. */
 const DRIVER_STEPS: ReadonlySet<string> = new Set<DriverStep['do']>([
@@ -72,6 +38,7 @@ const DRIVER_STEPS: ReadonlySet<string> = new Set<DriverStep['do']>([
   'fence_signal',
   'access',
   'access_pin',
+  'code',
 ]);
 const isDriverStep = (step: Step): step is DriverStep => DRIVER_STEPS.has(step.do);
 
@@ -86,11 +53,12 @@ export class World {
   /** Which importers were called back, in order. */
   readonly callbacks: Handle[] = [];
   readonly #work = new Workqueue();
-  readonly #pieces: WaitPoint = { name: 'work', ready: () => !this.#work.empty, enter: () => {} };
+  /** What the worker waits for who has nothing to do. */
+  readonly pieces: WaitPoint = { name: 'work', ready: () => !this.#work.empty, enter: () => {} };
 
   /** As it is before the race: every step succeeds. */
   constructor({ machine, kernel = '7.3', before }: Pick<Case, 'machine' | 'kernel' | 'before'>) {
-    this.machine = new Machine(machine === undefined ? TWO_BUSES : CONFIGS[machine], kernel);
+    this.machine = new Machine(MACHINES[machine ?? 'two buses'], kernel);
     for (const step of before) {
       const task = new Task('before', this.machine.kernel);
       const result = drain(task, this.#call(task, step));
@@ -114,7 +82,7 @@ export class World {
   /** The worker of all importers: it never ends. */
   *worker(): Thread<string> {
     for (;;) {
-      yield this.#pieces;
+      yield this.pieces;
       const work = this.#work.take();
       if (work !== undefined) yield* work.thread();
     }
@@ -160,6 +128,8 @@ export class World {
         const pinned = yield* mockAccessPages(access, range);
         return isErrno(pinned) ? { err: pinned } : DONE;
       }
+      case 'code':
+        return { ok: { value: yield* step.thread(this.machine) } };
     }
   }
 

@@ -4,10 +4,11 @@
  * Source: iommufd 4.5; vfio-dmabuf 7.3
  */
 import { afterAll, expect, test } from 'vitest';
-import { ALL_SCHEDULES, judge, nameOf } from '../../properties/races/judge.ts';
+import { ALL_SCHEDULES, judge } from '../../properties/races/judge.ts';
 import { wordsOf } from '../../properties/races/look.ts';
 import { page } from '../../properties/races/page.ts';
-import type { Seen } from '../../properties/races/run.ts';
+import { nameOf, type Step } from '../../properties/races/race.ts';
+import type { Search } from '../../properties/races/search.ts';
 import { RACE_TABLES } from '../../properties/races/tables/documents.ts';
 
 const ALL = RACE_TABLES.flatMap((table) => table.races.map((race) => ({ table, race, name: nameOf(table, race) })));
@@ -17,12 +18,13 @@ const rows: object[] = [];
 test.each(ALL)('$name ends in all the ways that are allowed, and in no other', ({ table, race, name }) => {
   const found = judge(table, race);
   expect(found).toHaveLength(race.cases.length);
-  const sum = (count: (seen: Seen) => number): number => found.reduce((total, seen) => total + count(seen), 0);
+  const sum = (count: (search: Search<Step>) => number): number =>
+    found.reduce((total, search) => total + count(search), 0);
   const bound = ALL_SCHEDULES ? undefined : race.cases.find(({ preemptions }) => preemptions !== undefined);
   rows.push({
     race: name,
     cases: found.length,
-    ends: sum(({ ends }) => ends.size),
+    ends: sum(({ seen }) => seen.size),
     schedules: sum(({ explored }) => explored),
     pruned: sum(({ pruned }) => pruned),
     of: bound === undefined ? 'all' : `all, or ${bound.preemptions} preemptions`,

@@ -3,6 +3,8 @@ import { expect, test, vi } from 'vitest';
 import { race } from '../../cli/race.ts';
 import { UsageError } from '../../cli/usage.ts';
 
+const R1 = ['iommufd-R1', '--start', '1'];
+
 async function printed(args: readonly string[]): Promise<{ code: number; lines: string[] }> {
   const lines: string[] = [];
   const log = vi.spyOn(console, 'log').mockImplementation((line: string) => void lines.push(line));
@@ -14,13 +16,17 @@ async function printed(args: readonly string[]): Promise<{ code: number; lines: 
 }
 
 test.each<[args: readonly string[], message: string]>([
-  [['nope'], 'no race is called "nope"; there are map/revoke, '],
-  [['--start', 'nope', 'map/revoke'], 'no start is called "nope"; there are attached'],
+  [['nope'], 'no race is called "nope"; there are iommufd-R1 to iommufd-R18, vfio-R1 to vfio-R25'],
+  [['iommufd-R19'], 'no race is called "iommufd-R19"'],
+  [['--start', 'nope', 'iommufd-R3'], 'iommufd-R3 has no start "nope"; it has 1 "HWPT_ALLOC; one domain, '],
+  [['--start', '4', 'iommufd-R3'], 'iommufd-R3 has no start "4"; it has 1 "'],
+  [['--start', '1', 'iommufd'], '--start chooses among the starts of one race'],
+  [['--schedule', '3>1', 'iommufd-R3'], '--schedule is of one race from one start'],
   [['--strategy', 'luck'], '--strategy takes random, '],
   [['--strategy', 'random:3'], '--strategy takes random, '],
   [['--strategy', 'pct:0'], '--strategy takes a whole number of at least 1, not "0"'],
   [['--strategy', 'pct:1:2'], '--strategy takes random, '],
-  [['--schedule', '3'], '--schedule takes a schedule such as "3>1 0>2", not "3"'],
+  [['--start', '1', '--schedule', '3', 'iommufd-R1'], '--schedule takes a schedule such as "3>1 0>2", not "3"'],
   [['--schedule', '3>1', '--strategy', 'random'], '--schedule takes no --strategy'],
   [['--runs', '0'], '--runs takes a whole number of at least 1, not "0"'],
   [['--time', 'soon'], '--time takes a duration such as 30s'],
@@ -30,23 +36,50 @@ test.each<[args: readonly string[], message: string]>([
   expect((refused as UsageError).message).toContain(message);
 });
 
-test.each<[strategy: string, line: string]>([
-  ['random', 'map/revoke: 2 of 2 outcomes in 60 schedules'],
-  ['pct', 'map/revoke: 2 of 2 outcomes in 60 schedules'],
-  ['round-robin', 'map/revoke: 2 of 2 outcomes in 16 schedules'],
-  ['exhaustive:1', 'map/revoke: 2 of 2 outcomes in 13 schedules'],
-  ['deepening', 'map/revoke: 2 of 2 outcomes in 60 schedules'],
-])('race --strategy %s runs so many schedules, and exits with 0', async (strategy, line) => {
-  const { code, lines } = await printed(['--seed', '1', '--runs', '60', '--strategy', strategy, 'map/revoke']);
-  expect([code, lines[0], lines.at(-2), lines.at(-1)]).toEqual([0, 'seed 1', line, '\nnothing broken']);
+test.each<[strategy: string, ends: string]>([
+  ['random', '2 of 2 ends in 60 schedules'],
+  ['pct', '2 of 2 ends in 60 schedules'],
+  ['round-robin', '2 of 2 ends in 16 schedules'],
+  ['exhaustive:1', '2 of 2 ends in 13 schedules'],
+  ['deepening', '2 of 2 ends in 60 schedules'],
+])('race --strategy %s runs so many schedules, and exits with 0', async (strategy, ends) => {
+  const { code, lines } = await printed(['--seed', '1', '--runs', '60', '--strategy', strategy, ...R1]);
+  expect([code, lines[0], lines.at(-2), lines.at(-1)]).toEqual([
+    0,
+    'seed 1',
+    `iommufd-R1  ${ends}`,
+    '\nnothing broken',
+  ]);
 });
 
 test('race --strategy reduced ends with all that there are', async () => {
-  const { code, lines } = await printed(['--strategy', 'reduced', 'map/revoke']);
-  expect([code, lines.at(-2)]).toEqual([0, 'map/revoke: 2 of 2 outcomes in 168 schedules, 47 given up, all there are']);
+  const { code, lines } = await printed(['--strategy', 'reduced', ...R1]);
+  const line = 'iommufd-R1  2 of 2 ends in 168 schedules, 47 given up, all there are';
+  expect([code, lines.at(-2)]).toEqual([0, line]);
 });
 
 test('race --schedule runs once', async () => {
-  const { code, lines } = await printed(['--schedule', '0>1', 'map/revoke']);
-  expect([code, lines.at(-2)]).toEqual([0, 'map/revoke: 1 of 2 outcomes in 1 schedules']);
+  const { code, lines } = await printed(['--schedule', '0>1', 'iommufd-R1', '--start', 'one domain']);
+  expect([code, lines.at(-2)]).toEqual([0, 'iommufd-R1  1 of 2 ends in 1 schedules']);
+});
+
+test('race runs all races of a document by its name, from each start', async () => {
+  const { code, lines } = await printed(['--strategy', 'exhaustive:0', 'iommufd']);
+  expect([code, lines.filter((line) => line.startsWith('iommufd-R')).length]).toEqual([0, 18]);
+});
+
+test('race --list tells what there is', async () => {
+  const { code, lines } = await printed(['--list', 'iommufd-R2', 'vfio-R21']);
+  expect([code, lines.join('\n').split('\n')]).toEqual([
+    0,
+    [
+      'iommufd-R2  UNMAP ∥ revoke',
+      '  1  one domain',
+      '  2  two domains',
+      '  3  no domain',
+      '  4  one domain; a reset, which revokes and gives back',
+      'vfio-R21  MEMATTR ∥ mmap of the buffer',
+      '  1  not cached, to write-combining, as Linux v4',
+    ],
+  ]);
 });

@@ -7,9 +7,11 @@ import { independent, Reduced } from '../../explore/reduced.ts';
 import { type Explored, explore, type Strategy } from '../../explore/strategy.ts';
 import { LOCKLESS, read, WORLD, written } from '../../impl/kernel/footprint.ts';
 import { preempt } from '../../impl/kernel/thread.ts';
-import { perform } from '../../properties/race-search/perform.ts';
-import { type Actor, type Race, type Start, wordsOf } from '../../properties/race-search/race.ts';
-import { RACES } from '../../properties/race-search/registry.ts';
+import type { Case, Race } from '../../properties/races/race.ts';
+import { Run } from '../../properties/races/run.ts';
+import { RESET } from '../../properties/races/steps.ts';
+import { REVOKE_RACES } from '../../properties/races/tables/iommufd-revoke.ts';
+import { CPU_RACES } from '../../properties/races/tables/vfio-cpu.ts';
 import { type Op, type Program, runProgram } from './lock-programs.ts';
 
 const MOST = 20_000;
@@ -122,30 +124,29 @@ test('all orders and the reduced ones end in the same ways: random programs of t
   expect({ compared, all, reduced, pruned }).toEqual({ compared: 59, all: 102_474, reduced: 57_291, pruned: 3741 });
 });
 
+/** A touch of a BAR and memory off. */
+const [{ cases: TOUCHES }] = CPU_RACES as readonly [Race];
+
 test('of three system calls, the reduced orders end in each way that orders with two preemptions do', () => {
-  const race = RACES.find(({ name }) => name === 'fault/revoke') as Race;
-  const reset: Actor = { name: 'reset', does: [{ do: 'vfio_reset', dev: 'dev0' }] };
-  const three = { ...race, actors: [...race.actors, reset] };
-  const run = (choose: Choose): string => wordsOf(perform(three, race.starts[1] as Start, choose));
+  const touched = TOUCHES[1] as Case;
+  const three: Case = { ...touched, actors: [...touched.actors, RESET] };
+  const run = (choose: Choose): string => new Run(three).go(choose).words;
   const [part, some] = [outcomesOf(new Reduced(), run), outcomesOf(new Exhaustive(2), run)];
   expect(part.outcomes).toEqual(some.outcomes);
   expect([part.complete, part.explored, part.outcomes.length]).toEqual([true, 4047, 2]);
 });
 
-test.each(RACES.slice(0, 5).map((race) => [race.name, race] as const))(
-  'all orders and the reduced ones end in the same ways, and the reduced ones are fewer: %s',
-  (_, race) => {
-    let [all, reduced] = [0, 0];
-    for (const start of race.starts) {
-      const whole = outcomesOf(new Exhaustive(), (choose) => wordsOf(perform(race, start, choose)));
-      const part = outcomesOf(new Reduced(), (choose) => wordsOf(perform(race, start, choose)));
-      expect(part.outcomes).toEqual(whole.outcomes);
-      all += whole.explored;
-      reduced += part.explored;
-    }
-    expect(reduced).toBeLessThan(all * 0.6);
-  },
-);
+const FEW: readonly (readonly [name: string, one: Case])[] = [
+  ...REVOKE_RACES.slice(0, 3).map((race): [string, Case] => [race.actors, race.cases[0] as Case]),
+  ['a touch of a BAR ∥ memory off', TOUCHES[0] as Case],
+];
+
+test.each(FEW)('all orders and the reduced ones end in the same ways, and the reduced ones are fewer: %s', (_, one) => {
+  const run = (choose: Choose): string => new Run(one).go(choose).words;
+  const [whole, part] = [outcomesOf(new Exhaustive(), run), outcomesOf(new Reduced(), run)];
+  expect([whole.complete, part.outcomes]).toEqual([true, whole.outcomes]);
+  expect(part.explored).toBeLessThan(whole.explored * 0.6);
+});
 
 test.each<[what: string, a: number[], b: number[], apart: boolean]>([
   ['different objects', [written(7)], [written(8)], true],

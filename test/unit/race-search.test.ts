@@ -7,10 +7,12 @@ import { Completion } from '../../impl/kernel/completion.ts';
 import { Kref } from '../../impl/kernel/kref.ts';
 import { Mutex } from '../../impl/kernel/mutex.ts';
 import { current, preempt, type Thread } from '../../impl/kernel/thread.ts';
-import { missing } from '../../properties/race-search/judge.ts';
-import type { Actor, Outcome, Race } from '../../properties/race-search/race.ts';
-import { REVOKES, TWO_DEVICES } from '../../properties/race-search/revokes.ts';
-import { type Failure, Search, shrinkFailure, tell } from '../../properties/race-search/search.ts';
+import type { Machine } from '../../impl/machine.ts';
+import { missingOf } from '../../properties/races/judge.ts';
+import { type Case, end, type Race } from '../../properties/races/race.ts';
+import { type Failure, Search, shrinkFailure, tell } from '../../properties/races/search.ts';
+import { REVOKE_RACES } from '../../properties/races/tables/iommufd-revoke.ts';
+import { CaseTrial } from '../../properties/races/trial.ts';
 
 /** What the actors of one world share; made anew with the world. */
 class Shared {
@@ -23,20 +25,17 @@ class Shared {
 type Does = (shared: Shared) => Thread<string>;
 
 /** A race of kernel code in a machine where nothing has been done. */
-function raceOf(threads: Readonly<Record<string, Does>>, allowed: readonly Outcome[]): Race {
-  const worlds = new WeakMap<object, Shared>();
-  const actors = Object.entries(threads).map(([name, does]): Actor => {
-    return {
-      name,
-      does: (machine) => {
-        const shared = worlds.get(machine) ?? new Shared();
-        worlds.set(machine, shared);
-        return does(shared);
-      },
+function caseOf(threads: Readonly<Record<string, Does>>, ...ends: readonly string[]): Case {
+  const worlds = new WeakMap<Machine, Shared>();
+  const actors = Object.entries(threads).map(([as, does]) => {
+    const thread = (machine: Machine): Thread<string> => {
+      const shared = worlds.get(machine) ?? new Shared();
+      worlds.set(machine, shared);
+      return does(shared);
     };
+    return { do: 'code', as, thread } as const;
   });
-  const start = { name: 'nothing', commands: [] };
-  return { name: 'test', source: 'none', machine: TWO_DEVICES, kernel: '7.3', starts: [start], actors, allowed };
+  return { from: 'nothing', before: [], actors, ends: ends.map((answers) => end(answers, '')) };
 }
 
 function* counting(shared: Shared): Thread<string> {
@@ -64,27 +63,26 @@ const nesting = (reversed: boolean): Does =>
     return 'ok';
   };
 
-const failureOf = (race: Race, strategy = new RandomWalk(1)): Failure => {
-  const found = new Search(race, race.starts[0]!, strategy).run(1000);
+const failureOf = (one: Case): Failure<unknown> => {
+  const found = new Search(new CaseTrial(one, 'a test'), new RandomWalk(1)).run(1000);
   if (found === undefined) throw new Error('nothing fails');
   return shrinkFailure(found);
 };
 
 test('an outcome that is not allowed: the lost update, with one preemption', () => {
-  const once: Outcome = { answers: ['counts 1', 'counts 2'] };
-  const race = raceOf({ one: counting, two: counting }, [once, { answers: ['counts 2', 'counts 1'] }]);
-  const failure = failureOf(race);
+  const failure = failureOf(caseOf({ one: counting, two: counting }, 'counts 1, counts 2', 'counts 2, counts 1'));
   expect([failure.kind, failure.what, failure.schedule]).toEqual([
     'outcome',
-    'not allowed: counts 1 | counts 1',
+    'not allowed: counts 1, counts 1; buffers none',
     [{ after: 2, to: 1 }],
   ]);
   expect(tell(failure)).toEqual([
-    'BROKEN: outcome, in the race test (none), behaving as Linux 7.3',
+    'BROKEN: outcome, in a test',
     '',
+    'before, behaving as Linux 7.3',
     'and then together',
-    '  one: kernel code',
-    '  two: kernel code',
+    '  one: kernel code one',
+    '  two: kernel code two',
     'with the schedule 2>1',
     '',
     '      one      two',
@@ -96,15 +94,15 @@ test('an outcome that is not allowed: the lost update, with one preemption', () 
     '               ends',
     '   6  goes on',
     '      ends',
-    'not allowed: counts 1 | counts 1',
+    'not allowed: counts 1, counts 1; buffers none',
   ]);
 });
 
 test('an order of locks, in a run where nobody has to wait: the fewest threads are two', () => {
-  const failure = failureOf(raceOf({ one: nesting(false), by: bystander, two: nesting(true) }, []));
-  expect([failure.kind, failure.race.actors.map(({ name }) => name), failure.schedule]).toEqual([
+  const failure = failureOf(caseOf({ one: nesting(false), by: bystander, two: nesting(true) }));
+  expect([failure.kind, failure.trial.describe().slice(2), failure.schedule]).toEqual([
     'lockdep',
-    ['one', 'two'],
+    ['  one: kernel code one', '  two: kernel code two'],
     [],
   ]);
   expect(failure.what).toBe('lockdep: a taken while b held, against the lock order');
@@ -115,8 +113,8 @@ test('a lock that is held at the end of a thread', () => {
     yield locks[0];
     return 'ok';
   }
-  const failure = failureOf(raceOf({ by: bystander, one: forgetful }, []));
-  expect([failure.what, failure.race.actors.length]).toEqual(['lockdep: one ends holding a', 1]);
+  const failure = failureOf(caseOf({ by: bystander, one: forgetful }));
+  expect([failure.what, failure.trial.threads.length]).toEqual(['lockdep: one ends holding a', 1]);
 });
 
 test('a wait that nobody is left to end is a lost wake-up, where no allowed outcome has it', () => {
@@ -131,11 +129,15 @@ test('a wait that nobody is left to end is a lost wake-up, where no allowed outc
     return 'ok';
   }
   const threads = { waiter, waker };
-  const failure = failureOf(raceOf(threads, [{ answers: ['ok', 'ok'] }]));
-  expect([failure.kind, failure.what]).toEqual(['lost wake-up', 'waiter waits for whoever is done']);
-  const allowed: Outcome = { answers: ['blocked', 'ok'], blocked: ['waiter waits for whoever is done'] };
-  const fine = raceOf(threads, [allowed]);
-  expect(new Search(fine, fine.starts[0]!, new Reduced()).run(1000)).toBeUndefined();
+  const failure = failureOf(caseOf(threads, 'ok, ok'));
+  expect([failure.kind, failure.what]).toEqual([
+    'lost wake-up',
+    'waiter waits for whoever is done; not allowed: blocked, ok; buffers none',
+  ]);
+  // He who would wake up takes part, or there would be nothing to tell.
+  expect(failure.trial.threads).toHaveLength(2);
+  const fine = new Search(new CaseTrial(caseOf(threads, 'blocked, ok'), 'a test'), new Reduced());
+  expect([fine.run(), fine.complete]).toEqual([undefined, true]);
 });
 
 test('a use of what nobody holds any more', () => {
@@ -149,7 +151,7 @@ test('a use of what nobody holds any more', () => {
     yield preempt;
     return 'ok';
   }
-  const failure = failureOf(raceOf({ user, owner }, [{ answers: ['ok', 'ok'] }]));
+  const failure = failureOf(caseOf({ user, owner }, 'ok, ok'));
   expect([failure.kind, failure.what]).toEqual(['refcount', 'refcount: object: get of a dead object']);
 });
 
@@ -166,28 +168,29 @@ test('a circle of waiting is a deadlock, and told with who holds what', () => {
     b.release();
     return 'ok';
   }
-  const race = raceOf({ one: (it) => crosswise(it, 0), two: (it) => crosswise(it, 1) }, [{ answers: ['ok', 'ok'] }]);
-  const failure = failureOf(race);
+  const failure = failureOf(caseOf({ one: (it) => crosswise(it, 0), two: (it) => crosswise(it, 1) }, 'ok, ok'));
   expect([failure.kind, failure.schedule]).toEqual(['deadlock', [{ after: 2, to: 1 }]]);
   expect(failure.what).toBe(
     'deadlock: one waits for b, held by two, which waits for a, held by one, which waits for itself: a deadlock',
   );
 });
 
+/** MAP_FILE and a revoke, where one domain is. */
+const [R1] = REVOKE_RACES as readonly [Race];
+const [ONE_DOMAIN] = R1.cases as readonly [Case];
+
 test('a search goes on where it left off, and knows when all was seen', () => {
-  const [race] = REVOKES as readonly [Race];
-  const search = new Search(race, race.starts[0]!, new Reduced());
+  const trial = new CaseTrial(ONE_DOMAIN, 'R1');
+  const search = new Search(trial, new Reduced());
   expect([search.run(100), search.complete]).toEqual([undefined, false]);
-  expect([search.run(1000), search.complete, search.explored]).toEqual([undefined, true, 168]);
-  expect(missing(race, search.seen)).toEqual([]);
-  expect(missing({ ...race, allowed: [...race.allowed, { answers: ['EBUSY', 'ok'] }] }, search.seen)).toEqual([
-    'EBUSY | ok',
-  ]);
+  expect([search.run(1000), search.complete, search.explored, search.pruned]).toEqual([undefined, true, 168, 47]);
+  expect(missingOf(trial, search.seen)).toEqual([]);
+  const more = new CaseTrial({ ...ONE_DOMAIN, ends: [...ONE_DOMAIN.ends, end('EBUSY, ok', 'TEMP')] }, 'R1');
+  expect(missingOf(more, search.seen)).toEqual(['EBUSY, ok; buffers TEMP']);
 });
 
 test('deepening begins with the fewest preemptions, and ends with all that make a difference', () => {
-  const [race] = REVOKES as readonly [Race];
-  const search = new Search(race, race.starts[0]!, new Deepening());
+  const search = new Search(new CaseTrial(ONE_DOMAIN, 'R1'), new Deepening());
   expect([search.run(10_000), search.complete, search.seen.size]).toEqual([undefined, true, 2]);
   expect(search.explored).toBeGreaterThan(168);
 });

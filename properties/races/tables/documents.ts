@@ -15,11 +15,13 @@ const inOrder = (...races: readonly Race[]): Race[] => races.toSorted((a, b) => 
 
 export const RACE_TABLES: readonly RaceTable[] = [
   {
+    name: 'iommufd',
     document: 'iommufd',
     section: '4.5',
     races: inOrder(...REVOKE_RACES, ...MAP_RACES, ...USER_RACES, ...UNWIND_RACES),
   },
   {
+    name: 'vfio',
     document: 'vfio-dmabuf',
     section: '7.3',
     races: inOrder(

@@ -1,0 +1,57 @@
+/** The strategies that the command line knows, by name. */
+import { Deepening } from '../explore/deepening.ts';
+import { Exhaustive } from '../explore/exhaustive.ts';
+import { Pct } from '../explore/pct.ts';
+import { RandomWalk } from '../explore/random-walk.ts';
+import { Reduced } from '../explore/reduced.ts';
+import { Replay } from '../explore/replay.ts';
+import { RoundRobin } from '../explore/round-robin.ts';
+import { readSchedule } from '../explore/schedule.ts';
+import type { Strategy } from '../explore/strategy.ts';
+import { wholeNumber } from './arguments.ts';
+import { UsageError } from './usage.ts';
+
+/** How the schedules are chosen. */
+export interface Chooses {
+  /** A strategy of its own for each search. */
+  readonly make: (seed: number) => Strategy;
+  /** It has nothing new some time. */
+  readonly ends: boolean;
+  /** And leaves out no end of a race until then. */
+  readonly whole: boolean;
+}
+
+const DEFAULT_STRATEGY = 'pct:3';
+
+/** Fails with a UsageError that names what there is. */
+export function strategyOf(text = DEFAULT_STRATEGY): Chooses {
+  const [name = '', number, ...more] = text.split(':');
+  const parameter = number === undefined ? undefined : wholeNumber('strategy', number, name === 'pct' ? 1 : 0);
+  const takes = name === 'pct' || name === 'exhaustive';
+  if (more.length === 0 && (takes || parameter === undefined)) {
+    switch (name) {
+      case 'random':
+        return { make: (seed) => new RandomWalk(seed), ends: false, whole: false };
+      case 'pct':
+        return { make: (seed) => new Pct({ seed, depth: parameter ?? 3 }), ends: false, whole: false };
+      case 'round-robin':
+        return { make: () => new RoundRobin(), ends: true, whole: false };
+      case 'exhaustive':
+        return { make: () => new Exhaustive(parameter), ends: true, whole: parameter === undefined };
+      case 'deepening':
+        return { make: () => new Deepening(), ends: true, whole: true };
+      case 'reduced':
+        return { make: () => new Reduced(), ends: true, whole: true };
+    }
+  }
+  throw new UsageError(
+    `--strategy takes random, pct, pct:D, round-robin, exhaustive, exhaustive:N, deepening or reduced, not "${text}"`,
+  );
+}
+
+/** The one run that a schedule leads through. */
+export function replayOf(text: string): Chooses {
+  const schedule = readSchedule(text);
+  if (schedule === undefined) throw new UsageError(`--schedule takes a schedule such as "3>1 0>2", not "${text}"`);
+  return { make: () => new Replay(schedule), ends: true, whole: false };
+}
