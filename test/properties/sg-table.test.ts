@@ -76,9 +76,10 @@ function differences(
     if (way === 'window') {
       if (dmaAddress.page !== window + p) return `entry ${i} is not where the one before it ends`;
     } else if (ends.some((end) => p < end && end < p + units)) return `entry ${i} is of two ranges`;
-    for (const of of [0, units - 1, units >> 1]) {
-      const reached = reach((dmaAddress.page + of) % ALL_UNITS);
-      if (reached !== unitAt(p + of)) return `unit ${of} of entry ${i} reaches ${reached}, and not ${unitAt(p + of)}`;
+    for (const unit of [0, units - 1, units >> 1]) {
+      const reached = reach((dmaAddress.page + unit) % ALL_UNITS);
+      if (reached !== unitAt(p + unit))
+        return `unit ${unit} of entry ${i} reaches ${reached}, and not ${unitAt(p + unit)}`;
     }
     p += units;
   }
