@@ -22,9 +22,10 @@ export const create = (s: State, c: Do<'mem_alloc' | 'memfd_create'>): Outcome =
   return first([c.length === 0n, 'EINVAL'], [c.length > 1n << 30n, 'ENOMEM']) ?? done(give(s, c.as, named));
 };
 
-/** The descriptor `as` is one of that file from now on, or closed. */
-export const redirect = (s: State, fd: Handle, as: Handle, file?: Source): Outcome =>
-  first([sourceNamed(s, fd) === NOTHING, 'EBADF']) ?? done(give(s, as, file));
+/** A descriptor is closed, or a second one is of the same file from now on. */
+export const redirect = (s: State, c: Do<'fd_close' | 'fd_dup'>): Outcome =>
+  first([sourceNamed(s, c.fd) === NOTHING, 'EBADF']) ??
+  done(c.do === 'fd_dup' ? give(s, c.as, sourceNamed(s, c.fd)) : give(s, c.fd));
 
 /** What mmap(2) sees for itself before it asks the file. */
 const unmappable = (s: State, offset: Bytes, length: Bytes): Refusal | undefined =>

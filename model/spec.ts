@@ -33,7 +33,7 @@ import * as domains from './domains.ts';
 import { gaps, MAX } from './iova.ts';
 import * as memory from './memory.ts';
 import * as mock from './mock.ts';
-import { deviceNamed, home, LOOSE, sourceNamed, targetOf, unbound } from './names.ts';
+import { deviceNamed, home, LOOSE, targetOf, unbound } from './names.ts';
 import * as spaces from './spaces.ts';
 
 export type Bytes = bigint;
@@ -125,60 +125,58 @@ export const reach = (s: State, dev: Handle, iova: Iova): Touched | undefined =>
 export type Touched = Readonly<{ memory: string; offset: Bytes; prot: Prot }>;
 
 /** One command; every one is legal. `choice` is the automatic IOVA that was answered. */
-export const step = (s: State, c: Command, choice?: Iova): Outcome =>
-  match(c.do)
-    .returnType<Outcome>()
-    .with('ioas_map_file', 'ioas_map', (is) => map(s, its(is, c), choice))
-    .with('ioas_copy', (is) => copy(s, its(is, c), choice))
-    .with('ioas_unmap', (is) => unmap(s, its(is, c)))
-    .with('dma_read', (is) => read(s, its(is, c)))
-    .with('vfio_memory', 'vfio_power', (is) => devices.toggle(s, its(is, c)))
-    .with('vfio_export', (is) => buffers.exportBar(s, its(is, c)))
-    .with('vfio_attach', (is) => domains.attach(s, its(is, c)))
-    .otherwise((is) => seldom(s, its(is, c)));
+export const step = (s: State, c: Command, choice?: Iova): Outcome => rule(c.do)(s, c, choice);
+type Rule<Name extends Command['do'] = Command['do']> = (s: State, c: Do<Name>, choice?: Iova) => Outcome;
+/** Each is looked up once, because a row costs its time whether or not it applies. */
+const rule = (name: Command['do']): Rule => rules.get(name) ?? rules.set(name, ruleOf(name)).get(name)!;
+const rules = new Map<Command['do'], Rule>();
 
-/** Apart from the others, because a row costs its time whether or not it applies. */
-type Seldom = Exclude<Command['do'], `ioas_${'map' | 'map_file' | 'copy' | 'unmap'}` | 'dma_read' | Often>;
-type Often = `vfio_${'memory' | 'power' | 'export' | 'attach'}`;
-const seldom = (s: State, c: Do<Seldom>): Outcome =>
-  match(c.do)
-    .returnType<Outcome>()
-    .with('ioas_iova_ranges', (is) => spaces.iovaRanges(s, its(is, c)))
-    .with('fd_close', (is) => memory.redirect(s, its(is, c).fd, its(is, c).fd))
-    .with('hwpt_alloc', (is) => domains.hwptAlloc(s, its(is, c)))
-    .with('destroy', (is) => spaces.destroy(s, its(is, c)))
-    .with('peek', (is) => memory.peek(s, its(is, c)))
-    .with('vfio_reset', 'vfio_flr', (is) => devices.reset(s, its(is, c)))
-    .with('vfio_hot_reset', (is) => devices.hotReset(s, its(is, c)))
-    .with('bar_mmap', (is) => memory.barMmap(s, its(is, c)))
-    .with('ioas_allow_iovas', (is) => spaces.allowIovas(s, its(is, c)))
-    .with('ioas_option_huge_pages', (is) => spaces.hugePages(s, its(is, c)))
-    .with('mem_alloc', 'memfd_create', (is) => memory.create(s, its(is, c)))
-    .with('fd_dup', (is) => memory.redirect(s, its(is, c).fd, its(is, c).as, sourceNamed(s, its(is, c).fd)))
-    .with('mock_domain', (is) => mock.mockDomain(s, its(is, c)))
-    .with('mock_dmabuf', (is) => mock.mockDmabuf(s, its(is, c)))
-    .with('mock_revoke', (is) => mock.mockRevoke(s, its(is, c)))
-    .with('ioas_alloc', (is) => spaces.ioasAlloc(s, its(is, c)))
-    .with('vfio_detach', (is) => domains.leave(s, its(is, c)))
-    .with('vfio_open', (is) => devices.open(s, its(is, c)))
-    .with('vfio_bind', (is) => devices.bind(s, its(is, c)))
-    .with('vfio_close', (is) => domains.close(s, its(is, c)))
-    .with('iommufd_open', (is) => spaces.openContext(s, its(is, c)))
-    .with('iommufd_close', (is) => spaces.closeContext(s, its(is, c)))
-    .with('munmap', (is) => memory.munmap(s, its(is, c)))
-    .with('mock_domain_destroy', (is) => mock.mockDestroy(s, its(is, c)))
-    .with('fd_mmap', (is) => memory.fdMmap(s, its(is, c)))
-    .with('vfio_low_power_entry', (is) => devices.enterLowPower(s, its(is, c)))
-    .with('vfio_low_power_exit', (is) => devices.exitLowPower(s, its(is, c)))
-    .with('vfio_wake', (is) => devices.wake(s, its(is, c)))
-    .with('vfio_dmabuf_revoke', (is) => buffers.revokeForGood(s, its(is, c)))
-    .with('vfio_dmabuf_memattr', (is) => buffers.memattr(s, its(is, c)))
-    .with('fork', (is) => memory.fork(s, its(is, c)))
-    .with('exit', (is) => memory.exit(s, its(is, c)))
+/** The row of a name leads to what takes commands of that name. */
+function by<Name extends Command['do']>(take: Rule<Name>): (_: Name) => Rule {
+  return () => (s, c, choice) => take(s, c as Do<Name>, choice);
+}
+const ruleOf = (name: Command['do']): Rule =>
+  match(name)
+    .returnType<Rule>()
+    .with('ioas_map_file', 'ioas_map', by(map))
+    .with('ioas_copy', by(copy))
+    .with('ioas_unmap', by(unmap))
+    .with('dma_read', by(read))
+    .with('vfio_memory', 'vfio_power', by(devices.toggle))
+    .with('vfio_export', by(buffers.exportBar))
+    .with('vfio_attach', by(domains.attach))
+    .with('ioas_iova_ranges', by(spaces.iovaRanges))
+    .with('fd_close', 'fd_dup', by(memory.redirect))
+    .with('hwpt_alloc', by(domains.hwptAlloc))
+    .with('destroy', by(spaces.destroy))
+    .with('peek', by(memory.peek))
+    .with('vfio_reset', 'vfio_flr', by(devices.reset))
+    .with('vfio_hot_reset', by(devices.hotReset))
+    .with('bar_mmap', by(memory.barMmap))
+    .with('ioas_allow_iovas', by(spaces.allowIovas))
+    .with('ioas_option_huge_pages', by(spaces.hugePages))
+    .with('mem_alloc', 'memfd_create', by(memory.create))
+    .with('mock_domain', by(mock.mockDomain))
+    .with('mock_dmabuf', by(mock.mockDmabuf))
+    .with('mock_revoke', by(mock.mockRevoke))
+    .with('ioas_alloc', by(spaces.ioasAlloc))
+    .with('vfio_detach', by(domains.leave))
+    .with('vfio_open', by(devices.open))
+    .with('vfio_bind', by(devices.bind))
+    .with('vfio_close', by(domains.close))
+    .with('iommufd_open', by(spaces.openContext))
+    .with('iommufd_close', by(spaces.closeContext))
+    .with('munmap', by(memory.munmap))
+    .with('mock_domain_destroy', by(mock.mockDestroy))
+    .with('fd_mmap', by(memory.fdMmap))
+    .with('vfio_low_power_entry', by(devices.enterLowPower))
+    .with('vfio_low_power_exit', by(devices.exitLowPower))
+    .with('vfio_wake', by(devices.wake))
+    .with('vfio_dmabuf_revoke', by(buffers.revokeForGood))
+    .with('vfio_dmabuf_memattr', by(buffers.memattr))
+    .with('fork', by(memory.fork))
+    .with('exit', by(memory.exit))
     .exhaustive();
-
-/** The command, as the one that its name says it is. */
-const its = <Name extends Command['do']>(_: Name, c: Command): Do<Name> => c as Do<Name>;
 
 /** The device reads, and nobody calls it. */
 const read = (s: State, { dev, iova }: Do<'dma_read'>): Outcome => {
