@@ -2,7 +2,6 @@
  * What the address space of a process at rest holds: references of files, places in address spaces of files, and page
  * table entries.
  */
-import type { AddressSpace } from './kernel/address-space.ts';
 import type { Leaf } from './kernel/cpu-page-table.ts';
 import type { Mm } from './kernel/mm.ts';
 import { samePgprot } from './kernel/pgprot.ts';
@@ -11,16 +10,30 @@ import type { Vma } from './kernel/vma.ts';
 /** Append a line for each breach; count the references that mappings hold, for audit number `audit`. */
 export function auditMm(mm: Mm, audit: number, breaches: string[]): void {
   if (mm.mmapLock.locked) breaches.push('mmap_lock is left locked');
+  for (const { file, mapping } of mm.vmas) {
+    if (file === undefined || mapping === undefined) continue;
+    file.count(audit);
+    if (mapping.iMmapRwsem.locked && mapping.audit !== audit)
+      breaches.push(`${mapping.iMmapRwsem.name} is left locked`);
+    mapping.audit = audit;
+  }
+}
+
+/**
+ * The same of what the CPU reaches by the mappings. All that this looks at is constant, or counts as a change of
+ * mappings.
+ */
+export function auditMappings(mm: Mm, breaches: string[]): void {
   let end = 0;
   for (const vma of mm.vmas) {
     if (vma.npages <= 0 || vma.startPage < end) breaches.push('a mapping lies over another');
     end = vma.lastPage + 1;
-    auditFile(vma, audit, breaches);
+    auditFile(vma, breaches);
   }
   for (const { first, last } of mm.pageTable.tables) {
     if (mm.overlapping(first, last).length === 0) breaches.push('a page table is kept where nothing is mapped');
   }
-  for (const leaf of mm.pageTable.leaves()) {
+  for (const leaf of mm.pageTable.all) {
     const vma = mm.find(leaf.page);
     if (vma === undefined) breaches.push('a page is mapped where nothing is');
     else if (!shows(vma, leaf)) breaches.push('a page of a mapping shows something else');
@@ -28,23 +41,15 @@ export function auditMm(mm: Mm, audit: number, breaches: string[]): void {
   }
 }
 
-/** A mapping of a file holds a reference, and is in the file's tree, at the pages that it shows. */
-function auditFile({ file, mapping, node, pgoff, npages }: Vma, audit: number, breaches: string[]): void {
+/** A mapping of a file is in the file's tree, at the pages that it shows; and all that is in the tree is mapped. */
+function auditFile({ file, mapping, node, pgoff, npages }: Vma, breaches: string[]): void {
   if (file === undefined || mapping === undefined) return;
-  file.count(audit);
   if (node === undefined) breaches.push(`${file.label} does not know of a mapping`);
   else if (node.start.page !== pgoff || node.last.page !== pgoff + npages - 1) {
     breaches.push(`${file.label} knows a mapping by other pages`);
   }
-  if (mapping.audit !== audit) auditMapping(mapping, file.label, breaches);
-  mapping.audit = audit;
-}
-
-/** All that is in a file's tree is mapped. */
-function auditMapping({ iMmapRwsem, vmas }: AddressSpace, label: string, breaches: string[]): void {
-  if (iMmapRwsem.locked) breaches.push(`${iMmapRwsem.name} is left locked`);
-  for (const vma of vmas) {
-    if (vma.mm.find(vma.startPage) !== vma) breaches.push(`${label} knows of a mapping that is gone`);
+  for (const vma of mapping.vmas) {
+    if (vma.mm.find(vma.startPage) !== vma) breaches.push(`${file.label} knows of a mapping that is gone`);
   }
 }
 

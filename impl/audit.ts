@@ -11,7 +11,7 @@
  */
 
 import { auditCharges } from './audit-charges.ts';
-import { auditMm } from './audit-mm.ts';
+import { auditMappings, auditMm } from './audit-mm.ts';
 import { dmaBufOf } from './dmabuf/dma-buf.ts';
 import type { Domain } from './iommu/domain.ts';
 import { Access } from './iommufd/access.ts';
@@ -48,19 +48,25 @@ export function audit(machine: Machine, whole: boolean): string[] {
   }
   auditDevices(machine.devices.values(), machine.kernel.live.files, it.number, it.breaches);
   for (const { mm } of machine.processes) auditMm(mm, it.number, it.breaches);
-  auditReach(machine, it.breaches);
+  auditProcesses(it, machine);
   auditMemory(it, machine);
   auditCharges(machine, it.breaches);
   return it.breaches;
 }
 
-/** V-47: no process reaches a BAR that does not answer, whatever the trees of the files say. */
-function auditReach(machine: Machine, breaches: string[]): void {
-  for (const { memory, process = machine.process.name } of machine.cpuMappings()) {
+/** What processes have mapped; and V-47: none reaches a BAR that does not answer, whatever the trees of files say. */
+function auditProcesses(it: Audit, machine: Machine): void {
+  const { live } = machine.kernel;
+  const found = it.breaches.length;
+  if (it.whole || live.mappingsFoundRight !== live.mappingChanges) {
+    for (const { mm } of machine.processes) auditMappings(mm, it.breaches);
+    live.mappingsFoundRight = it.breaches.length === found ? live.mappingChanges : undefined;
+  }
+  machine.eachReached(({ name }, { memory }) => {
     const device = machine.devices.get(memory.slice(0, memory.indexOf(':')));
     if (device !== undefined && !answersAtRest(device))
-      breaches.push(`${process} reaches ${memory}, which does not answer`);
-  }
+      it.breaches.push(`${name} reaches ${memory}, which does not answer`);
+  });
 }
 
 /** Every reference to the object was found, and no other. */

@@ -12,6 +12,7 @@ import { IommuGroup, type ReservedRegion } from './iommu/group.ts';
 import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
 import type { MockDevice } from './iommufd/selftest.ts';
 import { lastFrom } from './kernel/ascending.ts';
+import type { Leaf } from './kernel/cpu-page-table.ts';
 import { isErrno } from './kernel/errno.ts';
 import { featuresOf } from './kernel/features.ts';
 import { FdTable } from './kernel/file.ts';
@@ -204,22 +205,25 @@ export class Machine {
   }
 
   /** The leaves of all page tables that reach device memory: what every revoke must find and remove. */
-  cpuMappings(): CpuMapping[] {
-    const mappings: CpuMapping[] = [];
-    for (const process of this.processes) this.#reached(process, mappings);
-    return mappings;
+  eachReached(visit: (process: Process, place: Place, leaf: Leaf) => void): void {
+    for (const process of this.processes) {
+      for (const leaf of process.mm.pageTable.all) {
+        const place = leaf.pfn < FIRST_BAR / PAGE_SIZE ? undefined : this.placeOf(physOf(leaf.pfn, 0));
+        if (place !== undefined) visit(process, place, leaf);
+      }
+    }
   }
 
-  #reached(process: Process, found: CpuMapping[]): void {
-    const own = process === this.process;
-    for (const { page, pfn, order, prot } of process.mm.pageTable.leaves()) {
-      if (pfn < FIRST_BAR / PAGE_SIZE) continue;
-      const place = this.placeOf(physOf(pfn, 0));
-      if (place === undefined) continue;
+  /** The same, with the names that traces give. */
+  cpuMappings(): CpuMapping[] {
+    const found: CpuMapping[] = [];
+    this.eachReached((process, place, { page, order, prot }) => {
+      const own = process === this.process;
       const [address, length] = [page * PAGE_SIZE, 2 ** order * PAGE_SIZE];
       const names = own ? this.names : this.children.get(process.name)?.mems;
       found.push({ ...place, address, length, prot, ...(!own && { process: process.name }), ...within(names, page) });
-    }
+    });
+    return found;
   }
 
   /** The byte of memory at a physical address as traces write it: `?` where there is none that has a name. */

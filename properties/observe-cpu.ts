@@ -4,6 +4,7 @@ import { faults } from '../model/buffers.ts';
 import type { CpuPte } from '../model/invariants.ts';
 import { mapOf, cpu as mappedIn } from '../model/observe.ts';
 import type { State } from '../model/spec.ts';
+import type { World } from './world.ts';
 
 /** The leaves of every page table, each by the mapping that it lies in; by its address where there is none. */
 export const cpuSeen = (machine: Machine): CpuPte[] =>
@@ -17,8 +18,28 @@ export const cpuSeen = (machine: Machine): CpuPte[] =>
 
 const NOWHERE = 'no mapping';
 
+/** What processes reach, and for which state of both worlds that was found. */
+export interface CpuLooked extends Pick<State, 'devices' | 'mappings' | 'takenBack'> {
+  readonly changes: number;
+  readonly ptes: readonly CpuPte[];
+}
+
+/**
+ * What processes reach. The same object as before, unless a page table, a mapping, or what the model says of them has
+ * changed since, or all is to be looked at.
+ */
+export function lookAtCpu(world: World, whole: boolean): CpuLooked {
+  const { machine, state, cpu: was } = world;
+  const { devices, mappings, takenBack } = state;
+  const changes = machine.kernel.live.mappingChanges;
+  const same = was?.devices === devices && was.mappings === mappings && was.takenBack === takenBack;
+  if (!whole && same && was.changes === changes) return was;
+  world.cpu = { devices, mappings, takenBack, changes, ptes: judged(state, cpuSeen(machine)) };
+  return world.cpu;
+}
+
 /** The same, with the mappings marked that their owner has taken back. */
-export function judged(state: State, cpu: readonly CpuPte[]): readonly CpuPte[] {
+function judged(state: State, cpu: readonly CpuPte[]): readonly CpuPte[] {
   if (cpu.length === 0) return cpu;
   const lost = state.mappings.filter(({ source }) => faults(state, source));
   const shut = new Set(lost.map(({ name, process }) => mapOf(name, process)));

@@ -3,6 +3,7 @@
  * without knowing the processes.
  */
 import { IntervalNode, IntervalTree } from './interval-tree.ts';
+import { mappingsChange } from './live.ts';
 import { assertHeldWrite, Rwsem } from './rwsem.ts';
 import { preempt, type Thread } from './thread.ts';
 import { u64 } from './units.ts';
@@ -35,6 +36,7 @@ export class AddressSpace {
     assertHeldWrite(this.iMmapRwsem);
     vma.node = new MappedVma(vma);
     this.#iMmap.insert(vma.node);
+    mappingsChange();
   }
 
   /** vma_interval_tree_remove(). Locks: caller holds i_mmap_rwsem for writing */
@@ -42,6 +44,7 @@ export class AddressSpace {
     assertHeldWrite(this.iMmapRwsem);
     this.#iMmap.remove(vma.node as MappedVma);
     vma.node = undefined;
+    mappingsChange();
   }
 
   /** The mappings that show a page of [first, last] of the file. */

@@ -3,6 +3,7 @@
  * table stays, even empty, until the mapping that it was made for goes.
  */
 import { looksAt, newIdentity, touches } from './footprint.ts';
+import { mappingsChange } from './live.ts';
 import { type Pgprot, samePgprot } from './pgprot.ts';
 import { warnOn } from './splat.ts';
 import { shouldFail } from './thread.ts';
@@ -40,6 +41,8 @@ export const firstOfOrder = (page: UserPage, order: Order): UserPage => page - (
 export class CpuPageTable {
   readonly #root = new Table();
   readonly #identity = newIdentity();
+  /** All leaves, as long as none comes or goes. */
+  #all: readonly Leaf[] | undefined;
 
   /** What an access to the page reaches; undefined faults. */
   translate(page: UserPage): Pfn | undefined {
@@ -82,8 +85,10 @@ export class CpuPageTable {
       const slot = table.slots.get(at);
       if (order === leaf.order || (slot !== undefined && !(slot instanceof Table))) {
         warnOn(slot instanceof Table, 'a leaf comes where a table is');
-        if (slot === undefined) table.slots.set(at, leaf);
-        else if (!(slot instanceof Table)) {
+        if (slot === undefined) {
+          table.slots.set(at, leaf);
+          this.#change();
+        } else if (!(slot instanceof Table)) {
           warnOn(slot.pfn + leaf.page - slot.page !== leaf.pfn, 'a page shows something else already');
           warnOn(!samePgprot(slot.prot, leaf.prot), 'a page treats its memory in another way already');
         }
@@ -91,7 +96,10 @@ export class CpuPageTable {
       }
       if (slot === undefined && shouldFail('pte_alloc')) return false;
       const below = slot ?? new Table();
-      table.slots.set(at, below);
+      if (slot === undefined) {
+        table.slots.set(at, below);
+        this.#change();
+      }
       table = below;
     }
     return true;
@@ -100,19 +108,39 @@ export class CpuPageTable {
   /** zap_page_range(): no leaf is left that shows a page of [first, last]. What else a huge one showed goes with it. */
   zap(first: UserPage, last: UserPage): void {
     touches(this.#identity);
-    eachLeaf(this.#root, 0, first, last, (_, table, at) => table.slots.delete(at));
+    eachLeaf(this.#root, 0, first, last, (_, table, at) => {
+      table.slots.delete(at);
+      this.#change();
+    });
   }
 
   /** vma_adjust_trans_huge(): no leaf shows both the page and the one before it. */
   splitHuge(page: UserPage): void {
     touches(this.#identity);
-    eachLeaf(this.#root, 0, page, page, (leaf, table, at) => leaf.page < page && table.slots.delete(at));
+    eachLeaf(this.#root, 0, page, page, (leaf, table, at) => {
+      if (leaf.page >= page) return;
+      table.slots.delete(at);
+      this.#change();
+    });
   }
 
   /** free_pgtables(): the tables that lie all in [first, last] go, unless a leaf was left in them. */
   freeTables(first: UserPage, last: UserPage): void {
     touches(this.#identity);
     prune(this.#root, 0, first, last);
+    this.#change();
+  }
+
+  #change(): void {
+    this.#all = undefined;
+    mappingsChange();
+  }
+
+  /** All leaves, in no order. */
+  get all(): readonly Leaf[] {
+    looksAt(this.#identity);
+    this.#all ??= this.leaves();
+    return this.#all;
   }
 
   /** The leaves that show a page of [first, last], or all, in no order. */

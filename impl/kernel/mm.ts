@@ -8,6 +8,7 @@ import { indexFrom, lastFrom } from './ascending.ts';
 import { CpuPageTable, type Span } from './cpu-page-table.ts';
 import type { Errno } from './errno.ts';
 import { LOCKLESS, touches } from './footprint.ts';
+import { mappingsChange } from './live.ts';
 import { Rwsem } from './rwsem.ts';
 import { Splat } from './splat.ts';
 import type { Thread } from './thread.ts';
@@ -150,15 +151,18 @@ export class Mm {
   insert(vma: Vma): void {
     this.#nextPage = Math.ceil((vma.lastPage + 2) / ALIGN_PAGES) * ALIGN_PAGES;
     this.#vmas.push(vma);
+    mappingsChange();
   }
 
   /** Enter a part of what was a mapping. */
   add(vma: Vma): void {
     this.#vmas.splice(this.#indexFrom(vma.startPage) + 1, 0, vma);
+    mappingsChange();
   }
 
   remove(vma: Vma): void {
     this.#vmas.splice(this.#indexFrom(vma.startPage), 1);
+    mappingsChange();
   }
 
   /** Where the last mapping stands that begins at the page or before; -1 where there is none. */

@@ -3,6 +3,7 @@ import type { AddressSpace, MappedVma } from './address-space.ts';
 import { firstOfOrder, type Order, type UserPage } from './cpu-page-table.ts';
 import type { Errno } from './errno.ts';
 import type { File } from './file.ts';
+import { mappingsChange } from './live.ts';
 import type { Backing, Mm } from './mm.ts';
 import { PAGE_SHARED, type Pgprot } from './pgprot.ts';
 import { warnOn } from './splat.ts';
@@ -100,11 +101,13 @@ export class Vma {
     this.pgoff = this.indexOf(page);
     this.npages = this.lastPage - page + 1;
     this.startPage = page;
+    mappingsChange();
   }
 
   /** Keep only the pages before `page`. */
   endBefore(page: UserPage): void {
     this.npages = page - this.startPage;
+    mappingsChange();
   }
 
   /** Whether a leaf of the order fits round a page: inside the mapping, and of memory that is aligned to it. */

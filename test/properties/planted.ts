@@ -3,6 +3,8 @@ import type { Attachment } from '../../impl/dmabuf/attachment.ts';
 import { DmaBuf } from '../../impl/dmabuf/dma-buf.ts';
 import { Domain } from '../../impl/iommu/domain.ts';
 import { IOMMU_CACHE, IOMMU_MMIO } from '../../impl/iommu/prot.ts';
+import { AddressSpace } from '../../impl/kernel/address-space.ts';
+import { CpuPageTable } from '../../impl/kernel/cpu-page-table.ts';
 import { File } from '../../impl/kernel/file.ts';
 import { Kref } from '../../impl/kernel/kref.ts';
 import { Backing } from '../../impl/kernel/mm.ts';
@@ -176,6 +178,45 @@ export const PLANTED: readonly Planted[] = [
         (right) =>
           function (this: File) {
             if (!(this.what instanceof DmaBuf) || this.refs.count !== 2) right.call(this);
+          },
+      ),
+  },
+  {
+    bug: 'a revoke leaves the page tables of processes alone',
+    breaches: ['never mapped while revoked'],
+    plant: () =>
+      replace(
+        CpuPageTable.prototype,
+        'zap',
+        (right) =>
+          function (this: CpuPageTable, first, last) {
+            if (!underRevoke()) right.call(this, first, last);
+          },
+      ),
+  },
+  {
+    bug: 'munmap leaves the page table of the process alone',
+    breaches: ['reach', 'audit', 'never mapped while revoked'],
+    plant: () =>
+      replace(
+        CpuPageTable.prototype,
+        'zap',
+        (right) =>
+          function (this: CpuPageTable, first, last) {
+            if (underRevoke()) right.call(this, first, last);
+          },
+      ),
+  },
+  {
+    bug: 'a mapping that goes stays in the tree of its file',
+    breaches: ['audit', 'splat', 'crash'],
+    plant: () =>
+      replace(
+        AddressSpace.prototype,
+        'unlink',
+        () =>
+          function (this: AddressSpace, vma) {
+            vma.node = undefined;
           },
       ),
   },
