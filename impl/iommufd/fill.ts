@@ -8,7 +8,7 @@
 import type { Domain } from '../iommu/domain.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { assertHeld } from '../kernel/mutex.ts';
-import { assertHeldAny } from '../kernel/rwsem.ts';
+import { assertHeldAny, assertHeldWrite } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
 import type { Thread } from '../kernel/thread.ts';
 import { type PageIndex, sub, toNumber } from '../kernel/units.ts';
@@ -49,11 +49,22 @@ export function* fillDomains(area: Area, pages: Pages): Thread<Errno | undefined
 }
 
 /**
- * iopt_area_fill_domain(): map the area in one domain more.
- * Locks: caller holds domains_rwsem W and pages->mutex
+ * Map the area in one domain more.
+ * Locks: caller holds domains_rwsem W; takes pages->mutex
  * Fails: as iopt_area_fill_domains(); then the domain maps none of it
  */
 export function* fillDomain(area: Area, pages: Pages, domain: Domain): Thread<Errno | undefined> {
+  assertHeldWrite(area.iopt.domainsRwsem);
+  yield pages.mutex;
+  try {
+    return yield* fillLocked(area, pages, domain);
+  } finally {
+    pages.mutex.release();
+  }
+}
+
+/** iopt_area_fill_domain(). Locks: caller holds pages->mutex */
+export function* fillLocked(area: Area, pages: Pages, domain: Domain): Thread<Errno | undefined> {
   assertHeld(pages.mutex);
   const untracked = trackDomain(pages, area, domain);
   if (untracked !== undefined) return untracked;
@@ -166,9 +177,20 @@ export function* unfillDomains(area: Area, pages: Pages): Thread {
 /**
  * Out of one domain that leaves, or never came to be. What the remaining domains hold stays; when none remains, the
  * pages are let go of.
- * Locks: caller holds domains_rwsem W and pages->mutex
+ * Locks: caller holds domains_rwsem W; takes pages->mutex
  */
-export function unfillDomain(area: Area, pages: Pages, domain: Domain, remaining: readonly Domain[]): void {
+export function* unfillDomain(area: Area, pages: Pages, domain: Domain, remaining: readonly Domain[]): Thread {
+  assertHeldWrite(area.iopt.domainsRwsem);
+  yield pages.mutex;
+  try {
+    unfillLocked(area, pages, domain, remaining);
+  } finally {
+    pages.mutex.release();
+  }
+}
+
+/** Locks: caller holds pages->mutex */
+export function unfillLocked(area: Area, pages: Pages, domain: Domain, remaining: readonly Domain[]): void {
   assertHeld(pages.mutex);
   const heir = remaining[0];
   if (heir === undefined) {

@@ -67,31 +67,15 @@ function* fillWhole(iopt: IoPagetable, domain: Domain): Thread<Errno | undefined
   for (const area of iopt.areas.all()) {
     const { pages } = area;
     if (pages === undefined) continue;
-    yield pages.mutex;
-    let failed: Errno | undefined;
-    try {
-      failed = yield* fillDomain(area, pages, domain);
-    } finally {
-      pages.mutex.release();
-    }
+    const failed = yield* fillDomain(area, pages, domain);
     if (failed !== undefined) {
       // pages->mutex is free again, so a revoke may have unmapped an earlier area; unfillDomain asks.
-      for (const done of filled) yield* unfill(done, domain, iopt.domains);
+      for (const done of filled) yield* unfillDomain(done, done.pages as Pages, domain, iopt.domains);
       return failed;
     }
     filled.push(area);
   }
   return undefined;
-}
-
-function* unfill(area: Area, domain: Domain, remaining: readonly Domain[]): Thread {
-  const pages = area.pages as Pages;
-  yield pages.mutex;
-  try {
-    unfillDomain(area, pages, domain, remaining);
-  } finally {
-    pages.mutex.release();
-  }
 }
 
 /**
@@ -104,7 +88,9 @@ export function* removeDomain(iopt: IoPagetable, domain: Domain): Thread {
     yield iopt.iovaRwsem.write;
     try {
       takeOut(iopt.domains, domain);
-      for (const area of iopt.areas.all()) if (area.pages !== undefined) yield* unfill(area, domain, iopt.domains);
+      for (const area of iopt.areas.all()) {
+        if (area.pages !== undefined) yield* unfillDomain(area, area.pages, domain, iopt.domains);
+      }
       iopt.unreserve(domain);
       iopt.alignment = iopt.alignmentWith(iopt.domains);
     } finally {

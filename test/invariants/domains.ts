@@ -65,15 +65,15 @@ export const domains: readonly Row[] = [
       proof(
         'the unwind begins with the mutex of the area that failed still held',
         edit(
-          at.TABLE_DOMAIN,
-          `    } finally {
-      pages.mutex.release();
-    }
-    if (failed !== undefined) {`,
-          `    } finally {
-      if (failed === undefined) pages.mutex.release();
-    }
-    if (failed !== undefined) {`,
+          at.FILL,
+          `  try {
+    return yield* fillLocked(area, pages, domain);
+  } finally {
+    pages.mutex.release();
+  }`,
+          `  const failed = yield* fillLocked(area, pages, domain);
+  if (failed === undefined) pages.mutex.release();
+  return failed;`,
         ),
         at.scenario(
           'G-22: a new domain that cannot map its second area unmaps the first, and the old domain is not touched',

@@ -11,7 +11,7 @@ import {
   untrackAllDomains,
   untrackDomain,
 } from '../../impl/iommufd/dmabuf.ts';
-import { fillDomains, unfillDomain, unfillDomains } from '../../impl/iommufd/fill.ts';
+import { fillDomains, unfillDomains, unfillLocked } from '../../impl/iommufd/fill.ts';
 import { mapPages } from '../../impl/iommufd/map.ts';
 import { type DmabufSource, Pages } from '../../impl/iommufd/pages.ts';
 import { PfnReader } from '../../impl/iommufd/pfn-reader.ts';
@@ -69,7 +69,7 @@ describe('without its lock, splats', () => {
     ['revoke', 'dev0.dmabuf0.resv', ({ pages }) => revokeNotify(pages)],
     ['filling an area', 'domains_rwsem', ({ area, pages }) => fillDomains(area, pages)],
     ['unfilling an area', 'domains_rwsem', ({ area, pages }) => unfillDomains(area, pages)],
-    ['unfilling a domain', 'pages->mutex', ({ area, pages, domain }) => unfillDomain(area, pages, domain, [])],
+    ['unfilling a domain', 'pages->mutex', ({ area, pages, domain }) => unfillLocked(area, pages, domain, [])],
     ['unpinning', 'pages->mutex', ({ user, userPages, domain }) => unpinArea(user, userPages, domain)],
     ['placing at a fixed IOVA', 'iova_rwsem', ({ iopt }) => checkIova(iopt, ZERO, bytes(1))],
     ['placing anywhere', 'iova_rwsem', ({ iopt }) => allocIova(iopt, ZERO, bytes(1))],
@@ -170,8 +170,8 @@ test('a domain neither joins an IOAS twice nor leaves it twice', () => {
 test('an area leaves the tree of its pages once', () => {
   const { rig, area, pages, domain } = world();
   const twice = (): void => {
-    unfillDomain(area, pages, domain, []);
-    unfillDomain(area, pages, domain, []);
+    unfillLocked(area, pages, domain, []);
+    unfillLocked(area, pages, domain, []);
   };
   expect(held(rig, [pages.mutex], twice)).toBe('WARN: an area leaves the domains tree twice');
 });
