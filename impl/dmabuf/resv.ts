@@ -7,7 +7,7 @@ import type { Errno } from '../kernel/errno.ts';
 import { LOCKLESS, touches } from '../kernel/footprint.ts';
 import { assertHeld, Mutex } from '../kernel/mutex.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
-import { shouldFail, type WaitPoint } from '../kernel/thread.ts';
+import { shouldFail, type Thread, type WaitPoint } from '../kernel/thread.ts';
 
 /** `dma_resv_usage`: to ask for one usage is to ask for all the smaller ones too, so BOOKKEEP means every fence. */
 export const USAGE = { KERNEL: 0, WRITE: 1, READ: 2, BOOKKEEP: 3 } as const;
@@ -91,9 +91,14 @@ export class Resv extends Mutex {
     return this.firstPending(usage) === undefined;
   }
 
-  /** `dma_resv_wait_timeout()` without a timeout: `yield` it to sleep until `testSignaled(usage)`. */
+  /** What `yield` sleeps on until `testSignaled(usage)`. */
   fencesSignaled(usage: Usage): WaitPoint {
     return new FenceWait(this, usage);
+  }
+
+  /** `dma_resv_wait_timeout()` without a timeout. Locks: none, or the lock itself, with which no fence is added. */
+  *wait(usage: Usage): Thread {
+    if (!this.testSignaled(usage)) yield this.fencesSignaled(usage);
   }
 
   /** All fences that a wait for `usage` waits for, with their own usages, oldest slot first. */

@@ -133,7 +133,7 @@ export function* importerMap(importer: Importer): Thread<Errno | undefined> {
     const table = yield* mapAttachment(attachment);
     if (isErrno(table)) return table;
     importer.maps.push(table);
-    if (!resv.testSignaled(USAGE.KERNEL)) yield resv.fencesSignaled(USAGE.KERNEL);
+    yield* resv.wait(USAGE.KERNEL);
     return undefined;
   } finally {
     resv.release();

@@ -1,11 +1,9 @@
 /** PCI hot reset: all functions of a slot or bus at once, whoever has them open. */
 import type { Errno } from '../kernel/errno.ts';
-import { preempt, type Thread } from '../kernel/thread.ts';
-import { type IommufdCtx, ownedBy } from './iommufd.ts';
+import type { Thread } from '../kernel/thread.ts';
+import { lockMember, unlockMember } from './hot-reset-member.ts';
 import { PCI_D0, type VfioPciDevice } from './pci-device.ts';
-import { restoreIfEnabled, vfioPciDmaBufMove } from './pci-dmabuf-revoke.ts';
 import { runtimeGet, runtimePut, setPowerState } from './power.ts';
-import { zapLeft } from './take-back.ts';
 
 /**
  * `vfio_pci_ioctl_pci_hot_reset()` without group descriptors: that one iommufd owns all members proves the user's
@@ -58,13 +56,8 @@ function* revokeAndReset(device: VfioPciDevice, members: readonly VfioPciDevice[
   let failed: Errno | undefined;
   let locked = 0;
   while (failed === undefined && locked < members.length) {
-    const member = members[locked] as VfioPciDevice;
-    yield preempt; // A trylock asks what others hold at this moment.
-    failed = tryLockMember(member, owner);
-    if (failed !== undefined) break;
-    locked++;
-    yield* vfioPciDmaBufMove(member, true);
-    yield* zapLeft(member);
+    failed = yield* lockMember(members[locked] as VfioPciDevice, owner);
+    if (failed === undefined) locked++;
   }
   if (failed === undefined) {
     for (const member of members) setPowerState(member, PCI_D0);
@@ -75,22 +68,7 @@ function* revokeAndReset(device: VfioPciDevice, members: readonly VfioPciDevice[
   return failed;
 }
 
-/** Takes memory_lock on success. */
-function tryLockMember(member: VfioPciDevice, owner: IommufdCtx | undefined): Errno | undefined {
-  if (owner === undefined || !ownedBy(member, owner)) return 'EINVAL';
-  return member.memoryLock.tryWrite() ? undefined : 'EBUSY';
-}
-
 /** `pci_reset_bus()`: by the function, all of its bus or slot. Fails: ENOTTY when the link does not come up again */
 function* pciResetBus({ hotResetErr }: VfioPciDevice): Thread<Errno | undefined> {
   return hotResetErr;
-}
-
-/** A member that nobody has open has no virtual configuration to ask, and no buffers to give back. */
-function* unlockMember(member: VfioPciDevice): Thread {
-  try {
-    if (member.openCount !== 0) yield* restoreIfEnabled(member);
-  } finally {
-    member.memoryLock.releaseWrite();
-  }
 }

@@ -7,8 +7,10 @@ import { unreachable } from '../kernel/splat.ts';
 import { current, type Thread } from '../kernel/thread.ts';
 import { PAGE_SIZE } from '../kernel/units.ts';
 import { memoryEnabled, type VfioPciDevice } from './pci-device.ts';
-import { putToken, unlist, type VfioPciDmaBuf } from './pci-dmabuf.ts';
+import type { VfioPciDmaBuf } from './pci-dmabuf.ts';
+import { unlist } from './pci-dmabuf-list.ts';
 import { type Effect, type Event, type HeldEffect, type Status, transitionOf } from './pci-dmabuf-status.ts';
+import { drainToken, rearmToken } from './pci-dmabuf-token.ts';
 import { putRegistration } from './registration.ts';
 
 /**
@@ -82,8 +84,8 @@ function* doHeld(effect: HeldEffect, { dmabuf }: VfioPciDmaBuf): Thread {
       if (dmabuf.attached > 0) yield* invalidateMappings(dmabuf);
       return;
     case 'wait for fences':
-      // Every usage: an importer's work may be BOOKKEEP. With the lock held no fence is added, so none needs no wait.
-      if (waits() && !dmabuf.resv.testSignaled(USAGE.BOOKKEEP)) yield dmabuf.resv.fencesSignaled(USAGE.BOOKKEEP);
+      // Every usage: an importer's work may be BOOKKEEP.
+      if (waits()) yield* dmabuf.resv.wait(USAGE.BOOKKEEP);
       return;
     default:
       unreachable(effect);
@@ -92,21 +94,15 @@ function* doHeld(effect: HeldEffect, { dmabuf }: VfioPciDmaBuf): Thread {
 
 /** Importers need dma_resv to unmap, so none of this holds it. */
 function* doAfter(effect: Effect, priv: VfioPciDmaBuf): Thread {
-  const { kref, comp } = priv;
   switch (effect) {
     case 'drain':
-      if (!waits()) return;
-      putToken(priv);
-      yield comp;
+      if (waits()) yield* drainToken(priv);
       return;
     case 'zap':
       if (current().kernel.features.mapsBuffers) yield* zapBuffer(priv);
       return;
     case 're-arm':
-      if (!waits()) return;
-      // The token of a new buffer; nobody can have taken it meanwhile, since maps are refused.
-      kref.rearm();
-      comp.reset();
+      if (waits()) rearmToken(priv);
       return;
     default:
       unreachable(effect);

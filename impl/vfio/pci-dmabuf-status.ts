@@ -84,3 +84,15 @@ export function transitionOf(state: State, event: Event): Transition {
   if (found === undefined) throw new Splat('WARN', `${event} of a buffer that is ${state}`);
   return found;
 }
+
+/** What a buffer shows of itself to those who ask for something. */
+interface Stateful {
+  readonly state: State;
+}
+
+/** What a request gets for an answer in the state that the buffer is in; undefined lets it go on. */
+export const refusalOf = ({ state }: Stateful, request: 'import' | 'mmap'): Errno | undefined =>
+  transitionOf(state, request).answer as Errno | undefined;
+
+/** The same of a CPU that touches a page of it: SIGBUS. */
+export const refusesTouch = ({ state }: Stateful): boolean => transitionOf(state, 'touch').answer !== undefined;

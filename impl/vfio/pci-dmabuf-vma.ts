@@ -11,7 +11,7 @@ import { PAGE_SIZE, type Pfn } from '../kernel/units.ts';
 import type { Vma, VmFault, VmOperations } from '../kernel/vma.ts';
 import { memoryEnabled, REGION_PAGES, type VfioPciDevice } from './pci-device.ts';
 import type { VfioPciDmaBuf } from './pci-dmabuf.ts';
-import { transitionOf } from './pci-dmabuf-status.ts';
+import { refusesTouch } from './pci-dmabuf-status.ts';
 import { type MemAttr, setPfnMap } from './pfn-map.ts';
 import { putRegistration, tryGetRegistration } from './registration.ts';
 
@@ -86,7 +86,7 @@ function* fault(priv: VfioPciDmaBuf, vma: Vma, page: UserPage, order: Order): Th
   if (device === undefined) return 'SIGBUS';
   yield device.memoryLock.read;
   try {
-    if (isRefused(priv)) return 'SIGBUS';
+    if (refusesTouch(priv)) return 'SIGBUS';
     const pfn = findPfn(priv, vma, page, order);
     if (pfn === 'EAGAIN') return 'FALLBACK';
     warnOn(pfn === 'EFAULT', `a mapping of ${priv.dmabuf.name} has a page that the buffer has not`);
@@ -104,7 +104,7 @@ function* holdDevice(priv: VfioPciDmaBuf): Thread<VfioPciDevice | undefined> {
   const { resv, name } = priv.dmabuf;
   yield resv;
   try {
-    if (isRefused(priv)) return undefined;
+    if (refusesTouch(priv)) return undefined;
     const device = priv.vdev as VfioPciDevice;
     const held = tryGetRegistration(device);
     warnOn(!held, `the device of ${name}, which is usable, has no registration left`);
@@ -113,5 +113,3 @@ function* holdDevice(priv: VfioPciDmaBuf): Thread<VfioPciDevice | undefined> {
     resv.release();
   }
 }
-
-const isRefused = (priv: VfioPciDmaBuf): boolean => transitionOf(priv.state, 'touch').answer !== undefined;

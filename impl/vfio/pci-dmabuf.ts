@@ -11,17 +11,17 @@ import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { FdTable, File } from '../kernel/file.ts';
 import { Kref } from '../kernel/kref.ts';
 import { assertHeld } from '../kernel/mutex.ts';
-import { assertHeldWrite } from '../kernel/rwsem.ts';
-import { warnOn } from '../kernel/splat.ts';
 import { current, preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import { isZero, PAGE_SIZE, type U64 } from '../kernel/units.ts';
 import type { Vma } from '../kernel/vma.ts';
 import { type P2pdmaProvider, pcimP2pdmaProvider } from '../pci/p2pdma.ts';
 import type { BarResource, PciFunction } from '../pci/topology.ts';
-import { memoryEnabled, REGION_PAGES, VFIO_PCI_ROM_REGION_INDEX, type VfioPciDevice } from './pci-device.ts';
+import { REGION_PAGES, VFIO_PCI_ROM_REGION_INDEX, type VfioPciDevice } from './pci-device.ts';
+import { enlist, unlist } from './pci-dmabuf-list.ts';
 import { getDmabufPhys } from './pci-dmabuf-phys.ts';
 import { type DmaRange, validateRanges } from './pci-dmabuf-ranges.ts';
-import { type State, type Status, transitionOf } from './pci-dmabuf-status.ts';
+import { refusalOf, type State, type Status } from './pci-dmabuf-status.ts';
+import { type DrainToken, putToken } from './pci-dmabuf-token.ts';
 import { showBuffer } from './pci-dmabuf-vma.ts';
 import type { MemAttr } from './pfn-map.ts';
 import { putRegistration, tryGetRegistration } from './registration.ts';
@@ -29,18 +29,15 @@ import { putRegistration, tryGetRegistration } from './registration.ts';
 /** A longer name, with the zero behind it, is not shown. */
 const DMA_BUF_NAME_LEN = 32;
 
-export class VfioPciDmaBuf {
+export class VfioPciDmaBuf implements DrainToken {
   /** Set once, before anybody else can see the buffer. */
   dmabuf!: DmaBuf;
   readonly physVec: readonly PhysVec[];
   readonly provider: P2pdmaProvider;
   /** Absent, and for ever, once the device was closed. Written under memory_lock(W), after a revoke. */
   vdev: VfioPciDevice | undefined;
-  /**
-   * The drain token: 1, and 1 for each live DMA map. Gets under dma_resv; a revoke drops the 1 to wait for the rest.
-   */
+  /** Gets under dma_resv. */
   readonly kref: Kref;
-  /** Completed when `kref` reaches 0. */
   readonly comp: Completion;
   /** Whether DMA and the CPU may reach it. Written under memory_lock(W) and dma_resv, readable under either. */
   status: Status = 'TEMP_REVOKED';
@@ -124,15 +121,6 @@ export const vfioPciDmaBufOps: DmaBufOps = {
   release: vfioPciDmaBufRelease,
 };
 
-/** What a request gets for an answer in the state that the buffer is in; undefined lets it go on. */
-const refusalOf = (priv: VfioPciDmaBuf, request: 'import' | 'mmap'): Errno | undefined =>
-  transitionOf(priv.state, request).answer as Errno | undefined;
-
-/** `vfio_pci_dma_buf_done()`, when the drain token reaches 0. */
-export function putToken({ kref, comp }: VfioPciDmaBuf): void {
-  if (kref.put()) comp.complete();
-}
-
 /** The buffer of a vfio-pci device behind a dma-buf; undefined for another exporter's. */
 export function vfioPciDmaBufOf(dmabuf: DmaBuf): VfioPciDmaBuf | undefined {
   return dmabuf.ops === vfioPciDmaBufOps ? privOf(dmabuf) : undefined;
@@ -165,25 +153,6 @@ export function* exportDmaBuf(
   const fd = dmaBufFd(dmabuf, fds);
   if (isErrno(fd)) dmaBufPut(dmabuf); // Its release undoes all the rest.
   return fd;
-}
-
-/**
- * The device knows the buffer from now on. It is born revoked while the memory is off, and never for good.
- * Locks: takes memory_lock for writing, and dma_resv inside
- */
-function* enlist(device: VfioPciDevice, priv: VfioPciDmaBuf): Thread {
-  yield device.memoryLock.write;
-  try {
-    yield priv.dmabuf.resv;
-    try {
-      priv.status = memoryEnabled(device) ? 'OK' : 'TEMP_REVOKED';
-      device.dmabufs.push(priv);
-    } finally {
-      priv.dmabuf.resv.release();
-    }
-  } finally {
-    device.memoryLock.releaseWrite();
-  }
 }
 
 /**
@@ -297,17 +266,6 @@ function* vfioPciDmaBufRelease(dmabuf: DmaBuf): Thread {
     putRegistration(device);
   }
   priv.vfile?.put();
-}
-
-/**
- * Take the buffer off its device's list. Whoever does this puts the registration, so it is put once.
- * Locks: caller holds memory_lock for writing
- */
-export function unlist(device: VfioPciDevice, priv: VfioPciDmaBuf): void {
-  assertHeldWrite(device.memoryLock);
-  const at = device.dmabufs.indexOf(priv);
-  warnOn(at < 0, `${priv.dmabuf.name} is not on the list of ${device.name}`);
-  device.dmabufs.splice(at, 1);
 }
 
 /**

@@ -57,7 +57,7 @@ export const barMappings: readonly Row[] = [
         ),
         at.entries('low power'),
       ),
-      proof('a hot reset zaps nothing', edit(at.HOT_RESET, '    yield* zapLeft(member);\n', ''), at.sequences),
+      proof('a hot reset zaps nothing', edit(at.MEMBER, '  yield* zapLeft(member);\n', ''), at.sequences),
     ],
   },
   {
@@ -97,7 +97,7 @@ export const barMappings: readonly Row[] = [
       proof(
         'an export takes memory_lock within dma_resv',
         edit(
-          at.EXPORT,
+          at.LIST,
           '  yield device.memoryLock.write;\n  try {\n    yield priv.dmabuf.resv;\n    try {\n',
           '  yield priv.dmabuf.resv;\n  try {\n    yield device.memoryLock.write;\n    try {\n',
         ),

@@ -2,7 +2,7 @@
 import { check, edit, proof, type Row } from './row.ts';
 import * as at from './vfio-places.ts';
 
-const notListed = check('splat', at.EXPORT, 'is not on the list of');
+const notListed = check('splat', at.LIST, 'is not on the list of');
 const REVOKED_FOR_GOOD = 'revokes for good: the buffer forgets its device, and a second open does not revive it';
 
 export const buffers: readonly Row[] = [

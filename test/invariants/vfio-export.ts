@@ -168,13 +168,13 @@ export const exports: readonly Row[] = [
     proofs: [
       proof(
         'every buffer is born usable',
-        edit(at.EXPORT, "priv.status = memoryEnabled(device) ? 'OK' : 'TEMP_REVOKED';", "priv.status = 'OK';"),
+        edit(at.LIST, "priv.status = memoryEnabled(device) ? 'OK' : 'TEMP_REVOKED';", "priv.status = 'OK';"),
         at.newBuffer('is born revoked while memory is off or the function is in D3hot, which is no revocation'),
       ),
       proof(
         'the memory is looked at before memory_lock is held',
         edit(
-          at.EXPORT,
+          at.LIST,
           `  yield device.memoryLock.write;
   try {
     yield priv.dmabuf.resv;
@@ -191,7 +191,7 @@ export const exports: readonly Row[] = [
       ),
       proof(
         'the newest comes first',
-        edit(at.EXPORT, '      device.dmabufs.push(priv);', '      device.dmabufs.unshift(priv);'),
+        edit(at.LIST, '      device.dmabufs.push(priv);', '      device.dmabufs.unshift(priv);'),
         at.newBuffer('comes last on the list'),
       ),
     ],

@@ -12,14 +12,14 @@ export const liveness: readonly Row[] = [
         'a revoke waits for the maps with dma_resv held, which an unmap needs',
         edit(
           at.REVOKE,
-          '      yield comp;\n      return;',
-          `      yield priv.dmabuf.resv;
+          'if (waits()) yield* drainToken(priv);',
+          `if (!waits()) return;
+      yield priv.dmabuf.resv;
       try {
-        yield comp;
+        yield* drainToken(priv);
       } finally {
         priv.dmabuf.resv.release();
-      }
-      return;`,
+      }`,
         ),
         at.sequences,
       ),
@@ -30,7 +30,7 @@ export const liveness: readonly Row[] = [
       ),
       proof(
         'an unmap does not say that it was the last',
-        edit(at.EXPORT, 'if (kref.put()) comp.complete();', 'kref.put();'),
+        edit(at.TOKEN, 'if (kref.put()) comp.complete();', 'kref.put();'),
         at.waits('for the last of several unmaps, with resv free and memory_lock held'),
       ),
     ],

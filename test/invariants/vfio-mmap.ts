@@ -80,7 +80,7 @@ export const bufferMappings: readonly Row[] = [
     proofs: [
       proof(
         'the status is not asked again under memory_lock',
-        edit(MAPPING, "    if (isRefused(priv)) return 'SIGBUS';\n    const pfn", '    const pfn'),
+        edit(MAPPING, "    if (refusesTouch(priv)) return 'SIGBUS';\n    const pfn", '    const pfn'),
         atOnce('R10: a touch of a buffer and its revoke for good'),
       ),
       proof(

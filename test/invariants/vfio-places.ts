@@ -4,11 +4,14 @@ import { check, edit, proof, type Test, test } from './row.ts';
 
 export const EXPORT = 'impl/vfio/pci-dmabuf.ts';
 export const RANGES = 'impl/vfio/pci-dmabuf-ranges.ts';
+export const LIST = 'impl/vfio/pci-dmabuf-list.ts';
+export const TOKEN = 'impl/vfio/pci-dmabuf-token.ts';
 export const REVOKE = 'impl/vfio/pci-dmabuf-revoke.ts';
 export const CONFIG = 'impl/vfio/config-space.ts';
 export const POWER = 'impl/vfio/power.ts';
 export const RESET = 'impl/vfio/reset.ts';
 export const HOT_RESET = 'impl/vfio/hot-reset.ts';
+export const MEMBER = 'impl/vfio/hot-reset-member.ts';
 export const DEVICE = 'impl/vfio/pci-device.ts';
 export const BARS = 'impl/vfio/bar-mapping.ts';
 export const ATTACHMENT = 'impl/dmabuf/attachment.ts';

@@ -9,8 +9,7 @@ const MAP_ASKS =
   "    const refused = refusalOf(priv, 'import');\n    if (refused !== undefined) return refused;\n    const table";
 const ATTACH_ASKS =
   "    const refused = refusalOf(privOf(dmabuf), 'import');\n    if (refused !== undefined) return refused;\n";
-const WAIT_FOR_FENCES =
-  'if (waits() && !dmabuf.resv.testSignaled(USAGE.BOOKKEEP)) yield dmabuf.resv.fencesSignaled(USAGE.BOOKKEEP);';
+const WAIT_FOR_FENCES = 'if (waits()) yield* dmabuf.resv.wait(USAGE.BOOKKEEP);';
 
 export const revokes: readonly Row[] = [
   {
@@ -21,7 +20,7 @@ export const revokes: readonly Row[] = [
       proof(
         'what is exported in low power is born revoked',
         edit(
-          at.EXPORT,
+          at.LIST,
           'priv.status = memoryEnabled(device) ?',
           'priv.status = memoryEnabled(device) && !device.engaged ?',
         ),
@@ -79,7 +78,7 @@ export const revokes: readonly Row[] = [
     proofs: [
       proof(
         'a revoke drops the token, and does not wait for the others',
-        edit(at.REVOKE, '      putToken(priv);\n      yield comp;\n', '      if (kref.count === 1) putToken(priv);\n'),
+        edit(at.TOKEN, '  putToken(token);\n  yield token.comp;', '  if (token.kref.count === 1) putToken(token);'),
         at.waits('for the last of several unmaps, with resv free and memory_lock held'),
       ),
     ],
@@ -108,11 +107,10 @@ export const revokes: readonly Row[] = [
       proof(
         'a revoke gives up when it has looked a few times',
         edit(
-          at.REVOKE,
-          '      yield comp;\n      return;',
-          `      const jiffy = { name: 'jiffy', ready: () => true, enter: () => {} };
-      for (let i = 0; i < 9 && !comp.ready(); i++) yield jiffy;
-      return;`,
+          at.TOKEN,
+          '  yield token.comp;',
+          `  const jiffy = { name: 'jiffy', ready: () => true, enter: () => {} };
+  for (let i = 0; i < 9 && !token.comp.ready(); i++) yield jiffy;`,
         ),
         at.waits('for ever, if an importer never unmaps: there is no timeout'),
       ),
@@ -142,12 +140,12 @@ export const revokes: readonly Row[] = [
     proofs: [
       proof(
         'the token stays at 0',
-        edit(at.REVOKE, '      kref.rearm();\n      comp.reset();', '      comp.reset();'),
+        edit(at.TOKEN, '  kref.rearm();\n  comp.reset();', '  comp.reset();'),
         at.token('is re-armed when the revoke returns'),
       ),
       proof(
         'the completion stays complete',
-        edit(at.REVOKE, '      kref.rearm();\n      comp.reset();', '      kref.rearm();'),
+        edit(at.TOKEN, '  kref.rearm();\n  comp.reset();', '  kref.rearm();'),
         at.token('counts again after an un-revoke, so the second revoke waits too'),
       ),
     ],
@@ -171,7 +169,11 @@ export const revokes: readonly Row[] = [
     proofs: [
       proof(
         'a close drains what is drained already',
-        edit(at.REVOKE, '      priv.vdev = undefined;\n', '      priv.vdev = undefined;\n      putToken(priv);\n'),
+        edit(
+          at.REVOKE,
+          '      priv.vdev = undefined;\n',
+          '      priv.vdev = undefined;\n      if (priv.kref.put()) priv.comp.complete();\n',
+        ),
         at.token('is not drained a second time by the close of a device whose buffer is revoked already'),
       ),
       proof(
