@@ -60,7 +60,7 @@ export class CaseTrial implements Trial<Step> {
 /** What is thrown for another reason than that the run is wrong, as by a strategy that gives it up, is thrown. */
 function breachOf(error: unknown): Breach {
   if (error instanceof Splat) return { kind: error.kind, what: error.message };
-  if (error instanceof Broken) return { kind: 'invariant', what: error.message };
+  if (error instanceof Broken) return { kind: error.kind, what: error.message };
   if (error instanceof Pruned || error instanceof NotDeterministic || !(error instanceof Error)) throw error;
   const [, where = ''] = (error.stack ?? '').split('\n');
   return { kind: 'crash', what: `${error.message} ${where.trim()}` };
