@@ -10,6 +10,9 @@ const replacing = globSync('test/**/*.test.ts').filter((file) => {
   return replaced.length > 0;
 });
 
+/** It replaces functions of many modules while it runs, which only the linking of vitest's own allows. */
+const MUTANTS = 'test/mutants/mutants.test.ts';
+
 /** What takes longest begins first, or one worker would be left with it at the end. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -38,8 +41,9 @@ export default defineConfig({
       ...(process.env['SHOOTDOWN_MUTANTS'] === undefined ? [] : ['test/invariants/report-error.ts']),
     ],
     projects: [
-      { extends: true, test: { name: 'sharing', include: ['test/**/*.test.ts'], exclude: replacing } },
+      { extends: true, test: { name: 'sharing', include: ['test/**/*.test.ts'], exclude: [...replacing, MUTANTS] } },
       { extends: true, test: { name: 'replacing', include: replacing } },
+      { extends: true, test: { name: 'mutants', include: [MUTANTS], experimental: { viteModuleRunner: true } } },
     ],
     coverage: {
       provider: 'v8',

@@ -30,7 +30,8 @@ import { iommufdTestDmaBufIommufdMap } from './selftest-dmabuf.ts';
 /** The misc device on whose behalf iommufd attaches; it does no DMA of its own. */
 const IOMMUFD: ImporterDevice = { name: 'iommufd' };
 
-const importerOps: ImporterOps = {
+/** What the exporter may ask for while iommufd is attached. */
+export const importerOps: ImporterOps = {
   allowPeer2peer: true,
   invalidateMappings: (attachment) => revokeNotify(attachment.importerPriv as Pages),
 };

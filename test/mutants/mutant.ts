@@ -1,0 +1,49 @@
+/** A known bug as data: what it was, how it is put in again, and the race in which it must be found. */
+import { type Case, nameOf } from '../../properties/races/race.ts';
+import { RACE_TABLES } from '../../properties/races/tables/documents.ts';
+import { CaseTrial, trialOf } from '../../properties/races/trial.ts';
+import type { Patch } from './patch.ts';
+
+/** What is wrong with a run, in full. */
+export interface Finding {
+  readonly kind: string;
+  readonly what: string;
+}
+
+export interface Mutant {
+  /** Its number in the reference texts: H and S in iommufd 5.1, M in vfio-dmabuf 9. */
+  readonly id: string;
+  /** What the wrong code does. */
+  readonly bug: string;
+  /** The kernel's fix, or what else became of it. */
+  readonly cured: string;
+  readonly patches: readonly Patch[];
+  /** What it is called by, as `iommufd-R2`; absent where the documents have no such race. */
+  readonly race?: string;
+  readonly trial: CaseTrial;
+  /** All that its runs may be found by. What it is shrunk to is the first. */
+  readonly found: readonly Finding[];
+}
+
+/** A case of the documents' races: of the race that is called so, the one that starts from there. */
+export function inRace(race: string, from: string): Pick<Mutant, 'race' | 'trial'> {
+  for (const table of RACE_TABLES) {
+    for (const each of table.races) {
+      const one = each.cases.find((it) => it.from === from);
+      if (nameOf(table, each) === race && one !== undefined) return { race, trial: trialOf(table, each, one) };
+    }
+  }
+  throw new Error(`no race is called ${race} and starts from: ${from}`);
+}
+
+/** A case that the documents have not. */
+export const inOwnRace = (actors: string, one: Case): Pick<Mutant, 'trial'> => ({
+  trial: new CaseTrial(one, `${actors}, from: ${one.from}`),
+});
+
+export const invariant = (what: string): Finding => ({ kind: 'invariant', what });
+export const outcome = (words: string): Finding => ({ kind: 'outcome', what: `not allowed: ${words}` });
+/** What somebody who looks at everything sees when all have returned, or when all is closed then. */
+export const atRest = (what: string): Finding => ({ kind: 'at rest', what });
+/** What a debug kernel prints. */
+export const splat = (kind: string, what: string): Finding => ({ kind, what: `${kind}: ${what}` });
