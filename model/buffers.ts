@@ -2,7 +2,7 @@
 
 import { END } from './iova.ts';
 import { NOTHING, sourceNamed, whenBound } from './names.ts';
-import { done, first, give, swap } from './outcome.ts';
+import { done, first, give, type Refusal, swap } from './outcome.ts';
 import type { Area, Device, Do, Ioas, Outcome, Source, State } from './spec.ts';
 
 /** Where a BAR begins: anywhere, so that an offset just below 2^64 wraps. */
@@ -31,7 +31,8 @@ export const shoot = (s: State, lost: (source: Source) => boolean): State => {
   const dies = ({ live, source }: Area): boolean => live && lost(source);
   const kill = (area: Area): Area => (dies(area) ? { ...area, live: false } : area);
   const clear = (ioas: Ioas): Ioas => (ioas.areas.some(dies) ? { ...ioas, areas: ioas.areas.map(kill) } : ioas);
-  return { ...s, ioases: s.ioases.map(clear) };
+  const inHand = s.holds.map((it) => (it.areas?.some(dies) ? { ...it, areas: it.areas.map(kill) } : it));
+  return { ...s, ioases: s.ioases.map(clear), holds: inHand };
 };
 
 /** The memory of the devices is taken back. */
@@ -48,26 +49,32 @@ export const restore = (s: State, devices: readonly Device[]): State => {
 /** A new buffer is usable if its device answers, whatever became of the others. */
 export const born = (s: State, device: Device, source: Source): State => {
   const spared = device.lost && answers(device) ? [...device.spared, source] : device.spared;
-  return { ...s, devices: swap(s.devices, device, { spared }) };
+  return { ...s, devices: swap(s.devices, device, { spared, exports: device.exports + 1 }) };
 };
 
 /** This works while memory is off, too: the dma-buf is then revoked from birth. */
-export const exportBar = (state: State, { dev, region, ranges, as, flags = 0n }: Do<'vfio_export'>): Outcome =>
-  whenBound(state, dev, (s, device) => {
-    const [bar, memory] = [device.config.bars.get(region) ?? -1n, `${dev}:${region}`];
-    const length = ranges.reduce((sum, [, bytes]) => sum + bytes, 0n);
-    const ragged = ranges.some(([offset, bytes]) => bytes === 0n || (offset | bytes) % s.machine.pageSize !== 0n);
-    const end = ranges.map(([offset, bytes]) => offset + bytes).find((bytes) => bytes > bar) ?? 0n;
-    const refusal =
-      first([flags !== 0n || ranges.length === 0, 'EINVAL'], [bar < 0n, 'ENODEV']) ??
-      first([ragged || length >= END / 2n, 'EINVAL'], [BAR + end >= END, 'EOVERFLOW'], [end > 0n, 'EINVAL']);
-    if (refusal) return refusal;
-    const buffer: Source = { is: 'dmabuf', memory, base: ranges[0]![0], length, ranges, owner: device.holder };
-    return done(give(born(s, device, buffer), as, buffer));
+export const exportBar = (state: State, c: Do<'vfio_export'>): Outcome =>
+  whenBound(state, c.dev, (s, device) => {
+    const buffer = bufferOf(s, device, c);
+    return 'err' in buffer ? buffer : done(give(born(s, device, buffer), c.as, buffer));
   });
 
+/** A buffer that nobody knows yet. */
+export const bufferOf = (s: State, device: Device, c: Do<'vfio_export'>): Source | Refusal => {
+  const { dev, region, ranges, flags = 0n } = c;
+  const [bar, memory] = [device.config.bars.get(region) ?? -1n, `${dev}:${region}`];
+  const length = ranges.reduce((sum, [, bytes]) => sum + bytes, 0n);
+  const ragged = ranges.some(([offset, bytes]) => bytes === 0n || (offset | bytes) % s.machine.pageSize !== 0n);
+  const end = ranges.map(([offset, bytes]) => offset + bytes).find((bytes) => bytes > bar) ?? 0n;
+  const refusal =
+    first([flags !== 0n || ranges.length === 0, 'EINVAL'], [bar < 0n, 'ENODEV']) ??
+    first([ragged || length >= END / 2n, 'EINVAL'], [BAR + end >= END, 'EOVERFLOW'], [end > 0n, 'EINVAL']);
+  const { holder: owner, exports: nth } = device;
+  return refusal ?? { is: 'dmabuf', memory, base: ranges[0]![0], length, ranges, owner, nth };
+};
+
 /** What can only be asked of a buffer of this very device, while that is open. */
-const ofBuffer = (
+export const ofBuffer = (
   state: State,
   { dev, fd }: Do<'vfio_dmabuf_revoke' | 'vfio_dmabuf_memattr'>,
   act: (s: State, buffer: Source) => Outcome,

@@ -3,6 +3,7 @@
 import type { Handle } from '../trace/command.ts';
 import { unfillable } from './areas.ts';
 import { revoke } from './buffers.ts';
+import { isHeld } from './holds.ts';
 import { alignment, claims, higher } from './iova.ts';
 import { CLOSED, deviceNamed, GONE, home, objectNamed, SHUT, whenBound } from './names.ts';
 import { done, first, give, type Refusal, swap } from './outcome.ts';
@@ -13,36 +14,52 @@ import type { Area, Device, Do, Domain, Ioas, Outcome, Space, State } from './sp
 const [NESTS, DIRTY] = [1n, 2n];
 
 /** Why an IOAS cannot have one more domain. */
-const unextendable = (s: State, ioas: Ioas): Refusal | undefined => {
+export const unextendable = (s: State, ioas: Ioas): Refusal | undefined => {
   const { grain, pageSize, outside } = s.machine;
   const align = alignment(s, ioas);
   const ragged = ({ iova, length, offset }: Area): boolean => (iova | length | (offset % pageSize)) % grain !== 0n;
   return (
     first([grain > pageSize, 'EINVAL'], [align < grain && ioas.areas.some(ragged), 'EADDRINUSE']) ??
-    first([claims(ioas, outside), 'EADDRINUSE']) ??
-    ioas.areas.map((area) => unfillable(s, area, higher(align, grain))).find(Boolean)
+    first([claims(ioas, outside), 'EADDRINUSE'])
   );
 };
+/** Or which area cannot be filled in; one that is being set up is left to whom it belongs. */
+const unfilling = (s: State, ioas: Ioas): Refusal | undefined =>
+  ioas.areas
+    .map((area) => (area.busy ? undefined : unfillable(s, area, higher(alignment(s, ioas), s.machine.grain))))
+    .find(Boolean);
 
 const made = ({ space }: Ioas, name: Handle, automatic: boolean, dirty = false): Domain => {
   return { is: 'domain', name, context: space.context, space, automatic, dirty };
 };
-const automaticOf = (ioas: Ioas): Domain =>
-  ioas.domains.find(({ automatic }) => automatic) ?? made(ioas, ioas.space.name, true);
+export const automaticOf = (s: State, ioas: Ioas): Domain =>
+  ioas.domains.find((domain) => domain.automatic && !isHeld(s, domain, 'removes')) ?? made(ioas, ioas.space.name, true);
 
 /** A domain made by hand is filled at once, and stays until it is destroyed. */
-export const hwptAlloc = (s: State, { dev, ioas: name, as, flags = 0n }: Do<'hwpt_alloc'>): Outcome => {
+export const hwptAlloc = (s: State, c: Do<'hwpt_alloc'>): Outcome => {
+  const domain = hwptOf(s, c);
+  if ('err' in domain) return domain;
+  const joined = join(s, domain);
+  return 'ok' in joined ? done(give(joined.state, c.as, domain)) : joined;
+};
+
+/** A domain that is in no IOAS yet. */
+export const hwptOf = (s: State, { dev, ioas: name, as, flags = 0n }: Do<'hwpt_alloc'>): Domain | Refusal => {
   const parent = objectNamed(s, name);
   const [ioas, { context, holder }] = [home(s, parent), deviceNamed(s, dev)];
-  const domain = made(ioas, as, false, (flags & DIRTY) !== 0n);
-  const ioases = swap(s.ioases, ioas, { domains: [...ioas.domains, domain] });
   const unknown = flags & ~(holder ? 0n : NESTS | DIRTY);
   return (
     first([ioas === CLOSED, 'EBADF'], [context !== parent?.context, 'ENOENT']) ??
     first([ioas === GONE, 'EINVAL'], [ioas.space !== parent || unknown !== 0n, 'EOPNOTSUPP']) ??
-    unextendable(s, ioas) ??
-    done({ ...give(s, as, domain), ioases })
+    made(ioas, as, false, (flags & DIRTY) !== 0n)
   );
+};
+
+/** An IOAS has one more domain. */
+export const join = (s: State, domain: Domain): Outcome => {
+  const ioas = home(s, domain.space, true);
+  const ioases = swap(s.ioases, ioas, { domains: [...ioas.domains, domain] });
+  return unextendable(s, ioas) ?? unfilling(s, ioas) ?? done({ ...s, ioases });
 };
 
 export const attach = (s: State, { dev, pt }: Do<'vfio_attach'>): Outcome => {
@@ -56,8 +73,8 @@ export const attach = (s: State, { dev, pt }: Do<'vfio_attach'>): Outcome => {
  */
 export const enter = (s: State, device: Device, object: Space | Domain): Outcome => {
   const ioas = home(s, object, true);
-  const domain = object.is === 'ioas' ? automaticOf(ioas) : object;
-  const unfilled = ioas.domains.includes(domain) ? undefined : unextendable(s, ioas);
+  const domain = object.is === 'ioas' ? automaticOf(s, ioas) : object;
+  const unfilled = ioas.domains.includes(domain) ? undefined : (unextendable(s, ioas) ?? unfilling(s, ioas));
   const unreserved = first([claims(ioas, s.machine.reserved), 'EADDRINUSE']);
   const elsewhere = !device.attached && (device.domain ?? domain) !== domain;
   const refusal = device.attached ? (unfilled ?? unreserved) : (unreserved ?? unfilled);
@@ -87,10 +104,20 @@ const move = (s: State, { name, config, domain: left }: Device, domain: Device['
   return { ...s, devices, ioases };
 };
 
-export const close = (s: State, { dev }: Do<'vfio_close'>): Outcome => {
+export const close = (s: State, c: Do<'vfio_close'>): Outcome => {
+  const closed = closeDescriptor(s, c);
+  return 'ok' in closed ? done(released(closed.state, c.dev)) : closed;
+};
+export const closeDescriptor = (s: State, { dev }: Do<'vfio_close'>): Outcome => {
   const device = deviceNamed(s, dev);
   const closed = { ...s, devices: swap(s.devices, device, { opening: undefined }) };
-  return device.opening ? done(released(closed, dev)) : { err: 'EBADF' };
+  return device.opening ? done(closed) : { err: 'EBADF' };
+};
+
+/** Whether nothing is left that keeps a device which somebody has bound. */
+export const orphaned = (s: State, { opening, holder }: Device): boolean => {
+  const kept = s.mappings.some(({ source }) => source.owner === holder && !source.of);
+  return holder !== undefined && opening !== holder && !kept && !isHeld(s, holder, 'uses');
 };
 
 /**
@@ -99,9 +126,7 @@ export const close = (s: State, { dev }: Do<'vfio_close'>): Outcome => {
  */
 export const released = (s: State, dev: Handle): State => {
   const device = deviceNamed(s, dev);
-  const { opening, holder } = device;
-  const kept = s.mappings.some(({ source }) => source.owner === holder && !source.of);
-  if (holder === undefined || opening === holder || kept) return s;
+  if (!orphaned(s, device)) return s;
   const left = detach(revoke(s, [device]), device);
   return swept({ ...left, devices: swap(left.devices, deviceNamed(left, dev), SHUT) });
 };

@@ -1,6 +1,7 @@
 /** Where areas go: what is taken, what is free, and what is promised of an IOVA that the kernel chooses. */
 
 import type { Interval } from '../trace/command.ts';
+import { isHeld } from './holds.ts';
 import { first, type Refusal } from './outcome.ts';
 import type { Area, Bytes, Ioas, Iova, Outcome, State } from './spec.ts';
 
@@ -30,7 +31,8 @@ export const alignment = (s: State, { domains, largePages }: Ioas): Bytes =>
 
 /** A domain cannot translate outside its aperture; an attached device keeps some addresses for itself. */
 export const reserved = (s: State, { space, domains }: Ioas): readonly Interval[] => {
-  const attached = s.devices.some(({ domain }) => domain?.space === space);
+  const freed = isHeld(s, space, 'frees');
+  const attached = isHeld(s, space, 'reserves') || (!freed && s.devices.some(({ domain }) => domain?.space === space));
   return [...(domains.length > 0 ? s.machine.outside : []), ...(attached ? s.machine.reserved : [])];
 };
 

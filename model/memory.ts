@@ -33,7 +33,7 @@ const unmappable = (s: State, offset: Bytes, length: Bytes): Refusal | undefined
   first([offset + length > MAX, 'EOVERFLOW']);
 
 /** The first process has it from now on, whole. */
-const mapped = (s: State, name: Handle, source: Source): Outcome => {
+export const mapSource = (s: State, name: Handle, source: Source): Outcome => {
   const mapping: Mapping = { process: undefined, name, source, left: [[0n, source.length - 1n]] };
   return done({ ...give(s, name), mappings: [...s.mappings, mapping] });
 };
@@ -48,15 +48,20 @@ export const barMmap = (state: State, { dev, region, offset, length: asked, as }
       first([region >= REGIONS, 'EINVAL']) ?? unmappable(s, at, length) ?? first([base + length > end, 'EINVAL']);
     if (refusal) return refusal;
     const ranges: Slice[] = [[base, length]];
-    const source: Source = { is: 'mapping', memory: `${dev}:${bar}`, base, length, ranges, owner: device.holder };
-    return mapped(born(s, device, source), as, source);
+    const { holder: owner, exports: nth } = device;
+    const source: Source = { is: 'mapping', memory: `${dev}:${bar}`, base, length, ranges, owner, nth };
+    return mapSource(born(s, device, source), as, source);
   });
 
 /**
  * Only some kernels let the CPU map a dma-buf, and of no test exporter; one that is lost is refused. It is a rule of
  * traces that they name nothing else here.
  */
-export const fdMmap = (s: State, { fd, offset, length: asked, as }: Do<'fd_mmap'>): Outcome => {
+export const fdMmap = (s: State, c: Do<'fd_mmap'>): Outcome => {
+  const source = mappable(s, c);
+  return 'err' in source ? source : mapSource(s, c.as, source);
+};
+export const mappable = (s: State, { fd, offset, length: asked }: Do<'fd_mmap'>): Source | Refusal => {
   const [of, length] = [sourceNamed(s, fd), ceil(asked, s.machine.pageSize)];
   const able = s.machine.mapsBuffers && of.owner !== undefined;
   const refusal =
@@ -65,7 +70,7 @@ export const fdMmap = (s: State, { fd, offset, length: asked, as }: Do<'fd_mmap'
     first([!able || offset + length > of.length, 'EINVAL'], [revoked(s, of), 'ENODEV']);
   if (refusal) return refusal;
   const ranges = part(of.ranges, offset, length);
-  return mapped(s, as, { ...of, is: 'mapping', base: ranges[0]![0], length, ranges, of });
+  return { ...of, is: 'mapping', base: ranges[0]![0], length, ranges, of };
 };
 
 /** A stretch of ranges that stand one behind the other. */
@@ -94,7 +99,12 @@ export const peek = (s: State, { map, offset, process }: Do<'peek'>): Outcome =>
 };
 
 /** Whole pages of a mapping, or all that is left of it. A device may be held by nothing else. */
-export const munmap = (s: State, { map, offset = 0n, length, process }: Do<'munmap'>): Outcome => {
+export const munmap = (s: State, c: Do<'munmap'>): Outcome => {
+  const unmapped = unmapPages(s, c);
+  const { source } = mappingNamed(s, c.map, c.process) ?? {};
+  return 'ok' in unmapped ? done(released(unmapped.state, source!.owner!.device)) : unmapped;
+};
+export const unmapPages = (s: State, { map, offset = 0n, length, process }: Do<'munmap'>): Outcome => {
   const it = mappingNamed(s, map, process);
   const { source } = it ?? { source: NOTHING };
   const end = offset + ceil(length ?? source.length - offset, s.machine.pageSize);
@@ -104,7 +114,7 @@ export const munmap = (s: State, { map, offset = 0n, length, process }: Do<'munm
   const mappings = swap(s.mappings, it!, {
     left: it!.left.flatMap(([from, last]) => gaps([[offset, end - 1n]], from, last)),
   });
-  return done(released({ ...s, mappings: mappings.filter(({ left }) => left.length > 0) }, source.owner!.device));
+  return done({ ...s, mappings: mappings.filter(({ left }) => left.length > 0) });
 };
 
 /** A child has what the first process has mapped, and no descriptor. */
@@ -114,9 +124,12 @@ export const fork = (s: State, { as }: Do<'fork'>): Outcome => {
   return done({ ...give(s, as), processes: [...s.processes, as], mappings: [...s.mappings, ...copies] });
 };
 
-export const exit = (s: State, { process }: Do<'exit'>): Outcome => {
+export const exit = (s: State, c: Do<'exit'>): Outcome => {
+  const gone = unmapAll(s, c);
+  return 'ok' in gone ? done(s.devices.reduce((rest, { name }) => released(rest, name), gone.state)) : gone;
+};
+export const unmapAll = (s: State, { process }: Do<'exit'>): Outcome => {
   const processes = s.processes.filter((name) => name !== process);
   const gone: State = { ...s, processes, mappings: s.mappings.filter((it) => it.process !== process) };
-  const left = s.devices.reduce((rest, { name }) => released(rest, name), gone);
-  return first([!s.processes.includes(process), 'EBADF']) ?? done(left);
+  return first([!s.processes.includes(process), 'EBADF']) ?? done(gone);
 };

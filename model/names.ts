@@ -1,6 +1,7 @@
 /** What names lead to. */
 
 import type { Handle } from '../trace/command.ts';
+import { isHeld } from './holds.ts';
 import { first, type Refusal } from './outcome.ts';
 import type { Bytes, Context, Device, Domain, Ioas, Mapping, Outcome, Source, Space, State } from './spec.ts';
 
@@ -14,7 +15,7 @@ export const NOTHING: Source = { is: 'memfd', memory: '', base: 0n, length: 0n, 
 /** What a device is while nobody has it bound, and what it is to begin with. */
 const IDLE = { memory: false, power: 0, lowPower: undefined, lost: true, spared: [] } as const;
 export const SHUT = { ...IDLE, holder: undefined, context: undefined } as const;
-export const LOOSE = { ...SHUT, opening: undefined, attached: false, domain: undefined } as const;
+export const LOOSE = { ...SHUT, opening: undefined, attached: false, domain: undefined, exports: 0 } as const;
 const NO_DEVICE: Device = { name: '', config: { bars: new Map(), group: -1, bus: -1, resets: [] }, ...LOOSE };
 
 /** The devices of the machine are always there, open or not. */
@@ -28,6 +29,7 @@ export const objectNamed = (s: State, name: Handle): Space | Domain | undefined 
 /** The IOAS where an IOAS or domain is, unless that is destroyed. `inside`: even if the descriptor is closed. */
 export const home = (s: State, object: Space | Domain | undefined, inside = false): Ioas => {
   if (!object || !(inside || s.contexts.includes(object.context))) return CLOSED;
+  if (!inside && isHeld(s, object, 'removes')) return GONE;
   return s.ioases.find(({ space, domains }) => space === object || domains.some((domain) => domain === object)) ?? GONE;
 };
 export const ioasNamed = (s: State, name: Handle): Ioas => {
@@ -45,7 +47,8 @@ export const sourceNamed = (s: State, name: Handle, user = false): Source => {
 export const inUserSpace = ({ is }: Source): boolean => is === 'memory' || is === 'mapping';
 
 /** A byte of memory as traces write it. */
-export const targetOf = (memory: string, offset: Bytes): string => `${memory}+0x${offset.toString(16)}`;
+export const targetOf = (memory: string, offset: Bytes): string => `${memory}+${showHex(offset)}`;
+export const showHex = (n: Bytes): string => `0x${n.toString(16)}`;
 
 export const unbound = (s: State, dev: Handle): Refusal | undefined => {
   const { opening, holder } = deviceNamed(s, dev);

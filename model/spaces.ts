@@ -1,5 +1,6 @@
 /** Contexts, and their IOASes: how they come and go, what may be mapped in them, and where the kernel may choose. */
 
+import { isHeld } from './holds.ts';
 import { alignment, claims, gaps, MAX, reserved } from './iova.ts';
 import { CLOSED, contextNamed, GONE, home, ioasNamed, objectNamed } from './names.ts';
 import { done, first, give, swap } from './outcome.ts';
@@ -15,9 +16,13 @@ export const closeContext = (s: State, { ctx }: Do<'iommufd_close'>): Outcome =>
   return contextNamed(s, ctx) ? done(swept({ ...s, contexts })) : { err: 'EBADF' };
 };
 
-/** A context goes, with all that is in it, once its descriptor is closed and no device of a file is bound to it. */
+/**
+ * A context goes, with all that is in it, once its descriptor is closed and neither a device of a file is bound to it,
+ * nor a command under way in it.
+ */
 export const swept = (s: State): State => {
-  const held = new Set([...s.contexts, ...s.devices.map(({ holder, context }) => holder && context)]);
+  const bound = s.devices.map(({ holder, context }) => holder && context);
+  const held = new Set<object | string | undefined>([...s.contexts, ...bound, ...s.holds.map(({ what }) => what)]);
   const devices = s.devices.filter(({ holder, context }) => holder || !context || held.has(context));
   return { ...s, devices, ioases: s.ioases.filter(({ space }) => held.has(space.context)) };
 };
@@ -36,7 +41,8 @@ export const destroy = (s: State, { obj }: Do<'destroy'>): Outcome => {
   const ioas = home(s, object);
   const domains = ioas.domains.filter((domain) => domain !== object);
   const whole = ioas.space === object;
-  const used = s.devices.some(({ domain }) => domain === object) || (whole && domains.length > 0);
+  const kept = object !== undefined && isHeld(s, object, 'uses');
+  const used = kept || s.devices.some(({ domain }) => domain === object) || (whole && domains.length > 0);
   const ioases = whole ? s.ioases.filter((other) => other !== ioas) : swap(s.ioases, ioas, { domains });
   return first([ioas === CLOSED, 'EBADF'], [ioas === GONE, 'ENOENT'], [used, 'EBUSY']) ?? done({ ...s, ioases });
 };

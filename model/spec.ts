@@ -1,7 +1,7 @@
 /**
  * The executable specification: what iommufd and the vfio-pci exporter of dma-bufs promise, as one pure function.
  * `step` says what a command answers and leads to, `reach` what a device can touch then. The rules are in chapters:
- * spaces (contexts and their IOASes), areas (map, copy, unmap), domains (attach, detach), devices (power, resets),
+ * spaces (contexts and their IOASes), areas (map, copy), unmap, domains (attach, detach), devices (power, resets),
  * buffers (export, revoke), memory (files, and what processes map), mock (the kernel's test devices and buffers);
  * `iova.ts` is where things go.
  *
@@ -12,7 +12,8 @@
  * - Page tables and batches: a domain translates exactly the live areas of its IOAS, and that is all that shows.
  * - The page tables of the CPU: what it maps faults while the device does not answer, or the buffer is lost, and then
  *   only.
- * - Locks and waiting: a command is one step. An interleaving is right when some order of its commands fits.
+ * - Locks and waiting: a command is one step. An interleaving is right when some order of its commands fits; those that
+ *   are not atomic in the kernel are taken there in smaller steps (`parts.ts`).
  * - Pins, trackers, attachments, references: an area knows its source, and whether it is live.
  * - The revoked flag of each buffer: that of the device, and what was exported since all were taken back.
  * - The choice of an automatic IOVA: the kernel answers first, and is judged by what it promises.
@@ -26,18 +27,21 @@ import { match } from 'ts-pattern';
 import type { Answer, Errno } from '../trace/answer.ts';
 import type { Command, Handle, Interval, Prot, Slice } from '../trace/command.ts';
 import type { DeviceConfig, MachineConfig } from '../trace/machine-config.ts';
-import { copy, map, unmap } from './areas.ts';
+import { copy, map } from './areas.ts';
 import * as buffers from './buffers.ts';
 import * as devices from './devices.ts';
 import * as domains from './domains.ts';
-import { gaps, MAX } from './iova.ts';
+import type { Hold } from './holds.ts';
+import { END, gaps, MAX } from './iova.ts';
 import * as memory from './memory.ts';
 import * as mock from './mock.ts';
 import { deviceNamed, home, LOOSE, targetOf, unbound } from './names.ts';
 import * as spaces from './spaces.ts';
+import { unmap } from './unmap.ts';
 
 export type Bytes = bigint;
 export type Iova = Bytes;
+export type Busy = 'mapped' | 'unmapped' | undefined;
 export type Do<Name extends Command['do']> = Extract<Command, { do: Name }>;
 
 /** Identities: such an object never changes, and is the same thing under whatever name. */
@@ -54,19 +58,21 @@ export type Domain = Readonly<{ is: 'domain'; name: Handle; context: Context; sp
 /**
  * What can be mapped: `length` bytes of a BAR (`dev0:2`) from `base` on, or of memory or a memfd (`m0`) from 0 on.
  * A dma-buf is made of `ranges` of a BAR, and has an `owner` that it does not outlive; one of the test exporter has
- * neither. A mapping is for the CPU: `of` a buffer, or of a BAR, and then it keeps its owner open.
+ * neither. A mapping is for the CPU: `of` a buffer, or of a BAR, and then it keeps its owner open. `nth`: by age.
  */
 export type Source = Readonly<{ is: 'dmabuf' | 'memfd' | 'memory' | 'mapping'; memory: string }> &
-  Readonly<{ base: Bytes; length: Bytes; ranges: readonly Slice[]; owner: Opening | undefined; of?: Source }>;
+  Readonly<{ base: Bytes; length: Bytes; ranges: readonly Slice[]; owner: Opening | undefined; of?: Source }> &
+  Readonly<{ nth?: number }>;
 /** What is `left` of a mapping in the first process, or in a child; both under the name that the first gave it. */
 export type Mapping = Readonly<{ process: Handle | undefined; name: Handle; source: Source }> &
   Readonly<{ left: readonly Interval[] }>;
 
 /**
  * [iova, iova + length) reaches [offset, offset + length) of the source's memory while live. Death is final.
- * `writable`: the pages were first mapped for writing, so a copy may ask for it.
+ * `writable`: the pages were first mapped for writing, so a copy may ask for it. `busy`: it is being set up or torn
+ * down, and domains map it already, or still; or do not.
  */
-export type Area = Readonly<{ iova: Iova; length: Bytes; prot: Prot; live: boolean }> &
+export type Area = Readonly<{ iova: Iova; length: Bytes; prot: Prot; live: boolean; busy?: Busy }> &
   Readonly<{ source: Source; offset: Bytes; writable: boolean }>;
 
 /**
@@ -85,17 +91,19 @@ export type Ioas = Readonly<{ space: Space; areas: readonly Area[]; domains: rea
 export type Device = Readonly<{ name: Handle; config: DeviceConfig; memory: boolean; power: 0 | 3 }> &
   Readonly<{ opening: Opening | undefined; holder: Opening | undefined; context: Context | undefined }> &
   Readonly<{ attached: boolean; domain: Domain | undefined; lost: boolean; spared: readonly Source[] }> &
-  Readonly<{ lowPower: 'until left' | 'until woken' | undefined }>;
+  Readonly<{ lowPower: 'until left' | 'until woken' | undefined; exports: number }>;
 
 /**
  * `handles`: what a name was given to; `undefined` is a closed descriptor, and a test device leads to its context. An
  * IOAS or domain that is nowhere in `ioases` is destroyed. `contexts`: those whose descriptor is open; without it, a
  * context lives while a device is bound to it. `takenBack`: buffers that are revoked for themselves: those of the test
- * exporter until it restores them, others for good. `processes`: the children.
+ * exporter until it restores them, others for good. `processes`: the children. `holds`: what commands under way have
+ * of it; nobody has anything between commands.
  */
 export type State = Readonly<{ machine: Machine; ioases: readonly Ioas[]; devices: readonly Device[] }> &
   Readonly<{ handles: ReadonlyMap<Handle, Named | undefined>; contexts: readonly Context[] }> &
-  Readonly<{ takenBack: readonly Source[]; mappings: readonly Mapping[]; processes: readonly Handle[] }>;
+  Readonly<{ takenBack: readonly Source[]; mappings: readonly Mapping[]; processes: readonly Handle[] }> &
+  Readonly<{ holds: readonly Hold[] }>;
 export type Named = Context | Space | Domain | Source;
 /** With the lowest page size of a domain, and what lies outside its aperture; and whether the CPU maps dma-bufs. */
 type Machine = MachineConfig & Readonly<{ grain: Bytes; outside: MachineConfig['reserved']; mapsBuffers: boolean }>;
@@ -109,13 +117,25 @@ export type Outcome = Readonly<{ state: State; ok: Answer } | { err: Errno; stat
 export const initial = (machine: MachineConfig, mapsBuffers = false): State => {
   const [grain, outside] = [machine.pageSizes[0]!, gaps([machine.aperture], 0n, MAX)];
   const devices = [...machine.devices].map(([name, config]): Device => ({ name, config, ...LOOSE }));
-  const nothing = { ioases: [], handles: new Map(), contexts: [], takenBack: [], mappings: [], processes: [] };
+  const nothing = {
+    ioases: [],
+    handles: new Map(),
+    contexts: [],
+    takenBack: [],
+    mappings: [],
+    processes: [],
+    holds: [],
+  };
   return { machine: { ...machine, grain, outside, mapsBuffers }, devices, ...nothing };
 };
 
 /** What the device's domain maps, even if the device itself is detached or closed meanwhile. */
-export const mapped = (s: State, dev: Handle): readonly Area[] =>
-  home(s, deviceNamed(s, dev).domain, true).areas.filter(({ live }) => live);
+export const mapped = (s: State, dev: Handle): readonly Area[] => {
+  const { domain } = deviceNamed(s, dev);
+  const [low, high] = s.holds.find(({ how, what }) => how === 'fills' && what === domain)?.filled ?? [0n, END];
+  const filled = ({ iova, live, busy }: Area): boolean => live && busy !== 'unmapped' && low <= iova && iova < high;
+  return home(s, domain, true).areas.filter(filled);
+};
 
 /** What a DMA to `iova` touches. This is the promise; the rest says how it comes about. */
 export const reach = (s: State, dev: Handle, iova: Iova): Touched | undefined => {

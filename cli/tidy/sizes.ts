@@ -7,9 +7,15 @@ const codeLinesAllowed: ReadonlyArray<readonly [prefix: string, lines: number]> 
   ['model/', 119],
   ['', 250],
 ];
-/** The rules: `spec.ts` and its chapters. The invariants, which are judged by, and what is shown come on top. */
-const modelLinesAllowed = 702;
-const besideTheRules = ['observation', 'observe', 'invariants', 'witnesses'].map((name) => `model/${name}.ts`);
+/**
+ * The rules: `spec.ts` and its chapters. The smaller steps of commands that are not atomic, the invariants, which are
+ * judged by, and what is shown come on top.
+ */
+const modelLinesAllowed = 810;
+const besideTheRules = /^model\/(observation|observe|invariants|witnesses|holds|parts?(-[a-z0-9]+)?)\.ts$/;
+/** Of the smaller steps. */
+const partLinesAllowed = 700;
+const smallerSteps = /^model\/(holds|parts?(-[a-z0-9]+)?)\.ts$/;
 const columnsAllowed = 120;
 
 /** A file or a line that is too long. */
@@ -25,12 +31,17 @@ export function overLong(module: Module): Finding[] {
   return lines > allowed ? [tooLong, ...wide] : wide;
 }
 
-/** The rules of the model as a whole: a reviewer is to read them in one sitting. */
+/** The rules of the model as a whole, and its smaller steps: a reviewer is to read each in one sitting. */
 export function modelTotal(modules: readonly Module[]): Finding[] {
-  const model = modules.filter(({ path }) => path.startsWith('model/') && !besideTheRules.includes(path));
-  const lines = model.reduce((sum, module) => sum + codeLines(module), 0);
-  const what = `${lines} lines of code in all where ${modelLinesAllowed} are allowed`;
-  return lines > modelLinesAllowed ? [{ path: 'model', line: 1, what }] : [];
+  const rules = modules.filter(({ path }) => path.startsWith('model/') && !besideTheRules.test(path));
+  const parts = modules.filter(({ path }) => smallerSteps.test(path));
+  return [...total(rules, 'in all', modelLinesAllowed), ...total(parts, 'in smaller steps', partLinesAllowed)];
+}
+
+function total(modules: readonly Module[], where: string, allowed: number): Finding[] {
+  const lines = modules.reduce((sum, module) => sum + codeLines(module), 0);
+  const what = `${lines} lines of code ${where} where ${allowed} are allowed`;
+  return lines > allowed ? [{ path: 'model', line: 1, what }] : [];
 }
 
 function codeLines({ text, tree }: Module): number {

@@ -1,0 +1,140 @@
+/**
+ * The smaller steps of what makes and takes away areas. While one is busy, UNMAP over it is EBUSY, MAP over it EEXIST,
+ * and COPY of it ENOENT; devices reach it from when its domains are filled until they are emptied.
+ */
+
+import type { Command } from '../trace/command.ts';
+import { mapping, mark, pieces, place, revise, uncopied, unfilled, unlent } from './areas.ts';
+import type { By } from './holds.ts';
+import { GONE, home, ioasNamed, objectNamed, showHex } from './names.ts';
+import { total } from './outcome.ts';
+import { drop, end, go, hold, type Part, part, refuse, type Taken, taken, whole, written } from './part.ts';
+import { type Area, type Bytes, type Do, type Ioas, type Iova, type Space, type State, step } from './spec.ts';
+import { lowest, removed, unasked } from './unmap.ts';
+
+/** An ioctl keeps its context, and the objects that it has looked up. */
+export const using = (s: State, by: By, ...objects: readonly object[]): State =>
+  objects.reduce<State>((state, it) => hold(state, by, 'uses', it), s);
+
+const spaceOf = (s: State, space: Space): Ioas => home(s, space, true);
+const inHand = (s: State, by: By): readonly Area[] =>
+  s.holds.find((it) => it.by === by && it.how === 'has')?.areas ?? [];
+
+/** MAP and MAP_FILE: looked up · lent by the exporter, who may revoke it from then on · placed · filled · known. */
+export const mapParts = (c: Do<'ioas_map' | 'ioas_map_file'>): readonly Part[] => [
+  part('looks up', (s, by) => {
+    const area = mapping(s, c);
+    if ('err' in area) return refuse(s, area.err);
+    const { space } = ioasNamed(s, c.ioas);
+    const lent = part('is lent', (now, by) => {
+      const refusal = unlent(now, area.source);
+      if (refusal) return refuse(now, refusal.err);
+      return go(hold(drop(now, by, 'uses', area.source), by, 'has', space, { areas: [area] }));
+    });
+    return go(using(s, by, space, space.context, area.source), [lent, placing(space, c.iova)]);
+  }),
+];
+
+/** COPY: looked up · the pages of the source · the destination · placed · filled, one piece after the other · known. */
+export const copyParts = (c: Do<'ioas_copy'>): readonly Part[] => [
+  part('looks up', (s, by) => {
+    const refusal = uncopied(s, c);
+    if (refusal) return refuse(s, refusal.err);
+    const [src, dst] = [ioasNamed(s, c.src).space, objectNamed(s, c.dst)!];
+    if (src.context !== dst.context) return refuse(s, 'ENOENT');
+    const take = part('takes the pages', (now, by) => {
+      if (written(now, by, src)) return 'waits';
+      const areas = pieces(spaceOf(now, src), c);
+      if ('err' in areas) return refuse(now, areas.err);
+      return go(hold(drop(now, by, 'uses', src), by, 'has', src, { areas }));
+    });
+    const find = part('finds the destination', (now, by) => {
+      const ioas = dst.is === 'ioas' ? spaceOf(now, dst) : GONE;
+      if (ioas === GONE) return refuse(now, 'ENOENT');
+      return go(using(now, by, dst), [placing(ioas.space, c.dst_iova)]);
+    });
+    return go(using(s, by, src, dst.context), [take, find]);
+  }),
+];
+
+const placing = (space: Space, fixed: Iova | undefined): Part =>
+  part('places', (s, by, { iova }) => {
+    if (written(s, by, space)) return 'waits';
+    const areas = inHand(s, by);
+    const placed = place(s, spaceOf(s, space), areas, fixed, iova);
+    if (!('ok' in placed)) return whole(placed, s);
+    const iovas = areas.map((_, i) => placed.ok.iova! + total(areas.slice(0, i)));
+    const then = [...iovas.map((_, i) => filling(space, iovas, i)), publishing(space, iovas)];
+    return end(drop(placed.state, by, 'has'), { ok: placed.ok }, then);
+  });
+
+/** Under domains_rwsem, which stays until all are known. */
+const filling = (space: Space, iovas: readonly Iova[], i: number): Part =>
+  part(`fills ${showHex(iovas[i]!)}`, (s, by) => {
+    if (written(s, by, space)) return 'waits';
+    const ioas = spaceOf(s, space);
+    const refusal = unfilled(
+      s,
+      ioas,
+      ioas.areas.filter(({ iova }) => iova === iovas[i]),
+    );
+    const undo = part('gives up', (now) => go(revise(now, space, iovas, () => [])));
+    if (refusal) return refuse(mark(s, space, iovas, 'unmapped'), refusal.err, [undo]);
+    const held = i === 0 ? hold(s, by, 'reads', space) : s;
+    return go(mark(held, space, [iovas[i]!], 'mapped'));
+  });
+
+const publishing = (space: Space, iovas: readonly Iova[]): Part =>
+  part('is known', (s, by) => go(drop(mark(s, space, iovas, undefined), by, 'reads')));
+
+/** UNMAP: looked up; then each area, the lowest first: taken · out of its domains · gone. */
+export const unmapParts = (c: Do<'ioas_unmap'>): readonly Part[] => [
+  part('looks up', (s, by) => {
+    const refusal = unasked(s, c);
+    if (refusal) return refuse(s, refusal.err);
+    const { space } = ioasNamed(s, c.ioas);
+    return go(using(s, by, space, space.context), [taking(c, space, c.iova, 0n)]);
+  }),
+];
+
+const taking = (c: Do<'ioas_unmap'>, space: Space, from: Iova, bytes: Bytes): Part =>
+  part(`takes from ${showHex(from)} on`, (s, by) => {
+    if (written(s, by, space)) return 'waits';
+    const ioas = spaceOf(s, space);
+    const area = lowest(ioas, c, from);
+    const state = s.holds.some((it) => it.by === by && it.how === 'reads') ? s : hold(s, by, 'reads', space);
+    if (area === undefined) return end(drop(state, by, 'reads'), removed(c, bytes));
+    if ('err' in area) return refuse(drop(state, by, 'reads'), area.err);
+    const { iova, length, live } = area;
+    const empty = part(`empties ${showHex(iova)}`, (now) => go(mark(now, space, [iova], 'unmapped')));
+    const rest = taking(c, space, iova + length, bytes + length);
+    const remove = part(`removes ${showHex(iova)}`, (now) =>
+      go(
+        revise(now, space, [iova], () => []),
+        [rest],
+      ),
+    );
+    return go(mark(state, space, [iova], 'mapped'), live && ioas.domains.length > 0 ? [empty, remove] : [remove]);
+  });
+
+/** What looks at an IOAS, or decides about it, at once: looked up · done. It waits only for a domain that comes. */
+export const ioasParts = (
+  c: Do<'ioas_iova_ranges' | 'ioas_allow_iovas' | 'ioas_option_huge_pages'>,
+): readonly Part[] => [
+  part('looks up', (s, by) => {
+    const { space } = ioasNamed(s, c.ioas);
+    if (!s.ioases.some((ioas) => ioas.space === space)) return whole(step(s, c), s);
+    const act = part('acts', (now, by) => {
+      if (c.do === 'ioas_option_huge_pages' ? taken(now, by, space) : written(now, by, space)) return 'waits';
+      return inContext(now, space, c);
+    });
+    return go(using(s, by, space, space.context), [act]);
+  }),
+];
+
+/** The ioctl goes on in its context, though the descriptor may be closed meanwhile. */
+const inContext = (s: State, { context }: Space, c: Command): Taken => {
+  const { contexts } = s;
+  const did = whole(step({ ...s, contexts: [...contexts, context] }, c), s);
+  return typeof did === 'object' && 'state' in did ? { ...did, state: { ...did.state, contexts } } : did;
+};

@@ -1,0 +1,117 @@
+/**
+ * The smaller steps of single buffers and of mappings: how a buffer is born and released, revoked for good, mapped and
+ * touched by the CPU; and how a device that nobody keeps is let go of.
+ */
+
+import type { Handle } from '../trace/command.ts';
+import { born, bufferOf, faults, ofBuffer, revoked } from './buffers.ts';
+import { type By, isHeld } from './holds.ts';
+import { barMmap, mappable, mapSource, peek } from './memory.ts';
+import { deviceNamed, mappingNamed, SHUT, sourceNamed } from './names.ts';
+import { done, give, swap } from './outcome.ts';
+import { drop, end, go, hold, OK, type Part, part, refuse, type Taken, taken, whole, written } from './part.ts';
+import { using } from './parts-areas.ts';
+import { leaving } from './parts-domains.ts';
+import { deviceCall, locking, memoryOf, setOf, shootOne, zapping } from './parts-revoke.ts';
+import { swept } from './spaces.ts';
+import type { Device, Do, Source, State } from './spec.ts';
+
+/** Export: checked · born, on the list · unlocked · the descriptor. */
+export const exportParts = (c: Do<'vfio_export'>): readonly Part[] =>
+  deviceCall(c.dev, (s, device) => {
+    const checked = bufferOf(s, device, c);
+    if ('err' in checked) return refuse(s, checked.err);
+    const listed = part('is born', (now, by) => {
+      if (taken(now, by, memoryOf(c.dev))) return 'waits';
+      const buffer = { ...checked, nth: deviceNamed(now, c.dev).exports };
+      const state = using(born(now, deviceNamed(now, c.dev), buffer), by, buffer);
+      const unlocked = part('unlocks', (later, by) => go(drop(later, by, 'locks', memoryOf(c.dev))));
+      const named = part('is known', (later) => end(give(later, c.as, buffer), OK));
+      return go(hold(state, by, 'locks', memoryOf(c.dev)), [unlocked, named]);
+    });
+    return [listed];
+  });
+
+/** Where a mapping of a BAR is of a buffer of its own, that is born under memory_lock. */
+export const barMmapParts = (c: Do<'bar_mmap'>): readonly Part[] => [
+  part('maps', (s, by) => {
+    if (!s.machine.mapsBuffers) return whole(barMmap(s, c), s);
+    const mapped = barMmap(s, c);
+    if (!('ok' in mapped)) return whole(mapped, s);
+    return taken(s, by, memoryOf(c.dev)) ? 'waits' : end(hold(mapped.state, by, 'locks', memoryOf(c.dev)), OK);
+  }),
+];
+/** Whether the buffer is usable is asked before it is mapped, and not again. */
+export const fdMmapParts = (c: Do<'fd_mmap'>): readonly Part[] => [
+  part('asks', (s, by) => {
+    const source = mappable(s, c);
+    if ('err' in source) return refuse(s, source.err);
+    return go(using(s, by, source.of!), [part('maps', (now) => whole(mapSource(now, c.as, source), now))]);
+  }),
+];
+
+/** Resolved · memory_lock · revoked, if it was not before · unlocked. */
+export const forGoodParts = (c: Do<'vfio_dmabuf_revoke'>): readonly Part[] => [
+  part('looks up', (s, by, free) => {
+    const able = ofBuffer(s, c, (it) => done(it));
+    if ('err' in able) return refuse(s, able.err);
+    const buffer = sourceNamed(s, c.fd);
+    const find = part('finds it', (now, by) => go(using(now, by, buffer)));
+    const act = part('revokes it', (now, by) => {
+      if (now.takenBack.includes(buffer)) return refuse(now, 'EBADFD');
+      const was = revoked(now, buffer);
+      const state = { ...(was ? now : shootOne(now, by, buffer)), takenBack: [...now.takenBack, buffer] };
+      return end(state, OK, was ? [] : zapping(now, buffer));
+    });
+    return deviceCall(c.dev, () => [find, locking(c.dev, false), act])[0]!.take(s, by, free);
+  }),
+];
+
+/** A touch finds an entry, or faults: then it waits for memory_lock, and may be found holding it. */
+export const peekParts = (c: Do<'peek'>): readonly Part[] => [
+  part('touches', (s, by, { hit }) => {
+    const outcome = peek(s, c);
+    const it = mappingNamed(s, c.map, c.process);
+    if (!('ok' in outcome) || !it) return whole(outcome, s);
+    const buffer = s.machine.mapsBuffers ? (it.source.of ?? it.source) : undefined;
+    const device = s.devices.find(({ holder }) => holder !== undefined && holder === it.source.owner);
+    if (hit && buffer && isHeld(s, buffer, 'keeps')) {
+      const found = peek({ ...s, takenBack: [], devices: s.devices.map(awake) }, c);
+      return whole('ok' in found ? { ...found, state: s } : found, s);
+    }
+    if (!device || (buffer && revoked(s, buffer))) return whole(outcome, s);
+    if (!written(s, by, memoryOf(device.name)) && !isHeld(s, memoryOf(device.name), 'enters', by))
+      return end(hold(s, by, 'reads', memoryOf(device.name)), { ok: outcome.ok });
+    const there = hit && !faults(s, it.source) && (buffer !== undefined || !written(s, by, memoryOf(device.name)));
+    return there ? whole(outcome, s) : 'waits';
+  }),
+];
+const awake = (it: Device): Device => ({ ...it, memory: true, power: 0, lowPower: undefined, lost: false });
+
+/** What a call owes for what it has let go of: a device that nobody keeps closes, and a buffer leaves its list. */
+export const letGo = (device: Device): readonly Part[] => [
+  part(`closes ${device.name}`, (s, by) => {
+    if (taken(s, by, setOf(device), memoryOf(device.name))) return 'waits';
+    return locking(device.name, true).take(hold(s, by, 'locks', setOf(device)), by, {});
+  }),
+  part('forgets its buffers', (s, by) => {
+    const devices = swap(s.devices, deviceNamed(s, device.name), { lost: true, spared: [] });
+    return go(unlocked({ ...s, devices }, by, device.name));
+  }),
+  leaving(device.name),
+  part('is let go of', (s, by) => {
+    const devices = swap(s.devices, deviceNamed(s, device.name), SHUT);
+    return go(swept({ ...s, devices, holds: s.holds.filter((it) => it.by !== by) }));
+  }),
+];
+const unlocked = (s: State, by: By, dev: Handle): State =>
+  drop(drop(s, by, 'locks', memoryOf(dev)), by, 'enters', memoryOf(dev));
+
+export const unlist = (buffer: Source): readonly Part[] => {
+  const dev = buffer.owner!.device;
+  const lock = part('releases a buffer', (s, by): Taken => {
+    if (taken(s, by, memoryOf(dev))) return 'waits';
+    return go(hold(s, by, 'locks', memoryOf(dev)));
+  });
+  return [lock, part('unlocks', (s, by) => go(unlocked(s, by, dev)))];
+};

@@ -1,0 +1,139 @@
+/**
+ * Commands in smaller steps, as the kernel takes them: those of several threads may alternate. A command under way is a
+ * value; run alone to its end it leads where the whole command does.
+ *
+ * In one step, because nobody can see more: what opens, duplicates or makes something; `dma_read`; `iommufd_close`, for
+ * no device is left that could look; `destroy` of an IOAS, for the same reason; `fork`; `vfio_wake`; the kernel's test
+ * devices and test exporter, which has one buffer in each call. `vfio_bind` only waits for the lock of the set.
+ *
+ * Left out, because only who cannot be in the history could tell: the lock of a buffer, which is always inside another;
+ * the order in which an unwinding takes areas out of a domain; memory_lock while a device wakes up or falls asleep.
+ */
+
+import type { Result } from '../trace/answer.ts';
+import type { Command } from '../trace/command.ts';
+import { closeDescriptor, orphaned } from './domains.ts';
+import type { By, Hold } from './holds.ts';
+import { unmapAll, unmapPages } from './memory.ts';
+import { deviceNamed, objectNamed } from './names.ts';
+import { type Freedom, type Part, part, type Taken, taken, whole } from './part.ts';
+import { copyParts, ioasParts, mapParts, unmapParts } from './parts-areas.ts';
+import { attachParts } from './parts-attach.ts';
+import * as buffers from './parts-buffers.ts';
+import { destroyParts, detachParts, hwptParts } from './parts-domains.ts';
+import { hotResetParts } from './parts-reset.ts';
+import { buffersOf, lowPowerParts, setOf, triggerParts } from './parts-revoke.ts';
+import { swept } from './spaces.ts';
+import { type Device, type State, step } from './spec.ts';
+
+/** `left`: what it has still to do; `ending`: it has let go of all, and what is left it owes because of that. */
+export type UnderWay = Readonly<{ by: By; left: readonly Part[]; owed: readonly Part[]; ending: boolean }> &
+  Readonly<{ answer?: Result | undefined }>;
+
+export const begin = (by: By, command: Command): UnderWay => {
+  return { by, left: partsOf(command), owed: [], ending: false };
+};
+export const isDone = ({ left, ending }: UnderWay): boolean => ending && left.length === 0;
+
+type Advanced = Exclude<Taken, { state: State }> | Readonly<{ state: State; underWay: UnderWay }>;
+/** The next small step of a command that is not done. */
+export const advance = (s: State, underWay: UnderWay, free: Freedom = {}): Advanced => {
+  const [next, ...rest] = underWay.left;
+  const did = next ? next.take(s, underWay.by, free) : letsGo(s, underWay.by);
+  if (did === 'waits' || 'refused' in did) return did;
+  const { state, answer = underWay.answer, next: more = [] } = did;
+  const refused = did.answer !== undefined && 'err' in did.answer;
+  const left = refused ? more : [...more, ...rest];
+  const owed = [...underWay.owed, ...owedFor(s, state)];
+  const ended = left.length === 0 && (underWay.ending || !next || !state.holds.some(({ by }) => by === underWay.by));
+  if (ended) return { state, underWay: { ...underWay, left: owed, owed: [], ending: true, answer } };
+  return { state, underWay: { ...underWay, left, owed, answer } };
+};
+
+/** What is next, for a person. */
+export const nextOf = ({ left }: UnderWay): string => left[0]?.name ?? 'returns';
+
+/** A device that nobody uses any more falls asleep again; a context that nobody does goes. */
+const letsGo = (s: State, by: By): Taken => {
+  const holds = s.holds.filter((it) => it.by !== by);
+  const idle = ({ holder, lowPower }: Device): boolean =>
+    lowPower !== undefined && s.holds.some((it) => it.by === by && it.what === holder) && !uses(holds, holder);
+  const devices = s.devices.map((it): Device => (idle(it) && it.power !== 0 ? { ...it, power: 0 } : it));
+  const shut = s.holds.some(({ by: whose, what }) => whose === by && isContext(what) && !s.contexts.includes(what));
+  return { state: shut ? swept({ ...s, devices, holds }) : { ...s, devices, holds } };
+};
+const uses = (holds: readonly Hold[], holder: Device['holder']): boolean => holds.some(({ what }) => what === holder);
+const isContext = (what: object | string): what is State['contexts'][number] =>
+  typeof what === 'object' && 'is' in what && what.is === 'context';
+
+/** What has just lost its last user. */
+const owedFor = (before: State, after: State): readonly Part[] => {
+  const lost = (it: Device): boolean => orphaned(after, it) && !orphaned(before, deviceNamed(before, it.name));
+  const gone = before.devices.flatMap((it) => {
+    const left = new Set(buffersOf(after, it));
+    return it.holder === deviceNamed(after, it.name).holder
+      ? buffersOf(before, it).filter((one) => !left.has(one))
+      : [];
+  });
+  return [...after.devices.filter(lost).flatMap(buffers.letGo), ...gone.flatMap(buffers.unlist)];
+};
+
+const partsOf = (c: Command): readonly Part[] => {
+  switch (c.do) {
+    case 'ioas_map':
+    case 'ioas_map_file':
+      return mapParts(c);
+    case 'ioas_copy':
+      return copyParts(c);
+    case 'ioas_unmap':
+      return unmapParts(c);
+    case 'ioas_iova_ranges':
+    case 'ioas_allow_iovas':
+    case 'ioas_option_huge_pages':
+      return ioasParts(c);
+    case 'vfio_attach':
+      return attachParts(c);
+    case 'vfio_detach':
+      return detachParts(c);
+    case 'hwpt_alloc':
+      return hwptParts(c);
+    case 'destroy':
+      return destroyParts(c);
+    case 'vfio_memory':
+    case 'vfio_power':
+    case 'vfio_reset':
+    case 'vfio_flr':
+    case 'vfio_low_power_exit':
+      return triggerParts(c);
+    case 'vfio_low_power_entry':
+      return lowPowerParts(c);
+    case 'vfio_hot_reset':
+      return hotResetParts(c);
+    case 'vfio_export':
+      return buffers.exportParts(c);
+    case 'vfio_dmabuf_revoke':
+      return buffers.forGoodParts(c);
+    case 'bar_mmap':
+      return buffers.barMmapParts(c);
+    case 'fd_mmap':
+      return buffers.fdMmapParts(c);
+    case 'peek':
+      return buffers.peekParts(c);
+    case 'munmap':
+      return [part('unmaps', (s) => whole(unmapPages(s, c), s))];
+    case 'exit':
+      return [part('exits', (s) => whole(unmapAll(s, c), s))];
+    case 'vfio_close':
+      return [part('closes', (s) => whole(closeDescriptor(s, c), s))];
+    default:
+      return [part('acts', (s, by, { iova }) => (waits(s, by, c) ? 'waits' : whole(step(s, c, iova), s)))];
+  }
+};
+
+/** Of commands that are one step: the locks that they need are somebody else's. */
+const waits = (s: State, by: By, c: Command): boolean => {
+  if (c.do === 'vfio_bind') return taken(s, by, setOf(deviceNamed(s, c.dev)));
+  const object = c.do === 'mock_domain' ? objectNamed(s, c.ioas) : undefined;
+  const mock = c.do === 'mock_domain_destroy' ? deviceNamed(s, c.dev).domain : object;
+  return mock !== undefined && taken(s, by, mock.is === 'domain' ? mock.space : mock);
+};

@@ -1,0 +1,38 @@
+/** How areas are unmapped, whole. */
+
+import type { Result } from '../trace/answer.ts';
+import { END, MAX, meeting } from './iova.ts';
+import { CLOSED, GONE, ioasNamed } from './names.ts';
+import { first, type Refusal, swap, total } from './outcome.ts';
+import type { Area, Bytes, Do, Ioas, Iova, Outcome, State } from './spec.ts';
+
+type Unmap = Do<'ioas_unmap'>;
+const everything = ({ iova, length }: Unmap): boolean => iova === 0n && length === MAX;
+const endOf = (c: Unmap): Iova => (everything(c) ? END : c.iova + c.length);
+export const unasked = (s: State, c: Unmap): Refusal | undefined =>
+  first([ioasNamed(s, c.ioas) === CLOSED, 'EBADF'], [ioasNamed(s, c.ioas) === GONE, 'ENOENT']) ??
+  first([!everything(c) && (c.iova === MAX || c.length === MAX), 'EOVERFLOW'], [c.length === 0n, 'EINVAL']) ??
+  first([endOf(c) > END, 'EOVERFLOW']);
+
+/** The lowest area of the range from `from` on: to be taken away, unless somebody else has it, or it sticks out. */
+export const lowest = ({ areas }: Ioas, c: Unmap, from: Iova): Area | Refusal | undefined => {
+  const area = areas.find(meeting([from, endOf(c) - 1n]));
+  const out = area !== undefined && (area.iova < c.iova || area.iova + area.length > endOf(c));
+  return first([area?.busy !== undefined, 'EBUSY'], [out, 'ENOENT']) ?? area;
+};
+/** What an unmap answers that has come to the end of the range. */
+export const removed = (c: Unmap, length: Bytes): Result =>
+  length === 0n && !everything(c) ? { err: 'ENOENT' } : { ok: { length } };
+
+/** Whole areas, the lowest first. One that sticks out of the range ends it, and those before it are gone by then. */
+export const unmap = (s: State, c: Unmap): Outcome => {
+  const ioas = ioasNamed(s, c.ioas);
+  const refusal = unasked(s, c);
+  if (refusal) return refusal;
+  const gone: Area[] = [];
+  let next = lowest(ioas, c, c.iova);
+  for (; next && 'live' in next; next = lowest(ioas, c, next.iova + next.length)) gone.push(next);
+  const areas = ioas.areas.filter((area) => !gone.includes(area));
+  const state = gone.length === 0 ? s : { ...s, ioases: swap(s.ioases, ioas, { areas }) };
+  return { ...(next ?? removed(c, total(gone))), state };
+};
