@@ -176,7 +176,7 @@ export class World {
 }
 
 /** An answer as the tables write it; an address where the kernel chose it. */
-function short(step: Step, result: Result): string {
+export function short(step: Step, result: Result): string {
   if ('err' in result) return result.err;
   const { length, iova, value, signal } = result.ok;
   if (length !== undefined) return `0x${length.toString(16)} bytes`;

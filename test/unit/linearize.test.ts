@@ -1,87 +1,208 @@
 /** Whether some order of its calls explains a history. They are made by hand; each is refused for one reason. */
 import { expect, test } from 'vitest';
 import { reaches } from '../../model/observe.ts';
-import type { State } from '../../model/spec.ts';
+import { initial, type State } from '../../model/spec.ts';
 import type { Call } from '../../properties/concurrent/history.ts';
 import { linearize, showVerdict } from '../../properties/concurrent/linearize.ts';
 import { differences, sightOf } from '../../properties/concurrent/sight.ts';
 import { perform } from '../../properties/perform.ts';
-import { attach as enter, MAP, mapBar, OFF, START, touch } from '../../properties/races/steps.ts';
+import { MACHINES } from '../../properties/races/machines.ts';
+import * as steps from '../../properties/races/steps.ts';
 import { newWorld } from '../../properties/world.ts';
-import type { Result } from '../../trace/answer.ts';
+import type { Errno, Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
 import { play } from './model-rig.ts';
-import { attach, BASE, machine, mapFile, memory, start } from './model-scene.ts';
+import { attach, BASE, machine, mapFile, mapUser, memory, start } from './model-scene.ts';
 
 const OK: Result = { ok: {} };
 const MAPPED: Result = { ok: { iova: BASE } };
-const attached = play(start(), attach());
+const unmap: Command = { do: 'ioas_unmap', ioas: 'a', iova: BASE, length: 0x4000n };
+const UNMAPPED: Result = { ok: { length: 0x4000n } };
+const read = (iova: bigint): Command => ({ do: 'dma_read', dev: 'dev1', iova });
+const at = (target: string): Result => ({ ok: { target } });
+const FAULT: Result = { ok: { fault: true } };
 
-const call = (command: Command, began: number, returned: number, result: Result = OK): Call => {
-  return { command, began, returned, result };
+const attached = play(start(), attach());
+const mapped = play(attached, mapFile());
+const off = play(attached, memory(false));
+/** Two devices of one bus, each with a buffer that dev1 reaches. */
+const bus = play(
+  initial(MACHINES['one bus']),
+  ...(steps.START as readonly Command[]),
+  steps.attach('dev1'),
+  steps.exportAs('other', 'dev1'),
+  steps.MAP,
+  steps.MAP_OTHER,
+);
+
+const call = (command: Command, began: number, returned: number, result: Result | Errno = OK): Call => {
+  return { command, began, returned, result: typeof result === 'string' ? { err: result } : result };
 };
+type Branches = readonly (readonly Call[])[];
 
 /** What `linearize` says of calls between two states, of which the reach of devices is seen. */
-function judged(before: State, branches: readonly (readonly Call[])[], after: State): readonly string[] | 'explained' {
+function judged(before: State, branches: Branches, after: State): readonly string[] | 'explained' {
   const reach = new Map(after.devices.map(({ name }) => [name, reaches(after, name)]));
   const history = { before, branches, after: { reach } };
   const verdict = linearize(history);
   return verdict.explained ? 'explained' : showVerdict(history, verdict);
 }
 
-test('a map and a revoke that overlap are explained in either order', () => {
-  const revoked = play(attached, memory(false));
-  const both = (result: Result): readonly (readonly Call[])[] => [
-    [call(mapFile(), 1, 9, result)],
-    [call(memory(false), 2, 8)],
-  ];
-  expect(judged(attached, both(MAPPED), revoked)).toBe('explained');
-  expect(judged(attached, both({ err: 'ENODEV' }), revoked)).toBe('explained');
+test.each<readonly [what: string, before: State, branches: Branches, after: State]>([
+  ['a map before a revoke', attached, [[call(mapFile(), 1, 9, MAPPED)], [call(memory(false), 2, 8)]], off],
+  ['a map after a revoke', attached, [[call(mapFile(), 1, 9, 'ENODEV')], [call(memory(false), 2, 8)]], off],
+  [
+    'an unmap of what is being set up',
+    attached,
+    [[call(mapFile(), 1, 9, MAPPED)], [call(unmap, 2, 8, 'EBUSY')]],
+    mapped,
+  ],
+  [
+    'an unmap of what is being torn down',
+    mapped,
+    [[call(unmap, 1, 9, UNMAPPED)], [call(unmap, 2, 8, 'EBUSY')]],
+    attached,
+  ],
+  [
+    'a buffer that was lent before a revoke, and placed where an unmap after the revoke made room',
+    play(attached, mapUser({ length: 0x4000n })),
+    [[call(mapFile(), 1, 20, MAPPED)], [call(memory(false), 2, 8), call(unmap, 9, 12, UNMAPPED)]],
+    off,
+  ],
+  [
+    'a destroy of what a map uses',
+    start(),
+    [[call(mapFile(), 1, 9, MAPPED)], [call({ do: 'destroy', obj: 'a' }, 2, 8, 'EBUSY')]],
+    play(start(), mapFile()),
+  ],
+  [
+    'reads in the middle of an attach, which fills the lower area first',
+    play(start(), mapFile(), mapUser({ iova: BASE + 0x10_0000n })),
+    [
+      [call(attach(), 1, 20)],
+      [call(read(BASE), 4, 6, at('dev0:2+0x10000')), call(read(BASE + 0x10_0000n), 7, 9, FAULT)],
+    ],
+    play(start(), mapFile(), mapUser({ iova: BASE + 0x10_0000n }), attach()),
+  ],
+  [
+    'a hot reset that meets a write to a member',
+    bus,
+    [[call(steps.hotReset('dev0'), 1, 9, 'EBUSY')], [call(steps.memory(true, 'dev1'), 2, 8)]],
+    play(bus, steps.RESET),
+  ],
+])('%s is explained', (_, before, branches, after) => {
+  expect(judged(before, branches, after)).toBe('explained');
 });
 
-test('a map that began when the revoke had returned does not come before it', () => {
-  const calls = [[call(mapFile(), 5, 9, MAPPED)], [call(memory(false), 1, 4)]];
-  expect(judged(attached, calls, play(attached, memory(false)))).toEqual([
-    'no order explains it; the closest:',
-    '  1: turn memory of dev0 off  ok',
-    'then:',
-    '  map b0+0x0 length 0x4000 at 0x1000000 in a: the model answers {"err":"ENODEV"}, ' +
-      'the implementation {"ok":{"iova":"0x1000000"}}',
-  ]);
-});
-
-test('what is still reached although a revoke has returned is explained by no order', () => {
-  const calls = [[call(mapFile(), 1, 9, MAPPED)], [call(memory(false), 2, 8)]];
-  expect(judged(attached, calls, play(attached, mapFile()))).toEqual([
-    'no order explains it; the closest:',
-    '  0: map b0+0x0 length 0x4000 at 0x1000000 in a  ok at 0x1000000',
-    '  1: turn memory of dev0 off  ok',
-    'then:',
-    '  dev1 reaches nothing in the model, and 0x1000000 → dev0:2+0x10000 length 0x4000 as seen',
-  ]);
+test.each<readonly [what: string, before: State, branches: Branches, after: State, why: string]>([
+  [
+    'a map that began when a revoke had returned, and works',
+    attached,
+    [[call(mapFile(), 5, 9, MAPPED)], [call(memory(false), 1, 4)]],
+    off,
+    'map b0+0x0 length 0x4000 at 0x1000000 in a: the model answers {"err":"ENODEV"}, not {"ok":{"iova":"0x1000000"}}',
+  ],
+  [
+    'what is still reached although a revoke has returned',
+    attached,
+    [[call(mapFile(), 1, 9, MAPPED)], [call(memory(false), 2, 8)]],
+    mapped,
+    'dev1 reaches nothing in the model, and 0x1000000 → dev0:2+0x10000 length 0x4000 as seen',
+  ],
+  [
+    'EBUSY when the map had returned',
+    attached,
+    [[call(mapFile(), 1, 4, MAPPED)], [call(unmap, 5, 8, 'EBUSY')]],
+    mapped,
+    'unmap 0x1000000 length 0x4000 in a: the model answers {"ok":{"length":"0x4000"}}, not {"err":"EBUSY"}',
+  ],
+  [
+    'ENODEV when no revoke had begun',
+    attached,
+    [[call(mapFile(), 1, 4, 'ENODEV')], [call(memory(false), 5, 8)]],
+    off,
+    'map b0+0x0 length 0x4000 at 0x1000000 in a: the model answers {"ok":{"iova":"0x1000000"}}, not {"err":"ENODEV"}',
+  ],
+  [
+    'an automatic IOVA that is taken',
+    mapped,
+    [
+      [call({ do: 'ioas_map', ioas: 'a', mem: 'm0', offset: 0n, length: 0x2000n, prot: 'rw' }, 1, 4, MAPPED)],
+      [call(memory(true), 2, 3)],
+    ],
+    mapped,
+    'map m0+0x0 length 0x2000 anywhere in a: IOVA 0x1000000 was chosen, and as a fixed one it is EEXIST',
+  ],
+  [
+    'two unmaps that both remove an area',
+    mapped,
+    [[call(unmap, 1, 9, UNMAPPED)], [call(unmap, 2, 8, UNMAPPED)]],
+    attached,
+    'unmap 0x1000000 length 0x4000 in a: the model answers {"err":"ENOENT"}, not {"ok":{"length":"0x4000"}}',
+  ],
+  [
+    'a read of the lower area that faults after one of the upper one, in the middle of an attach',
+    play(start(), mapFile(), mapUser({ iova: BASE + 0x10_0000n })),
+    [[call(attach(), 1, 20)], [call(read(BASE + 0x10_0000n), 4, 6, at('m0+0x0')), call(read(BASE), 7, 9, FAULT)]],
+    play(start(), mapFile(), mapUser({ iova: BASE + 0x10_0000n }), attach()),
+    'DMA read 0x1000000 by dev1: the model answers {"ok":{"target":"dev0:2+0x10000"}}, not {"ok":{"fault":true}}',
+  ],
+  [
+    'a hot reset that is EBUSY when the write had returned',
+    bus,
+    [[call(steps.hotReset('dev0'), 5, 9, 'EBUSY')], [call(steps.memory(true, 'dev1'), 1, 4)]],
+    play(bus, steps.RESET),
+    'hot reset dev0: the model answers {"ok":{}}, not {"err":"EBUSY"}',
+  ],
+  [
+    'a hot reset that is EBUSY and leaves what it has revoked of the first member reached',
+    bus,
+    [[call(steps.hotReset('dev0'), 1, 9, 'EBUSY')], [call(steps.memory(true, 'dev1'), 2, 8)]],
+    bus,
+    'dev1 reaches 0x2000000 → dev1:2+0x0 length 0x4000 in the model, and ' +
+      '0x1000000 → dev0:2+0x0 length 0x4000, 0x2000000 → dev1:2+0x0 length 0x4000 as seen',
+  ],
+])('%s is explained by no order', (_, before, branches, after, why) => {
+  const verdict = judged(before, branches, after);
+  expect(verdict[0]).toBe('no order explains it; the closest:');
+  expect(verdict).toContain(`  ${why}`);
 });
 
 test('who is blocked may have done what it does, or nothing', () => {
   const blocked: Call = { command: memory(false), began: 2 };
   const map = call(mapFile(), 1, 9, MAPPED);
-  expect(judged(attached, [[map], [blocked]], play(attached, mapFile()))).toBe('explained');
-  expect(judged(attached, [[map], [blocked]], play(attached, memory(false)))).toBe('explained');
+  expect(judged(attached, [[map], [blocked]], mapped)).toBe('explained');
+  expect(judged(attached, [[map], [blocked]], off)).toBe('explained');
+});
+
+test('the order that is told has a line for each stretch of a call', () => {
+  const history = {
+    before: attached,
+    branches: [[call(mapFile(), 1, 9, MAPPED)], [call(unmap, 2, 8, 'EBUSY')]],
+    after: { reach: new Map([['dev1', reaches(mapped, 'dev1')]]) },
+  };
+  expect(showVerdict(history, linearize(history))).toEqual([
+    'explained by this order:',
+    '  1: unmap 0x1000000 length 0x4000 in a (EBUSY): looks up',
+    '  0: map b0+0x0 length 0x4000 at 0x1000000 in a (ok at 0x1000000): looks up, is lent, places',
+    '  1: unmap 0x1000000 length 0x4000 in a (EBUSY): takes from 0x1000000 on, returns',
+    '  0: map b0+0x0 length 0x4000 at 0x1000000 in a (ok at 0x1000000): fills 0x1000000, is known, returns',
+  ]);
 });
 
 test('what the implementation shows is what the model does, and what it would not show is told', () => {
   const world = newWorld(machine, '7.3');
-  for (const command of [...START, enter('dev1'), MAP, mapBar('v'), touch('v')]) perform(world, command as Command);
+  const commands = [...steps.START, steps.attach('dev1'), steps.MAP, steps.mapBar('v'), steps.touch('v')];
+  for (const command of commands as readonly Command[]) perform(world, command);
   const seen = sightOf(world.machine);
   expect(differences(world.state, seen)).toEqual([]);
-  expect(differences(play(world.state, OFF, { do: 'destroy', obj: 'ioas' }), seen)).toEqual([
+  expect(differences(play(world.state, steps.OFF), seen)).toEqual([
     'dev1 reaches nothing in the model, and 0x1000000 → dev0:2+0x0 length 0x4000 as seen',
     'buf is revoked in the model, and usable as seen',
     'the CPU reaches dev0:2+0x0 at 0x0 of v',
   ]);
-  expect(differences(play(world.state, { do: 'ioas_unmap', ioas: 'ioas', iova: BASE, length: 0x4000n }), seen)).toEqual(
-    [
-      'dev1 reaches nothing in the model, and 0x1000000 → dev0:2+0x0 length 0x4000 as seen',
-      'in ioas is nothing in the model, and an area at 0x1000000 length 0x4000 as seen',
-    ],
-  );
+  expect(differences(play(world.state, steps.unmap()), seen)).toEqual([
+    'dev1 reaches nothing in the model, and 0x1000000 → dev0:2+0x0 length 0x4000 as seen',
+    'in ioas is nothing in the model, and an area at 0x1000000 length 0x4000 as seen',
+  ]);
 });
