@@ -7,6 +7,8 @@ export const ALL = '';
 type Side = 'expected' | 'got';
 
 interface Event {
+  /** Which of its domain it is. */
+  readonly nth: number;
   readonly side: Side;
   readonly from: bigint;
   readonly end: bigint;
@@ -15,6 +17,9 @@ interface Event {
   /** Offset in the memory minus IOVA: the same for the whole stretch. */
   readonly shift: bigint;
 }
+
+/** Where nothing begins: beyond every address and every end. */
+const END = 1n << 65n;
 
 /** Calls of two sides, counted for every byte of every domain. */
 export class CallTally {
@@ -28,18 +33,23 @@ export class CallTally {
     this.#add(domain, { side, from: iova, end: iova + length, sign: -1, memory: '', shift: 0n });
   }
 
-  #add(domain: string, event: Event): void {
-    const events = this.#domains.get(domain);
-    if (events === undefined) this.#domains.set(domain, [event]);
-    else events.push(event);
+  #add(domain: string, event: Omit<Event, 'nth'>): void {
+    const events = this.#domains.get(domain) ?? [];
+    this.#domains.set(domain, events);
+    events.push({ nth: events.length, ...event });
   }
 
   /** The first byte for which the sides differ, in a line; of a `refused` step, what was undone does not count. */
   firstDifference(refused: boolean): string[] {
     for (const [domain, events] of this.#domains) {
-      const edges = [...new Set(events.flatMap(({ from, end }) => [from, end]))].sort((a, b) => (a < b ? -1 : 1));
+      const ascending = events.toSorted((a, b) => compare(a.from, b.from));
+      const edges = [...new Set(events.flatMap(({ from, end }) => [from, end]))].sort(compare);
+      let here: Event[] = [];
+      let next = 0;
       for (const at of edges) {
-        const here = events.filter(({ from, end }) => from <= at && at < end);
+        here = here.filter(({ end }) => at < end);
+        for (; (ascending[next]?.from ?? END) <= at; next++) here.push(ascending[next] as Event);
+        here.sort((a, b) => a.nth - b.nth);
         const [expected, got] = [summary(here, at, 'expected', refused), summary(here, at, 'got', refused)];
         if (expected !== got) {
           const where = `${domain === ALL ? '' : `domain ${domain}, `}IOVA 0x${at.toString(16)}`;
@@ -50,6 +60,8 @@ export class CallTally {
     return [];
   }
 }
+
+const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** One side's calls for one byte. Of a refused step, only what is left of them in the end. */
 function summary(events: readonly Event[], at: bigint, side: Side, refused: boolean): string {

@@ -2,7 +2,7 @@
  * Deliberately wrong commands: a handle that is closed, destroyed, of another kind or of nobody; a number that is
  * misaligned, too large, or wraps; a flag that nobody knows.
  */
-import type { Area, State } from '../model/spec.ts';
+import type { Area, Do, State } from '../model/spec.ts';
 import type { BarMmap, Command } from '../trace/command.ts';
 import { domainNames } from './changes.ts';
 import type { Intent } from './intents.ts';
@@ -46,73 +46,123 @@ const HANDLES: Readonly<Record<string, readonly Pool[]>> = {
   process: ['process', 'mapping'],
 };
 
-const NUMBERS = new Set(['start', 'length', 'iova', 'offset', 'src_iova', 'dst_iova']);
+const NUMBERS = ['start', 'length', 'iova', 'offset', 'src_iova', 'dst_iova'];
 
-/** Put one thing wrong; a command without arguments to spoil is given a name that stands for nothing. */
+/** Put one thing wrong; a command without arguments to spoil stays as it is. */
 export function twist(command: Command, intent: Intent, state: State): Command {
-  const way = pick(waysFor(command, intent, state), intent.odd)?.();
-  if (way === undefined) return command;
-  const twisted: Fields = { ...command };
-  for (const key in way) {
-    if (way[key] === undefined) delete twisted[key];
-    else twisted[key] = way[key];
-  }
-  return twisted as unknown as Command;
+  const way = pick(waysFor(command), intent.odd);
+  return way === undefined ? command : put(command, way(command, intent, state));
 }
 
 type Fields = Record<string, unknown>;
 
-/** What can be put in place of an argument, of which one is worked out; without a value, it is left out. */
-function waysFor(command: Command, { at, from, how }: Intent, state: State): (() => Fields)[] {
-  const ways: (() => Fields)[] = [];
+/** What can be put in place of some argument of a command; without a value, it is left out. */
+type Way<C extends Command = Command> = (command: C, intent: Intent, state: State) => Fields;
+
+/** All ways of its arguments, then those of the command. */
+function waysFor(command: Command): readonly Way[] {
+  const ways: Way[] = [];
   for (const key in command) {
-    const value: unknown = command[key as keyof Command];
-    const pools = HANDLES[key];
-    if (pools !== undefined) {
-      ways.push(() => ({ [key]: pick(pools.flatMap(namesOf).filter(mayBe(command, state)), at + from) }));
-      if (pools.includes('ioas')) ways.push(() => ({ [key]: pick(destroyedObjects(state), at) ?? value }));
-    }
-    if (key === 'dev' && command.do !== 'mock_domain')
-      ways.push(() => ({ dev: someDevice(command, at, state) ?? value }));
-    if (NUMBERS.has(key) && typeof value === 'bigint') {
-      ways.push(() => ({ [key]: pick(EDGES, at) }));
-      ways.push(() => ({ [key]: (value + (pick(EDGES, from) as bigint)) & MAX }));
-    }
-    if (key === 'attr') ways.push(() => ({ attr: at % 5 }));
-    if (key === 'prot') ways.push(() => ({ prot: how % 2 === 0 ? '' : 'rw' }));
+    if (key === 'dev' && command.do === 'mock_domain') continue;
+    for (const way of OF_ARGUMENT[key] ?? NONE) ways.push(way);
   }
-  if ('prot' in command || command.do === 'hwpt_alloc' || command.do === 'vfio_export') {
-    ways.push(() => ({ flags: how % 2 === 0 ? 8n : 1n << BigInt(3 + (how % 61)) }));
-  }
-  if (command.do === 'ioas_map_file' || command.do === 'ioas_map') {
-    ways.push(() => overlapping(command.ioas, at, state));
-    // Larger than any aperture, and anywhere: there is no room. A buffer is refused before, for its size.
-    for (let i = 0; i < 4; i++) ways.push(() => ({ iova: undefined, length: 1n << 60n }));
-  }
-  if (command.do === 'ioas_copy') ways.push(() => anywhereElse(command.src, state));
-  if (command.do === 'hwpt_alloc') ways.push(() => ({ ioas: largestArea(state)?.name ?? command.ioas }));
-  if (command.do === 'mem_alloc' || command.do === 'memfd_create') ways.push(() => ({ length: 0n }));
-  if (command.do === 'ioas_allow_iovas') for (let way = 0; way < 5; way++) ways.push(() => wrongRanges(way, at, from));
-  if (command.do === 'mock_domain') {
-    for (let i = 0; i < 4; i++) ways.push(() => ({ ioas: unfillable(at, state) ?? command.ioas }));
-  }
-  if (command.do === 'mock_revoke') {
-    const files = [...sources(state, 'dmabuf'), ...sources(state, 'memfd')];
-    for (let i = 0; i < 2; i++) ways.push(() => ({ fd: pick(files, at)?.name ?? command.fd }));
-  }
-  if (command.do === 'munmap') ways.push(() => ({ offset: pick(EDGES, at), length: pick(EDGES, from) }));
-  if (command.do === 'vfio_dmabuf_revoke' || command.do === 'vfio_dmabuf_memattr') {
-    const files = [...sources(state, 'dmabuf'), ...sources(state, 'memfd')];
-    ways.push(() => ({ fd: pick(files, at)?.name ?? command.fd }));
-  }
-  if (command.do === 'bar_mmap') {
-    ways.push(() => ({ region: at % 12 }));
-    ways.push(() => onePageTooMany(command, state));
-    // The last page of the file of a device, whose regions are side by side.
-    ways.push(() => ({ offset: MAX - PAGE + 1n - (BigInt(command.region) << 40n) }));
-  }
-  if (command.do === 'vfio_export') for (let way = 0; way < 6; way++) ways.push(() => wrongExport(way, at, from));
+  for (const way of (OF_COMMAND[command.do] ?? NONE) as readonly Way[]) ways.push(way);
   return ways;
+}
+
+/** Nothing is deleted from an object, because that makes every later look at it slow. */
+function put(command: Command, fields: Fields): Command {
+  const whole: Fields = { ...command, ...fields };
+  for (const key in fields) if (fields[key] === undefined) return present(whole) as unknown as Command;
+  return whole as unknown as Command;
+}
+
+const present = (fields: Fields): Fields =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+
+const NONE: readonly Way[] = [];
+
+/** A handle of another kind or of nobody; and where an IOAS is meant, one of what is destroyed. */
+function handleWays(key: string, pools: readonly Pool[]): readonly Way[] {
+  const names = pools.flatMap(namesOf);
+  const other: Way = (command, { at, from }, state) => ({
+    [key]: pick(command.do === 'fd_mmap' ? names.filter(unlessMemfd(state)) : names, at + from),
+  });
+  const destroyed: Way = (command, { at }, state) => ({
+    [key]: pick(destroyedObjects(state), at) ?? command[key as keyof Command],
+  });
+  return pools.includes('ioas') ? [other, destroyed] : [other];
+}
+
+const numberWays = (key: string): readonly Way[] => [
+  (_, { at }) => ({ [key]: pick(EDGES, at) }),
+  (command, { from }) => ({
+    [key]: ((command[key as keyof Command] as unknown as bigint) + (pick(EDGES, from) as bigint)) & MAX,
+  }),
+];
+
+const OF_ARGUMENT: Readonly<Record<string, readonly Way[]>> = {
+  ...Object.fromEntries(Object.entries(HANDLES).map(([key, pools]) => [key, handleWays(key, pools)])),
+  ...Object.fromEntries(NUMBERS.map((key) => [key, numberWays(key)])),
+  dev: [(command, { at }, state) => ({ dev: someDevice(command, at, state) ?? command['dev' as keyof Command] })],
+  attr: [(_, { at }) => ({ attr: at % 5 })],
+  prot: [(_, { how }) => ({ prot: how % 2 === 0 ? '' : 'rw' })],
+};
+
+const flags: Way = (_, { how }) => ({ flags: how % 2 === 0 ? 8n : 1n << BigInt(3 + (how % 61)) });
+
+/** On top of an area; or larger than any aperture, and anywhere: there is no room. A buffer is refused before that. */
+const mapWays: readonly Way<Do<'ioas_map' | 'ioas_map_file'>>[] = [
+  flags,
+  ({ ioas }, { at }, state) => overlapping(ioas, at, state),
+  ...times(4, (): Way => () => ({ iova: undefined, length: 1n << 60n })),
+];
+const empty: Way = () => ({ length: 0n });
+const otherFile: Way<Do<'mock_revoke' | 'vfio_dmabuf_revoke' | 'vfio_dmabuf_memattr'>> = ({ fd }, { at }, state) => ({
+  fd: pick([...sources(state, 'dmabuf'), ...sources(state, 'memfd')], at)?.name ?? fd,
+});
+
+const OF_COMMAND: { readonly [Name in Command['do']]?: readonly Way<Do<Name>>[] } = {
+  ioas_map_file: mapWays,
+  ioas_map: mapWays,
+  ioas_copy: [flags, ({ src }, _, state) => anywhereElse(src, state)],
+  hwpt_alloc: [flags, ({ ioas }, _, state) => ({ ioas: largestArea(state)?.name ?? ioas })],
+  mem_alloc: [empty],
+  memfd_create: [empty],
+  ioas_allow_iovas: times(
+    5,
+    (way): Way =>
+      (_, { at, from }) =>
+        wrongRanges(way, at, from),
+  ),
+  mock_domain: times(
+    4,
+    (): Way<Do<'mock_domain'>> =>
+      ({ ioas }, { at }, state) => ({ ioas: unfillable(at, state) ?? ioas }),
+  ),
+  mock_revoke: [otherFile, otherFile],
+  munmap: [(_, { at, from }) => ({ offset: pick(EDGES, at), length: pick(EDGES, from) })],
+  vfio_dmabuf_revoke: [otherFile],
+  vfio_dmabuf_memattr: [otherFile],
+  bar_mmap: [
+    (_, { at }) => ({ region: at % 12 }),
+    (command, _, state) => onePageTooMany(command, state),
+    // The last page of the file of a device, whose regions are side by side.
+    ({ region }) => ({ offset: MAX - PAGE + 1n - (BigInt(region) << 40n) }),
+  ],
+  vfio_export: [
+    flags,
+    ...times(
+      6,
+      (way): Way =>
+        (_, { at, from }) =>
+          wrongExport(way, at, from),
+    ),
+  ],
+};
+
+function times<T>(count: number, make: (n: number) => T): T[] {
+  return Array.from({ length: count }, (_, n) => make(n));
 }
 
 /** Another device; a test device only where one may be named. */
@@ -122,10 +172,10 @@ function someDevice({ do: what }: Command, at: number, { devices, machine }: Sta
 }
 
 /** It is a rule of traces that `fd_mmap` names no memfd, which can be mapped. */
-const mayBe =
-  ({ do: what }: Command, { handles }: State) =>
+const unlessMemfd =
+  ({ handles }: State) =>
   (name: string): boolean =>
-    what !== 'fd_mmap' || handles.get(name)?.is !== 'memfd';
+    handles.get(name)?.is !== 'memfd';
 
 /** A BAR from where it was to be mapped to its end, and a page. */
 function onePageTooMany({ dev, region, offset }: BarMmap, { machine }: State): Fields {

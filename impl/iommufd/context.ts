@@ -10,6 +10,7 @@ import type { IommuGroup } from '../iommu/group.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { File } from '../kernel/file.ts';
 import { LOCKLESS, looksAt, touches } from '../kernel/footprint.ts';
+import { tablesChange } from '../kernel/live.ts';
 import { Rwsem } from '../kernel/rwsem.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
@@ -25,6 +26,8 @@ export abstract class IommufdObject {
   /** Number in the table; 0 is nobody's. */
   id = 0;
   #users = 1;
+  /** Ghost: how many users the last audit has found. */
+  usersFound = 0;
   /** Whether its number finds it. Before that the number is only taken. */
   finalized = false;
 
@@ -82,6 +85,7 @@ export class IommufdCtx {
     while (this.#objects[this.#lowest] !== undefined) this.#lowest++;
     object.id = this.#lowest;
     this.#objects[object.id] = object;
+    tablesChange();
     return undefined;
   }
 
@@ -89,6 +93,7 @@ export class IommufdCtx {
   finalize(object: IommufdObject): void {
     touches(LOCKLESS);
     object.finalized = true;
+    tablesChange();
   }
 
   /** iommufd_get_object(), of any kind: counts one user more. ENOENT. */
@@ -111,6 +116,7 @@ export class IommufdCtx {
     touches(LOCKLESS);
     warnOn(this.#objects[object.id] !== object, `${object.kind} ${object.id} is not in its table`);
     this.#objects[object.id] = undefined;
+    tablesChange();
     this.#lowest = Math.min(this.#lowest, object.id);
     object.users--;
     if (this.vfioIoas === object) this.vfioIoas = undefined;

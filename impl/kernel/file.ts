@@ -5,7 +5,7 @@
 import type { Errno } from './errno.ts';
 import { LOCKLESS, looksAt, touches } from './footprint.ts';
 import { Kref } from './kref.ts';
-import { Live } from './live.ts';
+import { Live, tablesChange } from './live.ts';
 import { current, shouldFail, type Thread } from './thread.ts';
 
 /** `f_mode`, as far as mappings ask. */
@@ -70,6 +70,7 @@ export class FdTable {
     let fd = this.#lowest;
     while (this.#files.has(fd)) fd++;
     this.#files.set(fd, file);
+    tablesChange();
     this.#lowest = fd + 1;
     return fd;
   }
@@ -86,6 +87,7 @@ export class FdTable {
     const file = this.#files.get(fd);
     if (file === undefined) return 'EBADF';
     this.#files.delete(fd);
+    tablesChange();
     if (fd < this.#lowest) this.#lowest = fd;
     file.put();
     return undefined;
@@ -95,6 +97,7 @@ export class FdTable {
   copy(): FdTable | Errno {
     touches(LOCKLESS);
     if (shouldFail('dup_fd')) return 'ENOMEM';
+    tablesChange();
     const copy = new FdTable();
     for (const [fd, file] of this.#files) {
       file.get();

@@ -4,13 +4,10 @@
  */
 import { running } from './thread.ts';
 
-/** The ghost state of one kernel. */
-export interface Living {
-  readonly files: Set<Live>;
-  readonly pages: Set<Live>;
-  /** How often what the CPU has mapped has changed, and at which of these numbers an audit last found it right. */
-  mappingChanges: number;
-  mappingsFoundRight: number | undefined;
+/** A descriptor, or the number of an object, comes or goes. */
+export function tablesChange(): void {
+  const task = running();
+  if (task !== undefined) task.kernel.live.tableChanges++;
 }
 
 /** Something changes that the CPU reaches memory by: a page table's entry, a mapping, or what is in a file's tree. */

@@ -106,9 +106,12 @@ const nests = (held: readonly HeldLock[], taken: number): boolean =>
 /** The order graph of one kernel. */
 export class Lockdep {
   readonly #inner: number[] = [...SEED];
+  /** Ghost: how many locks were taken. */
+  acquisitions = 0;
 
   /** Check and remember that `lock` is about to be taken by one who holds `held`. Fails with a lockdep Splat. */
   acquire(held: readonly HeldLock[], lock: HeldLock): void {
+    this.acquisitions++;
     const taken = lock.classId;
     const below = this.#inner[taken] as number;
     for (let i = 0; i < held.length; i++) {

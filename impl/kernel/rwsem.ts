@@ -87,6 +87,7 @@ export class Rwsem {
     touches(this.#identity);
     if (!this.write.ready()) return false;
     const task = current();
+    task.kernel.lockdep.acquisitions++;
     task.held.push(this.write);
     this.#writer = task;
     this.#written = this.write;

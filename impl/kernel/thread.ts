@@ -5,7 +5,7 @@
  */
 import { FaultPoints } from './fail-nth.ts';
 import { DEFAULT_FEATURES, type Features } from './features.ts';
-import type { Living } from './live.ts';
+import { Ghosts } from './ghosts.ts';
 import { type HeldLock, Lockdep } from './lockdep.ts';
 import type { Process } from './process.ts';
 import { Splat } from './splat.ts';
@@ -35,8 +35,7 @@ export class Kernel {
   pageSize = PAGE_SIZE;
   /** Who makes the system calls of the tasks to come. */
   process: Process | undefined;
-  /** Ghost: what lives, and whether what is mapped is as an audit has found it; see live.ts. */
-  readonly live: Living = { files: new Set(), pages: new Set(), mappingChanges: 0, mappingsFoundRight: undefined };
+  readonly live = new Ghosts();
 
   constructor(features: Features = DEFAULT_FEATURES) {
     this.features = features;

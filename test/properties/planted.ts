@@ -1,34 +1,19 @@
-/** Bugs planted in a running implementation, each of which something must see. `plant` gives the way to take it out. */
+/** Bugs planted in a running implementation, each of which something must see. */
 import type { Attachment } from '../../impl/dmabuf/attachment.ts';
 import { DmaBuf } from '../../impl/dmabuf/dma-buf.ts';
 import { Domain } from '../../impl/iommu/domain.ts';
 import { IOMMU_CACHE, IOMMU_MMIO } from '../../impl/iommu/prot.ts';
-import { AddressSpace } from '../../impl/kernel/address-space.ts';
-import { CpuPageTable } from '../../impl/kernel/cpu-page-table.ts';
+import { IommufdCtx } from '../../impl/iommufd/context.ts';
 import { File } from '../../impl/kernel/file.ts';
 import { Kref } from '../../impl/kernel/kref.ts';
 import { Backing } from '../../impl/kernel/mm.ts';
 import { running } from '../../impl/kernel/thread.ts';
 import { add, bytes } from '../../impl/kernel/units.ts';
 import { Machine } from '../../impl/machine.ts';
+import { type Planted, replace, underRevoke } from './plant.ts';
+import { PLANTED_CPU } from './planted-cpu.ts';
 
-export interface Planted {
-  readonly bug: string;
-  /** What must be reported; one of these, for a bug that shows in several ways. */
-  readonly breaches: readonly string[];
-  readonly plant: () => () => void;
-}
-
-/** Replace a method for a while; `make` is given the right one. */
-export function replace<T extends object, K extends keyof T>(of: T, key: K, make: (right: T[K]) => T[K]): () => void {
-  const right = of[key];
-  of[key] = make(right);
-  return () => {
-    of[key] = right;
-  };
-}
-
-const underRevoke = (): boolean => running()?.held.some(({ name }) => name.includes('memory_lock')) ?? false;
+const acquisitions = (): number | undefined => running()?.kernel.lockdep.acquisitions;
 const isBar = (phys: number): boolean => phys >= 2 ** 38;
 
 export const PLANTED: readonly Planted[] = [
@@ -182,44 +167,35 @@ export const PLANTED: readonly Planted[] = [
       ),
   },
   {
-    bug: 'a revoke leaves the page tables of processes alone',
-    breaches: ['never mapped while revoked'],
-    plant: () =>
-      replace(
-        CpuPageTable.prototype,
-        'zap',
-        (right) =>
-          function (this: CpuPageTable, first, last) {
-            if (!underRevoke()) right.call(this, first, last);
-          },
-      ),
+    bug: 'a call that takes no lock keeps a user of its object',
+    breaches: ['audit'],
+    plant: () => {
+      let taken: number | undefined;
+      const takeOut = [
+        replace(
+          IommufdCtx.prototype,
+          'getAny',
+          (right) =>
+            function (this: IommufdCtx, id) {
+              taken = acquisitions();
+              return right.call(this, id);
+            },
+        ),
+        replace(
+          IommufdCtx.prototype,
+          'put',
+          (right) =>
+            function (this: IommufdCtx, object) {
+              if (acquisitions() !== taken) right.call(this, object);
+            },
+        ),
+      ];
+      return () => {
+        for (const each of takeOut) each();
+      };
+    },
   },
-  {
-    bug: 'munmap leaves the page table of the process alone',
-    breaches: ['reach', 'audit', 'never mapped while revoked'],
-    plant: () =>
-      replace(
-        CpuPageTable.prototype,
-        'zap',
-        (right) =>
-          function (this: CpuPageTable, first, last) {
-            if (underRevoke()) right.call(this, first, last);
-          },
-      ),
-  },
-  {
-    bug: 'a mapping that goes stays in the tree of its file',
-    breaches: ['audit', 'splat', 'crash'],
-    plant: () =>
-      replace(
-        AddressSpace.prototype,
-        'unlink',
-        () =>
-          function (this: AddressSpace, vma) {
-            vma.node = undefined;
-          },
-      ),
-  },
+  ...PLANTED_CPU,
   {
     bug: 'an automatic IOVA is one page too high',
     breaches: ['answer', 'areas', 'calls', 'one MMIO range', 'sub-page offsets correct'],

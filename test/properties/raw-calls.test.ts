@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 import { IommufdCtx } from '../../impl/iommufd/context.ts';
 import { CALL_NAMES } from '../../properties/raw/calls.ts';
 import { checkRaw, RawTally } from '../../properties/raw/raw.ts';
-import { PLANTED, replace } from './planted.ts';
+import { replace } from './plant.ts';
+import { PLANTED } from './planted.ts';
 
 const SEED = 20261121;
 /** About 50,000 calls. */
