@@ -7,11 +7,11 @@ import { during } from './patch.ts';
 
 export const SEEDS = 50;
 const DEPTH = 2;
-/** Schedules from one seed, of a mutant that is not found. */
+/** Schedules from one seed, before the mutant counts as not found. */
 const MOST = 2000;
 
 export interface Hunt {
-  /** Of each seed that has led to a failure: schedules until then, that one included. Ascending. */
+  /** Of each seed: schedules until one failed, that one included. Ascending. */
   readonly schedules: readonly number[];
   /** What failed, each once, in words. */
   readonly found: ReadonlySet<string>;
@@ -20,7 +20,7 @@ export interface Hunt {
   readonly told: readonly string[];
 }
 
-/** With the mutant in place. Fails when nothing is found. */
+/** With the mutant in place. Fails when from some seed nothing is found. */
 export const hunt = (mutant: Mutant): Hunt => during(mutant.patches, () => hunted(mutant));
 
 function hunted(mutant: Mutant): Hunt {
@@ -29,15 +29,14 @@ function hunted(mutant: Mutant): Hunt {
   for (let seed = 0; seed < SEEDS; seed++) {
     const search = searchFor(mutant, seed);
     const failure = search.run(MOST);
-    if (failure === undefined) continue;
+    if (failure === undefined) throw new Error(`${mutant.id}: nothing fails in ${MOST} schedules from seed ${seed}`);
     schedules.push(search.explored);
     if (!failures.has(wordsOf(failure))) failures.set(wordsOf(failure), failure);
   }
   const found = new Set(failures.keys());
   const wanted = mutant.found[0];
   const failure = (wanted && failures.get(wordsOf(wanted))) ?? failures.values().next().value;
-  if (failure === undefined) throw new Error(`${mutant.id} is not found from any seed`);
-  const small = shrinkFailure(failure);
+  const small = shrinkFailure(failure as Failure<Step>);
   return { schedules: schedules.toSorted((a, b) => a - b), found, small, told: tell(small) };
 }
 

@@ -15,7 +15,7 @@ import type { Machine } from '../../impl/machine.ts';
 import { PciFunction } from '../../impl/pci/topology.ts';
 import { end, type Step } from '../../properties/races/race.ts';
 import { OFF, START } from '../../properties/races/steps.ts';
-import { type Finding, inOwnRace, type Mutant } from './mutant.ts';
+import { type Finding, inOwnRace, lostWakeUp, type Mutant } from './mutant.ts';
 import { patch } from './patch.ts';
 
 /** An SSD that reads from `buf`, with the worker that unmaps for it. */
@@ -77,8 +77,7 @@ function* signalLate(token: DmaToken, { fence, table }: TokenMap, also: TokenMap
 const stuck = (read: string): Finding => {
   const held = 'waits for dev0.dmabuf0.resv, held by vfio_memory, which waits for fence map 1 of ssd (KERNEL)';
   const lines = [`read ${read}`, 'vfio_memory waits for fence map 1 of ssd (KERNEL)', `release ${held}`];
-  const words = 'not allowed: blocked, blocked, blocked; buffers TEMP';
-  return { kind: 'lost wake-up', what: [...lines, words].join('; ') };
+  return lostWakeUp(lines, 'blocked, blocked, blocked; buffers TEMP');
 };
 
 export const URING_MUTANTS: readonly Mutant[] = [

@@ -4,15 +4,13 @@ import * as dmabuf from '../../impl/iommufd/dmabuf.ts';
 import * as fill from '../../impl/iommufd/fill.ts';
 import type { DmabufSource, Pages } from '../../impl/iommufd/pages.ts';
 import { isErrno } from '../../impl/kernel/errno.ts';
-import { type Features, featuresOf } from '../../impl/kernel/features.ts';
 import { preempt } from '../../impl/kernel/thread.ts';
 import { toNumber } from '../../impl/kernel/units.ts';
 import { end } from '../../properties/races/race.ts';
 import { copy, MAPPED, OFF, unmap } from '../../properties/races/steps.ts';
 import { atRest, type Finding, inOwnRace, inRace, invariant, type Mutant, outcome, splat } from './mutant.ts';
-import { patch } from './patch.ts';
+import { patch, without } from './patch.ts';
 
-const FEATURES = featuresOf('7.3') as { -readonly [F in keyof Features]: boolean };
 const DESIGN = 'never written; a rule of the design, broken';
 /** It is replaced where S-09 needs it. */
 const { trackAllDomains } = dmabuf;
@@ -38,7 +36,7 @@ export const AREA_MUTANTS: readonly Mutant[] = [
     id: 'H-09',
     bug: 'UNMAP looks again at what it has freed, and meets who has mapped there since',
     cured: '8602018b1f17',
-    patches: [patch(FEATURES, 'unmapMovesUp', () => false)],
+    patches: [without('7.3', 'unmapMovesUp')],
     ...inRace('iommufd-R11', 'two areas, and the range ends with the second'),
     found: [outcome('0x3000 bytes, ok at 0x1000; buffers none')],
   },
@@ -88,6 +86,29 @@ export const AREA_MUTANTS: readonly Mutant[] = [
     ],
     ...inRace('iommufd-R5', 'in one IOAS with a domain'),
     found: [stale('vfio_memory', 'ioas 0x3000000'), trackedOtherwise],
+  },
+  {
+    id: 'S-03',
+    bug: 'a revoke marks the pages first, and then finds nothing to unmap in them',
+    cured: DESIGN,
+    patches: [
+      patch(
+        dmabuf.importerOps,
+        'invalidateMappings',
+        () =>
+          function* ({ importerPriv }) {
+            const { source, mutex } = importerPriv as Pages;
+            yield mutex;
+            (source as DmabufSource).len = 0;
+            mutex.release();
+          },
+      ),
+    ],
+    ...inRace('iommufd-R2', 'one domain'),
+    found: [
+      stale('vfio_memory', 'ioas 0x1000000'),
+      atRest('when all is closed: leak: domain ioas is destroyed with mappings'),
+    ],
   },
   {
     id: 'S-04',

@@ -1,18 +1,14 @@
 /** Bugs of iommufd's locks: one not let go of, one that is gone too early, one that is not taken. */
 import * as fill from '../../impl/iommufd/fill.ts';
-import { type Features, featuresOf } from '../../impl/kernel/features.ts';
 import { inRace, type Mutant, splat } from './mutant.ts';
-import { patch } from './patch.ts';
-
-/** Of the version that races run on, unless they say. Whoever was released with a bug has a switch for it. */
-const FEATURES = featuresOf('7.3') as { -readonly [F in keyof Features]: boolean };
+import { patch, without } from './patch.ts';
 
 export const LOCK_MUTANTS: readonly Mutant[] = [
   {
     id: 'H-02',
     bug: 'the mutex of the pages is destroyed before the detach, so that a revoke takes it once more',
     cured: 'f2d70dbd3dce, CVE-2026-74328',
-    patches: [patch(FEATURES, 'mutexOutlivesDetach', () => false)],
+    patches: [without('7.3', 'mutexOutlivesDetach')],
     ...inRace('iommufd-R2', 'one domain'),
     found: [splat('use after free', 'vfio_memory takes pages->mutex after mutex_destroy')],
   },
@@ -20,7 +16,7 @@ export const LOCK_MUTANTS: readonly Mutant[] = [
     id: 'H-03',
     bug: 'the last UNMAP unpins the buffer without dma_resv',
     cured: 'e745cd2c749e, CVE-2026-80633',
-    patches: [patch(FEATURES, 'unpinHoldsResv', () => false)],
+    patches: [without('7.3', 'unpinHoldsResv')],
     ...inRace('iommufd-R2', 'one domain'),
     found: [splat('lockdep', 'dev0.dmabuf0.resv must be held here')],
   },

@@ -45,5 +45,10 @@ export const invariant = (what: string): Finding => ({ kind: 'invariant', what }
 export const outcome = (words: string): Finding => ({ kind: 'outcome', what: `not allowed: ${words}` });
 /** What somebody who looks at everything sees when all have returned, or when all is closed then. */
 export const atRest = (what: string): Finding => ({ kind: 'at rest', what });
+/** Nobody who is left goes on: who waits for what, and how it stands then. */
+export const lostWakeUp = (waiting: readonly string[], words: string): Finding => ({
+  kind: 'lost wake-up',
+  what: [...waiting, `not allowed: ${words}`].join('; '),
+});
 /** What a debug kernel prints. */
 export const splat = (kind: string, what: string): Finding => ({ kind, what: `${kind}: ${what}` });

@@ -4,6 +4,7 @@
  * this. An export can be replaced where vitest links the modules, by getters that can be defined anew: `vi.spyOn` does
  * so, too, but a spy keeps every call.
  */
+import { type Feature, featuresOf } from '../../impl/kernel/features.ts';
 
 /** Puts the wrong one in; what it gives back takes it out again. */
 export type Patch = () => () => void;
@@ -18,6 +19,10 @@ export function patch<T extends object, K extends keyof T>(of: T, key: K, wrong:
     };
   };
 }
+
+/** The kernels of a version, or of a profile, with a bug of others: what was released with it has a switch already. */
+export const without = (version: string, feature: Feature): Patch =>
+  patch(featuresOf(version) as Record<Feature, boolean>, feature, () => false);
 
 /** Do `work` with all of them in place. */
 export function during<T>(patches: readonly Patch[], work: () => T): T {

@@ -1,18 +1,20 @@
 /** Bugs of the buffers of vfio-pci: how they are born, who may still use them, what becomes of the CPU's entries. */
+import * as dmaBuf from '../../impl/dmabuf/dma-buf.ts';
 import * as addressSpace from '../../impl/kernel/address-space.ts';
-import { type Features, featuresOf } from '../../impl/kernel/features.ts';
+import { isErrno } from '../../impl/kernel/errno.ts';
 import { File } from '../../impl/kernel/file.ts';
 import { current } from '../../impl/kernel/thread.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT } from '../../impl/vfio/pci-device.ts';
 import type { VfioPciDmaBuf } from '../../impl/vfio/pci-dmabuf.ts';
 import * as list from '../../impl/vfio/pci-dmabuf-list.ts';
 import * as status from '../../impl/vfio/pci-dmabuf-status.ts';
+import { putRegistration } from '../../impl/vfio/registration.ts';
+import * as takeBack from '../../impl/vfio/take-back.ts';
 import { end } from '../../properties/races/race.ts';
 import { BYTE, mapBar, OFF, START, touch } from '../../properties/races/steps.ts';
-import { inOwnRace, inRace, invariant, type Mutant, outcome, splat } from './mutant.ts';
-import { patch } from './patch.ts';
+import { atRest, inOwnRace, inRace, invariant, type Mutant, outcome, splat } from './mutant.ts';
+import { patch, without } from './patch.ts';
 
-const V4 = featuresOf('v4') as { -readonly [F in keyof Features]: boolean };
 const { TABLE } = status as { TABLE: Record<status.State, Record<status.Event, status.Transition | undefined>> };
 const DERIVED = 'never written; derived';
 const IN_REVIEW = 'in review of the exporter series';
@@ -42,6 +44,29 @@ export const BUFFER_MUTANTS: readonly Mutant[] = [
     ],
     ...inRace('vfio-R1', 'another buffer'),
     found: [invariant('after a step of vfio_export: dev0.dmabuf1 is usable, and the memory of dev0 is off')],
+  },
+  {
+    id: 'M12',
+    bug: 'a write that turns memory off takes no buffer back',
+    cured: DERIVED,
+    patches: [patch(takeBack, 'takeBack', () => function* () {})],
+    ...inRace('vfio-R18', 'one domain'),
+    found: [invariant('after a step of vfio_memory: dev0.dmabuf0 is usable, and the memory of dev0 is off')],
+  },
+  {
+    id: 'M26',
+    bug: 'an export that gets no descriptor puts the registration, which the release of the buffer does, too',
+    cured: 'merged: double free in the feature',
+    patches: [
+      patch(dmaBuf, 'dmaBufFd', (right) => (dmabuf, fds) => {
+        const fd = right(dmabuf, fds);
+        const { vdev } = dmabuf.priv as VfioPciDmaBuf;
+        if (isErrno(fd) && vdev !== undefined) putRegistration(vdev);
+        return fd;
+      }),
+    ],
+    ...inRace('vfio-R17', 'another buffer'),
+    found: [atRest('dev0 counts 2 registrations, and 3 are found')],
   },
   {
     id: 'M29',
@@ -89,7 +114,7 @@ export const BUFFER_MUTANTS: readonly Mutant[] = [
     id: 'M48',
     bug: 'a revoke looks for mappings in the pages from 0 to the size of the buffer, where those of BARs are not',
     cured: 'not yet, as posted in v2 to v4; derived',
-    patches: [patch(V4, 'zapsEveryMapping', () => false)],
+    patches: [without('v4', 'zapsEveryMapping')],
     ...inOwnRace('touch of a BAR ∥ memory off', {
       from: 'mapped, v4, where the mapping is of a buffer of its own',
       kernel: 'v4',

@@ -2,24 +2,29 @@
 import { Resv, USAGE } from '../../impl/dmabuf/resv.ts';
 import { preempt } from '../../impl/kernel/thread.ts';
 import type { VfioPciDevice } from '../../impl/vfio/pci-device.ts';
+import { type VfioPciDmaBuf, vfioPciDmaBufOps } from '../../impl/vfio/pci-dmabuf.ts';
 import * as list from '../../impl/vfio/pci-dmabuf-list.ts';
 import * as revoke from '../../impl/vfio/pci-dmabuf-revoke.ts';
 import * as token from '../../impl/vfio/pci-dmabuf-token.ts';
 import * as registration from '../../impl/vfio/registration.ts';
-import { inRace, invariant, type Mutant, splat } from './mutant.ts';
+import { end } from '../../properties/races/race.ts';
+import { importer, importerMap, OFF, START } from '../../properties/races/steps.ts';
+import { inOwnRace, inRace, invariant, lostWakeUp, type Mutant, splat } from './mutant.ts';
 import { patch } from './patch.ts';
 
-const REVOKES_WAIT = 'the series that makes revokes wait, in 7.1';
+const DERIVED = 'never written; derived';
+const REVOKES_WAIT = 'merged for 7.1: wait for invalidation';
 /** Steps of the others. */
 const TIMEOUT = 10;
 
+/** Before M01 was cured, a revoke left this to the un-revoke. */
 const neverArmed = patch(token, 'rearmToken', () => () => {});
 
 export const DRAIN_MUTANTS: readonly Mutant[] = [
   {
     id: 'M01',
     bug: 'a close drops the token of each buffer, and does not ask whether a revoke has drained it already',
-    cured: 'a revoke makes the token new, and a close leaves the rest to it; 2026-04',
+    cured: 'merged, 2026-04: kref underflow after revoke',
     patches: [
       neverArmed,
       patch(
@@ -76,7 +81,7 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
   {
     id: 'M04',
     bug: 'a revoke waits for fences of the kernel alone',
-    cured: 'in review of that series, v3 to v4',
+    cured: 'in review of revokes that wait, v3 to v4',
     patches: [
       patch(
         Resv.prototype,
@@ -93,7 +98,7 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
   {
     id: 'M05',
     bug: 'a revoke gives up waiting for unmaps after a while',
-    cured: 'in review of that series: no timeout',
+    cured: 'in review of revokes that wait: no timeout',
     patches: [
       patch(
         token,
@@ -111,7 +116,7 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
   {
     id: 'M06',
     bug: 'an un-revoke makes the buffer usable, lets go of dma_resv, and then makes the token new',
-    cured: 'in review of that series, v6 to v7',
+    cured: 'in review of revokes that wait, v6 to v7',
     patches: [
       patch(
         revoke,
@@ -120,8 +125,9 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
           function* (device: VfioPciDevice) {
             yield* right(device);
             for (const { kref } of device.dmabufs) {
+              // kref_init(), to which it is all one who has the token by now.
               yield preempt;
-              while (kref.count > 1) kref.put(); // kref_init()
+              while (kref.count > 1) kref.put();
             }
           },
       ),
@@ -132,9 +138,35 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
   {
     id: 'M07',
     bug: 'nobody makes the token new',
-    cured: 'never written; derived',
+    cured: DERIVED,
     patches: [neverArmed],
     ...inRace('vfio-R4', 'not revoked; a reset, which revokes and gives back'),
     found: [invariant('after a step of vfio_reset: the token of dev0.dmabuf0 is 0 with 0 DMA maps')],
+  },
+  {
+    id: 'M39',
+    bug: 'a map that fails has taken the token, and does not give it back',
+    cured: DERIVED,
+    patches: [
+      patch(vfioPciDmaBufOps, 'mapDmaBuf', (right) => (attachment, dir) => {
+        const table = right(attachment, dir);
+        if (table === 'ENOMEM') (attachment.dmabuf.priv as VfioPciDmaBuf).kref.get();
+        return table;
+      }),
+    ],
+    ...inOwnRace('map ∥ revoke', {
+      from: 'an importer that unmaps as soon as it is told; there is no memory for its map',
+      before: [...START, ...importer('i', 'prompt')],
+      actors: [importerMap('i'), OFF],
+      fails: { site: 'dma_buf_phys_vec_to_sgt', nth: 1 },
+      ends: [end('ENOMEM, ok', 'TEMP', { maps: 0 }), end('ENODEV, ok', 'TEMP', { maps: 0 })],
+    }),
+    found: [
+      lostWakeUp(
+        ['vfio_memory waits for an unmap that nobody owes of dev0.dmabuf0'],
+        'ENOMEM, blocked; buffers TEMP; maps 0',
+      ),
+      invariant('after a step of importer_map: the token of dev0.dmabuf0 is 2 with 0 DMA maps'),
+    ],
   },
 ];
