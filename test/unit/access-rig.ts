@@ -36,13 +36,13 @@ export const MAP: Extract<Command, { do: 'ioas_map' }> = {
 };
 
 export const contentAt = (at: number): number => (at >> 4) & 0xff;
+const CONTENTS = Uint8Array.from({ length: 0x10000 }, (_, at) => contentAt(at));
 
 export class AccessRig extends Rig {
   constructor(commands: readonly Command[] = [], config: MachineConfig = CONFIG, kernel = '7.2') {
     super(config, kernel);
     this.must(...MEMORY);
-    const contents = Uint8Array.from({ length: 0x10000 }, (_, at) => contentAt(at));
-    for (const name of ['m', 'f']) this.backing(name).write(0, contents);
+    for (const name of ['m', 'f']) this.backing(name).write(0, CONTENTS);
     this.must(...commands);
     this.calls();
   }
