@@ -188,9 +188,3 @@ branch 2
 schedule: after 3 to 1
 `);
 });
-
-test('showTrace fits a terminal of 110 columns, for every recorded trace', () => {
-  let widest = 0;
-  for (const { trace } of readTraces(traces)) widest = Math.max(widest, ...showTrace(trace).map((line) => line.length));
-  expect(widest).toBeLessThanOrEqual(110);
-});
