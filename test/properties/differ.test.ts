@@ -15,28 +15,33 @@ afterEach(() => {
   takeOut = undefined;
 });
 
-/** What each sequence comes to when everything is compared after every `every`-th step: step and breach, or nothing. */
-const outcomes = (every: number): (string | undefined)[] =>
-  SEQUENCES.map((drawn) => {
-    try {
-      walk(drawn, undefined, (config, kernel) => newWorld(config, kernel, every));
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof Divergence)) throw error;
-      return `${error.step}: ${error.breach}`;
-    }
-  });
+/** What a sequence comes to when everything is compared after every `every`-th step: step and breach, or nothing. */
+function outcome(drawn: Case, every: number): string | undefined {
+  try {
+    walk(drawn, undefined, (config, kernel) => newWorld(config, kernel, every));
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Divergence)) throw error;
+    return `${error.step}: ${error.breach}`;
+  }
+}
 
 test('nothing is found in the implementation as it is', () => {
-  expect(outcomes(1).filter(Boolean)).toEqual([]);
+  expect(SEQUENCES.filter((drawn) => outcome(drawn, 1) !== undefined)).toEqual([]);
 });
+
+/** A bug that is found in so many sequences has been seen in many places. */
+const ENOUGH = 15;
 
 test.each(PLANTED)('when $bug, comparing what changed finds it at the same step as comparing everything', (planted) => {
   takeOut = planted.plant();
-  const changes = outcomes(Number.POSITIVE_INFINITY);
-  const everything = outcomes(1);
-  expect(changes.filter(Boolean).length).toBeGreaterThan(3);
-  expect(changes).toEqual(everything);
-  const breaches = new Set(changes.filter((it) => it !== undefined).map((it) => it.replace(/^\d+: /, '')));
+  const everything: string[] = [];
+  for (const [at, drawn] of SEQUENCES.entries()) {
+    const found = outcome(drawn, 1);
+    expect(outcome(drawn, Number.POSITIVE_INFINITY), `sequence ${at}`).toBe(found);
+    if (found !== undefined && everything.push(found) === ENOUGH) break;
+  }
+  expect(everything.length).toBeGreaterThan(3);
+  const breaches = new Set(everything.map((it) => it.replace(/^\d+: /, '')));
   expect([...breaches].filter((breach) => !planted.breaches.includes(breach))).toEqual([]);
 });
