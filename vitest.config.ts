@@ -13,12 +13,13 @@ const replacing = globSync('test/**/*.test.ts').filter((file) => {
 /** It replaces functions of many modules while it runs, which only the linking of vitest's own allows. */
 const MUTANTS = 'test/mutants/mutants.test.ts';
 
-/** What takes longest begins first, or one worker would be left with it at the end. */
+/** What takes longest begins first, or one worker would be left with it at the end. A project keeps its workers. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ project, moduleId }: TestSpecification): number => {
-      if (project.name === 'replacing') return 0;
-      return /sequential|interleave|properties/.exec(moduleId) === null ? 2 : 1;
+      if (project.name !== 'sharing') return project.name === 'replacing' ? 0 : 1;
+      if (moduleId.endsWith('/sequential.test.ts')) return 2;
+      return /properties|interleave|explore/.exec(moduleId) === null ? 4 : 3;
     };
     return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
   }
