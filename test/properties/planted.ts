@@ -84,6 +84,20 @@ export const PLANTED: readonly Planted[] = [
       ),
   },
   {
+    bug: 'device memory is mapped a second time, where nobody asked for it',
+    breaches: ['sub-page offsets correct'],
+    plant: () =>
+      replace(
+        Domain.prototype,
+        'map',
+        (right) =>
+          function (this: Domain, iova, phys, length, prot) {
+            if (isBar(phys)) right.call(this, add(iova, bytes(2 ** 34)), phys, length, prot);
+            return right.call(this, iova, phys, length, prot);
+          },
+      ),
+  },
+  {
     bug: 'device memory is mapped like RAM',
     breaches: ['one MMIO range'],
     plant: () =>
