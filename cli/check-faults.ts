@@ -1,12 +1,16 @@
-/** `shootdown check --faults`: sweeps of faults, for as long as one likes. */
+/** `shootdown check --faults` and `--raced`: calls that fail, for as long as one likes. */
 import { FaultCoverage } from '../properties/faults/coverage.ts';
 import { checkFaults } from '../properties/faults/property.ts';
+import { RacedCoverage } from '../properties/raced-faults/coverage.ts';
+import { checkRaced } from '../properties/raced-faults/property.ts';
 import { reportOf } from '../properties/regression.ts';
 import { Progress } from './progress.ts';
 import { keep } from './regressions.ts';
 import { seedOf } from './seeds.ts';
 
 const DEFAULT_SWEEPS = 2000;
+/** Each is raced at some points and places. */
+const DEFAULT_STATES = 500;
 /** Sweeps between two looks at the clock and at Ctrl-C. */
 const BATCH = 25;
 /** The most commands before the one that fails. */
@@ -20,11 +24,52 @@ interface Options {
   readonly limit: number | undefined;
 }
 
-export async function checkFaultSweeps({ seed, runs, limit }: Options): Promise<number> {
-  console.log(`seed ${seed}`);
-  const most = runs ?? (limit === undefined ? DEFAULT_SWEEPS : Number.POSITIVE_INFINITY);
-  const progress = new Progress(true);
+/** What is searched: one batch after the other. */
+interface Search {
+  readonly most: number;
+  /** What was done so far. */
+  readonly count: () => number;
+  /** What is wrong, in lines for a person; undefined when nothing is. */
+  readonly batch: (seed: number, runs: number) => readonly string[] | undefined;
+  readonly said: () => string;
+  readonly table: () => readonly string[];
+}
+
+/** Calls that fail with nobody else there. */
+export function checkFaultSweeps(options: Options): Promise<number> {
   const coverage = new FaultCoverage();
+  return search(options, {
+    most: DEFAULT_SWEEPS,
+    count: () => coverage.sweeps,
+    batch: (seed, runs) => {
+      const { failure } = checkFaults({ seed, runs, longest: LONGEST }, coverage);
+      return failure && reportOf(failure, keep(failure));
+    },
+    said: () => `${coverage.sweeps} sweeps, ${coverage.faults} faults`,
+    table: () => coverage.table,
+  });
+}
+
+/** Calls that fail while memory is taken back. */
+export function checkRacedFaults(options: Options): Promise<number> {
+  const coverage = new RacedCoverage();
+  let states = 0;
+  return search(options, {
+    most: DEFAULT_STATES,
+    count: () => states,
+    batch: (seed, runs) => {
+      states += runs;
+      return checkRaced({ seed, runs, longest: LONGEST }, coverage)?.split('\n');
+    },
+    said: () => `${states} states of ${coverage.kinds.size} kinds, ${coverage.races} races`,
+    table: () => coverage.table,
+  });
+}
+
+async function search({ seed, runs, limit }: Options, { most, count, batch, said, table }: Search): Promise<number> {
+  console.log(`seed ${seed}`);
+  const last = runs ?? (limit === undefined ? most : Number.POSITIVE_INFINITY);
+  const progress = new Progress(true);
   let interrupted = false;
   const stop = (): void => {
     interrupted = true;
@@ -32,22 +77,17 @@ export async function checkFaultSweeps({ seed, runs, limit }: Options): Promise<
   process.once('SIGINT', stop);
   const start = performance.now();
   const seconds = (): string => ((performance.now() - start) / 1000).toFixed(1);
-  let failure: ReturnType<typeof checkFaults>['failure'];
-  for (let batch = 0; coverage.sweeps < most && failure === undefined && !interrupted; batch++) {
+  let failure: readonly string[] | undefined;
+  for (let number = 0; count() < last && failure === undefined && !interrupted; number++) {
     if (limit !== undefined && performance.now() - start >= limit) break;
-    const now = Math.min(BATCH, most - coverage.sweeps);
-    failure = checkFaults({ seed: seedOf(seed, batch), runs: now, longest: LONGEST }, coverage).failure;
-    progress.showLine(() => `${coverage.sweeps} sweeps, ${coverage.faults} faults, ${seconds()} s`);
+    failure = batch(seedOf(seed, number), Math.min(BATCH, last - count()));
+    progress.showLine(() => `${said()}, ${seconds()} s`);
     await new Promise((resolve) => setImmediate(resolve));
   }
   process.off('SIGINT', stop);
   progress.end();
   if (interrupted) console.log('interrupted');
-  console.log(`${coverage.sweeps} sweeps, ${coverage.faults} faults in ${seconds()} s`);
-  if (failure === undefined) {
-    console.log(`\n${coverage.table.join('\n')}\n\nno disagreement`);
-    return 0;
-  }
-  console.log(`\n${reportOf(failure, keep(failure)).join('\n')}`);
-  return 1;
+  console.log(`${said()} in ${seconds()} s\n`);
+  console.log((failure ?? [...table(), '', 'no disagreement']).join('\n'));
+  return failure === undefined ? 0 : 1;
 }

@@ -4,7 +4,7 @@ import { Digest } from '../properties/digest.ts';
 import { reportOf } from '../properties/regression.ts';
 import { checkSequences, type Report } from '../properties/sequential.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
-import { checkFaultSweeps } from './check-faults.ts';
+import { checkFaultSweeps, checkRacedFaults } from './check-faults.ts';
 import { checkRawCalls } from './check-raw.ts';
 import { Progress } from './progress.ts';
 import { keep } from './regressions.ts';
@@ -32,6 +32,7 @@ export async function check(args: readonly string[]): Promise<number> {
     json: { type: 'boolean' },
     raw: { type: 'boolean' },
     faults: { type: 'boolean' },
+    raced: { type: 'boolean' },
     calls: { type: 'string' },
   });
   if (positionals.length > 0) throw new UsageError(`check takes no files, such as "${positionals[0]}"`);
@@ -39,10 +40,11 @@ export async function check(args: readonly string[]): Promise<number> {
   const limit = values.time === undefined ? undefined : duration('time', values.time);
   if (values.faults === true) {
     if (values.raw === true || values.json === true || values.calls !== undefined)
-      throw new UsageError('--faults takes --seed, --runs and --time alone');
+      throw new UsageError('--faults takes --raced, --seed, --runs and --time alone');
     const runs = values.runs === undefined ? undefined : wholeNumber('runs', values.runs, 1);
-    return await checkFaultSweeps({ seed, runs, limit });
+    return await (values.raced === true ? checkRacedFaults : checkFaultSweeps)({ seed, runs, limit });
   }
+  if (values.raced === true) throw new UsageError('--raced goes with --faults');
   if (values.raw === true) {
     if (values.runs !== undefined || values.json === true)
       throw new UsageError('--raw takes --calls, not --runs or --json');

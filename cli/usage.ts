@@ -4,8 +4,9 @@ export const USAGE = `usage: shootdown COMMAND
 
   check [--seed S] [--runs N] [--time 30s] [--json]
       walk random sequences until N are done or the time is up; the default is 2,000
-  check --faults [--seed S] [--runs N] [--time 30s]
-      make a call fail at each of its fault points, after random sequences; the default is 2,000 calls
+  check --faults [--raced] [--seed S] [--runs N] [--time 30s]
+      make a call fail at each of its fault points, after random sequences; the default is 2,000 calls; --raced while
+      a revoke runs, at many places of both, from 500 states
   check --raw [--seed S] [--calls N] [--time 30s]
       make raw system calls, good and bad ones; the default is 100,000
   race [--strategy S] [--seed S] [--runs N] [--time 30s] [--svg FILE] [--start START] [RACE...]

@@ -3,18 +3,16 @@
  * invariants hold, nothing is lost or left over, and no lock is held. Source: iommufd 5
  */
 import { dmaBufOf } from '../../impl/dmabuf/dma-buf.ts';
-import { Ioas } from '../../impl/iommufd/ioas.ts';
-import { toBigint } from '../../impl/kernel/units.ts';
 import { vfioPciDmaBufOf } from '../../impl/vfio/pci-dmabuf.ts';
 import { revoked } from '../../model/buffers.ts';
-import { type State, step } from '../../model/spec.ts';
 import type { Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
 import type { Fault } from '../../trace/trace.ts';
 import { agree } from '../agree.ts';
 import { Divergence, showValue } from '../divergence.ts';
-import { choiceIn, execute, type Performed, sameResult } from '../perform.ts';
+import { execute, type Performed, sameResult } from '../perform.ts';
 import type { World } from '../world.ts';
+import { answerOf, stateAfter } from './ruled.ts';
 import { type Rule, ruleOf } from './rules.ts';
 import { differences, stateOf } from './state.ts';
 
@@ -51,8 +49,9 @@ export function performFaulty(world: World, command: Command, fault: Fault): Per
   const untouched = rule?.leaves === undefined || rule.leaves.length === 0 ? stateOf(world.machine) : undefined;
   const result = executeFaulty(world, command, fault, number);
   if (rule === undefined) return fail('fault', 'no rule says what becomes of the call');
-  world.state = stateAfter(world, rule, before);
-  const expected = rule.answer === 'ok' ? answerOf(world, command, before, result) : { err: rule.answer };
+  world.state = stateAfter(world.machine, rule, before);
+  const expected = rule.answer === 'ok' ? answerOf(command, before, result) : { err: rule.answer };
+  if (typeof expected === 'string') return fail('answer', expected);
   if (!sameResult(expected, result))
     fail('fault', `the rule answers ${showValue(expected)}`, `the implementation ${showValue(result)}`);
   const calls = world.machine.takeCalls();
@@ -82,39 +81,8 @@ function executeFaulty(world: World, command: Command, fault: Fault, number: num
   }
 }
 
-/** The model after the call: as before, or as its rule says. */
-function stateAfter(world: World, { leaves = [] }: Rule, before: State): State {
-  return leaves.reduce((state, command) => {
-    const outcome = step(state, command, placedBy(world, state, command));
-    return ('state' in outcome && outcome.state) || state;
-  }, before);
-}
-
-/** What the model answers where the call gets by. */
-function answerOf(world: World, command: Command, before: State, result: Result): Result {
-  const outcome = step(before, command, choiceIn(command, result));
-  if ('refused' in outcome) throw new Divergence('answer', world.history.length, command, [outcome.refused]);
-  return 'err' in outcome ? { err: outcome.err } : { ok: outcome.ok };
-}
-
-/** Where the implementation put what a caller was not told of: the area that the model does not have. */
-function placedBy({ machine }: World, state: State, command: Command): bigint | undefined {
-  const fixed = command.do === 'ioas_copy' ? command.dst_iova : 'iova' in command ? command.iova : undefined;
-  if (fixed !== undefined) return undefined;
-  const name = command.do === 'ioas_copy' ? command.dst : 'ioas' in command ? command.ioas : undefined;
-  const known = state.ioases.find(({ space }) => space.name === name);
-  for (const ctx of machine.contexts) {
-    for (const object of ctx.table) {
-      if (!(object instanceof Ioas) || object.name !== name) continue;
-      for (const area of object.iopt.areas.all())
-        if (!known?.areas.some(({ iova }) => iova === toBigint(area.iova))) return toBigint(area.iova);
-    }
-  }
-  return undefined;
-}
-
 /** Buffers that are usable where they should not be, or the reverse: a map would show it, if there were one. */
-function wrongStatus({ machine, state }: World): string[] {
+export function wrongStatus({ machine, state }: World): string[] {
   const wrong: string[] = [];
   for (const [name, source] of state.handles) {
     if (source?.is !== 'dmabuf') continue;

@@ -88,7 +88,7 @@ const ON = SETTINGS.map(({ config, kernel }) => ({
 }));
 
 /** The machine and the kernel first, so that the simplest come first. */
-const cases = (longest: number): fc.Arbitrary<FaultCase> =>
+export const faultCases = (longest: number): fc.Arbitrary<FaultCase> =>
   fc
     .record({
       on: fc.constantFrom(...ON),
@@ -105,7 +105,7 @@ export function checkFaults({ seed, runs, longest }: FaultOptions, coverage = ne
   // What was broken first. While fast-check shrinks, nothing counts as coverage, and only the same as a failure.
   let broken: string | undefined;
   let failure: unknown;
-  const property = fc.property(cases(longest), (drawn) => {
+  const property = fc.property(faultCases(longest), (drawn) => {
     if (broken === undefined) coverage.sweeps++;
     try {
       sweepFaults(drawn, (command, fault, answer) => {

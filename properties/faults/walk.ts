@@ -79,7 +79,7 @@ function asEver({ history }: World, { command, result }: Performed, expected: Re
 }
 
 /** What is long is mapped across the border of a table now and then, and so page by page: a table may fail half-way. */
-function crossing(command: Command, { at }: Intent): Command {
+export function crossing(command: Command, { at }: Intent): Command {
   if (command.do !== 'ioas_map_file' && command.do !== 'ioas_map') return command;
   if (command.iova === undefined || command.length < LONG || at % 2 === 0) return command;
   return { ...command, iova: command.iova + 0x1000n };
@@ -89,7 +89,7 @@ function crossing(command: Command, { at }: Intent): Command {
 const LONG = 0x20_0000n;
 
 /** A step of which only the answer is compared: the sequential property does the rest. */
-function advance(world: World, command: Command): void {
+export function advance(world: World, command: Command): void {
   const number = world.history.length + 1;
   const result = execute(world, command, number);
   world.history.push({ command, result });

@@ -1,0 +1,88 @@
+/** A call of which one fault point fails, and a revoke: at one place the second comes between steps of the first. */
+import { following, interleave } from '../../explore/interleave.ts';
+import { Splat } from '../../impl/kernel/splat.ts';
+import { current } from '../../impl/kernel/thread.ts';
+import type { State } from '../../model/spec.ts';
+import type { Result } from '../../trace/answer.ts';
+import type { Command } from '../../trace/command.ts';
+import type { MachineConfig } from '../../trace/machine-config.ts';
+import type { Fault } from '../../trace/trace.ts';
+import { Divergence } from '../divergence.ts';
+import { broken } from '../races/rules.ts';
+import { newWorld, type World } from '../world.ts';
+import type { Revoke } from './revokes.ts';
+
+/** From one state, who races. */
+export interface RacedCall {
+  readonly config: MachineConfig;
+  readonly kernel: string;
+  /** What leads to the state, and what the model is then. */
+  readonly before: readonly Command[];
+  readonly state: State;
+  readonly call: Command;
+  readonly revoke: Revoke;
+}
+
+/** Who begins, and after how many of its steps the other comes, who then goes as far as it can. */
+export interface Place {
+  readonly first: 'call' | 'revoke';
+  readonly after: number;
+}
+
+export interface Raced {
+  readonly world: World;
+  readonly called: Result;
+  readonly revoked: Result;
+  /** The fault was met. */
+  readonly failed: boolean;
+  /** Steps of each, and the step of the call in which the fault was met, counted from 1. */
+  readonly steps: Readonly<Record<Place['first'], number>>;
+  readonly failedAt: number;
+}
+
+/** Beside the other no more than once: whoever began goes on, and is not left again. */
+export const SEQUENTIAL = 1_000_000;
+
+/** The world as it is before the race. */
+export function begin({ config, kernel, before, state }: Omit<RacedCall, 'call' | 'revoke'>): World {
+  const world = newWorld(config, kernel);
+  for (const command of before) world.history.push({ command, result: world.machine.execute(command) });
+  world.machine.takeCalls();
+  world.state = state;
+  return world;
+}
+
+/** Run both. Fails with a Divergence when an invariant does not hold at a step, or the implementation splats. */
+export function race(it: RacedCall, fault: Fault | undefined, { first, after }: Place): Raced {
+  const world = begin(it);
+  const { machine } = world;
+  const { faults } = machine.kernel;
+  const branches = { call: machine.start('call', it.call), revoke: machine.start('revoke', it.revoke.command) };
+  const second = first === 'call' ? 'revoke' : 'call';
+  if (fault !== undefined) faults.arm(fault.nth, (site) => site === fault.site && current().name === 'call');
+  const steps = { call: 0, revoke: 0 };
+  let failedAt = 0;
+  const fail = (breach: string, what: string): never => {
+    throw new Divergence(breach, world.history.length, it.call, [what]);
+  };
+  try {
+    const answers = interleave([branches[first], branches[second]], following([{ after, to: 1 }]), ({ task }) => {
+      steps[task.name as Place['first']]++;
+      if (failedAt === 0 && faults.failed !== undefined) failedAt = steps.call;
+      const found = broken(machine);
+      if (found !== undefined) fail('never mapped while revoked', `after a step of the ${task.name}: ${found}`);
+    });
+    const [one, other] = answers as [Result, Result];
+    const [called, revoked] = first === 'call' ? [one, other] : [other, one];
+    const failed = fault !== undefined && faults.fired;
+    world.history.push({ command: it.call, ...(failed && { fault }), result: called });
+    world.history.push({ command: it.revoke.command, result: revoked });
+    return { world, called, revoked, failed, steps, failedAt };
+  } catch (error) {
+    if (error instanceof Splat) return fail('splat', error.message);
+    throw error;
+  } finally {
+    faults.disarm();
+    machine.takeCalls();
+  }
+}

@@ -1,0 +1,75 @@
+/** What takes memory back while a call fails: each kind by its name, and whom it may be about in a state. */
+import type { State } from '../../model/spec.ts';
+import type { Command } from '../../trace/command.ts';
+import { boundDevices, pick, sources } from '../view.ts';
+
+export interface Revoke {
+  readonly command: Command;
+  /**
+   * Commands of which the model knows what they do, and that together come to the same as the revoke when it has taken
+   * all back, and not given it again. Empty where it gives nothing again: then the whole is one step to others.
+   */
+  readonly takes: readonly Command[];
+}
+
+type About = (state: State, which: number) => Revoke | undefined;
+
+const once = (command: Command | undefined): Revoke | undefined => command && { command, takes: [] };
+
+/** Of a device that is bound, so that it answers. */
+const ofDevice =
+  (revokeBy: (dev: string) => Revoke): About =>
+  (state, which) => {
+    const device = pick(boundDevices(state), which);
+    return device && revokeBy(device.name);
+  };
+
+const taking = (command: Command): About => ofDevice((dev) => ({ command: { ...command, dev } as Command, takes: [] }));
+
+/** Low power that has ended at once leaves what was taken back, and the device awake. */
+const takingAndGiving = (what: 'vfio_reset' | 'vfio_flr'): About =>
+  ofDevice((dev) => ({
+    command: { do: what, dev },
+    takes: [
+      { do: 'vfio_low_power_entry', dev, wakeup: true },
+      { do: 'vfio_wake', dev },
+    ],
+  }));
+
+/** A buffer of a device, or of the test exporter, that has not been taken back for itself. */
+const ofBuffer = (
+  state: State,
+  which: number,
+  test: boolean,
+): { name: string; dev: string | undefined } | undefined => {
+  const usable = sources(state, 'dmabuf').filter(
+    ({ source }) => (source.owner === undefined) === test && !state.takenBack.includes(source),
+  );
+  const found = pick(usable, which);
+  return found && { name: found.name, dev: found.source.owner?.device };
+};
+
+const mockRevoke: About = (state, which) => {
+  const buffer = ofBuffer(state, which, true);
+  return once(buffer && { do: 'mock_revoke', fd: buffer.name, revoked: true });
+};
+
+const forGood: About = (state, which) => {
+  const buffer = state.machine.mapsBuffers ? ofBuffer(state, which, false) : undefined;
+  return once(buffer?.dev === undefined ? undefined : { do: 'vfio_dmabuf_revoke', dev: buffer.dev, fd: buffer.name });
+};
+
+/** By name; undefined where the state has nothing for it. Source: vfio-dmabuf 2.8, 6.7; iommufd 7.5 */
+export const REVOKES = {
+  memory: taking({ do: 'vfio_memory', dev: '', enable: false }),
+  power: taking({ do: 'vfio_power', dev: '', state: 3 }),
+  'low power': taking({ do: 'vfio_low_power_entry', dev: '' }),
+  reset: takingAndGiving('vfio_reset'),
+  FLR: takingAndGiving('vfio_flr'),
+  close: taking({ do: 'vfio_close', dev: '' }),
+  'test exporter': mockRevoke,
+  'for good': forGood,
+} satisfies Readonly<Record<string, About>>;
+
+export type RevokeName = keyof typeof REVOKES;
+export const REVOKE_NAMES = Object.keys(REVOKES) as readonly RevokeName[];
