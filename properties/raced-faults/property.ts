@@ -35,7 +35,9 @@ export function checkScenes(coverage: RacedCoverage, whole = false): void {
         const points = pointsIn({ ...start, call });
         for (const name of REVOKE_NAMES) {
           if (kernel !== scene.kernel && name !== 'for good') continue;
-          const fresh = points.filter(({ site, nth }) => nth === 1 && !coverage.has(call.do, site, name));
+          // The last passage of each site, when there is most to undo.
+          const lasts = points.filter(({ site }, i) => points.findLastIndex((other) => other.site === site) === i);
+          const fresh = lasts.filter(({ site }) => !coverage.has(call.do, site, name));
           sweep({ ...start, call }, name, 0, whole ? points : fresh, whole ? (all) => all : next, coverage);
         }
       }

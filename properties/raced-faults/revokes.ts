@@ -6,8 +6,8 @@ import { boundDevices, pick, sources } from '../view.ts';
 export interface Revoke {
   readonly command: Command;
   /**
-   * Commands of which the model knows what they do, and that together come to the same as the revoke when it has taken
-   * all back, and not given it again. Empty where it gives nothing again: then the whole is one step to others.
+   * Commands of which the model knows what they do, and that together come to the same as the revoke half-way: when it
+   * has taken all back, and not given it again. Empty where to others the whole is one step.
    */
   readonly takes: readonly Command[];
 }
@@ -35,6 +35,12 @@ const takingAndGiving = (what: 'vfio_reset' | 'vfio_flr'): About =>
       { do: 'vfio_wake', dev },
     ],
   }));
+
+/**
+ * The device leaves its domain after the revoke. A map that has asked the exporter before may look for its place after:
+ * the buffer is mapped, and then revoked, but where it goes is no concern of the domain any more.
+ */
+const closing = ofDevice((dev) => ({ command: { do: 'vfio_close', dev }, takes: [{ do: 'vfio_detach', dev }] }));
 
 /** A buffer of a device, or of the test exporter, that has not been taken back for itself. */
 const ofBuffer = (
@@ -66,7 +72,7 @@ export const REVOKES = {
   'low power': taking({ do: 'vfio_low_power_entry', dev: '' }),
   reset: takingAndGiving('vfio_reset'),
   FLR: takingAndGiving('vfio_flr'),
-  close: taking({ do: 'vfio_close', dev: '' }),
+  close: closing,
   'test exporter': mockRevoke,
   'for good': forGood,
 } satisfies Readonly<Record<string, About>>;

@@ -27,8 +27,9 @@ export const MACHINE: MachineConfig = {
   ]),
 };
 
-const [A, B, C, D, E] = [0x100_0000n, 0x110_0000n, 0x120_0000n, 0x130_0000n, 0x140_0000n];
 const SIZE = 0x4000n;
+/** Side by side, so that a copy can take all of them; and a place beside. */
+const [A, B, C, D, E] = [0x100_0000n, 0x100_4000n, 0x100_8000n, 0x100_c000n, 0x140_0000n];
 const ALL = 2n ** 64n - 1n;
 const ioas = 'ioas';
 
@@ -61,7 +62,7 @@ const copy: Command = {
   dst: 'other',
   src: ioas,
   src_iova: A,
-  length: SIZE,
+  length: 4n * SIZE,
   dst_iova: A,
   prot: 'rw',
 };
