@@ -11,9 +11,13 @@ export class FaultPoints {
   #site: string | Chosen | undefined;
   /** Sites passed since `arm`, in order, for a report; only while armed. */
   readonly passed: string[] = [];
-  /** The site of the point that failed, once it has. */
+  /** The site of the point that failed, once it has; and of the one that failed after it. */
   failed: string | undefined;
+  failedAgain: string | undefined;
   #armed = false;
+  /** How many points of `passed` there were when the first failed, with it. */
+  #before = 0;
+  #again = 0;
 
   /** Let the n-th point (1 is the next) fail, of those named `site` or chosen by it if it is given. */
   arm(nth: number, site?: string | Chosen): void {
@@ -22,6 +26,18 @@ export class FaultPoints {
     this.#armed = true;
     this.passed.length = 0;
     this.failed = undefined;
+    this.failedAgain = undefined;
+    this.#again = 0;
+  }
+
+  /** Once that has failed, let the n-th point from there on fail, too, whatever it is; none, if 0. */
+  thenFail(nth: number): void {
+    this.#again = nth;
+  }
+
+  /** Sites passed since the first failed: mostly none, because to undo needs nothing. */
+  get later(): readonly string[] {
+    return this.fired ? this.passed.slice(this.#before) : [];
   }
 
   disarm(): void {
@@ -36,11 +52,21 @@ export class FaultPoints {
   hit(site: string): boolean {
     if (!this.#armed) return false;
     this.passed.push(site);
+    if (this.fired) return this.#hitLater(site);
     const wanted = this.#site;
     if (wanted !== undefined && !(typeof wanted === 'string' ? wanted === site : wanted(site))) return false;
     this.#countdown--;
     if (this.#countdown !== 0) return false;
     this.failed = site;
+    this.#before = this.passed.length;
+    return true;
+  }
+
+  #hitLater(site: string): boolean {
+    if (this.#again === 0) return false;
+    this.#again--;
+    if (this.#again > 0) return false;
+    this.failedAgain = site;
     return true;
   }
 }

@@ -4,11 +4,14 @@ import { RULES } from './rules.ts';
 export class FaultCoverage {
   /** How often each site failed in each command, by `ioas_map batch_init`. */
   readonly pairs = new Map<string, number>();
+  /** Commands that a second fault met, after the first. */
+  readonly twice = new Set<string>();
   sweeps = 0;
   faults = 0;
 
-  see(command: string, site: string, _answer: string): void {
+  see(command: string, site: string, twice: boolean): void {
     this.faults++;
+    if (twice) this.twice.add(command);
     const key = `${command} ${site}`;
     this.pairs.set(key, (this.pairs.get(key) ?? 0) + 1);
   }

@@ -5,6 +5,7 @@
 import { dmaBufOf } from '../../impl/dmabuf/dma-buf.ts';
 import { vfioPciDmaBufOf } from '../../impl/vfio/pci-dmabuf.ts';
 import { revoked } from '../../model/buffers.ts';
+import type { State } from '../../model/spec.ts';
 import type { Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
 import type { Fault } from '../../trace/trace.ts';
@@ -38,17 +39,35 @@ export function pointsOf(world: World, command: Command): { readonly result: Res
   return { result, points };
 }
 
-/** The call with the fault, judged. Fails with a Divergence, also when the fault is never met. */
-export function performFaulty(world: World, command: Command, fault: Fault): Performed & { readonly rule: Rule } {
+interface PerformedFaulty extends Performed {
+  readonly rule: Rule;
+  /** Fault points that it has passed since: each could fail, too. */
+  readonly later: number;
+}
+
+/**
+ * The call with the fault, judged. `again`: which of the points that it passes then fails, too; none, if 0.
+ * Fails with a Divergence, also when the fault is never met.
+ */
+export function performFaulty(world: World, command: Command, fault: Fault, again = 0): PerformedFaulty {
   const before = world.state;
   const number = world.history.length + 1;
   const fail = (breach: string, ...wrong: readonly string[]): never => {
     throw new Divergence(breach, number, command, [...wrong, showFault(fault)]);
   };
-  const rule = ruleOf(command, before, fault);
-  const untouched = rule?.leaves === undefined || rule.leaves.length === 0 ? stateOf(world.machine) : undefined;
-  const result = executeFaulty(world, command, fault, number);
-  if (rule === undefined) return fail('fault', 'no rule says what becomes of the call');
+  const first = ruleOf(command, before, fault);
+  const as = stateOf(world.machine);
+  const result = executeFaulty(world, command, fault, again);
+  const { later, failedAgain } = world.machine.kernel.faults;
+  if (first === undefined) return fail('fault', 'no rule says what becomes of the call');
+  if (first.answer !== 'ok') {
+    const more = later.filter((site) => first.meets?.includes(site) !== true);
+    if (more.length > 0) fail('fault', `it has failed, and still needs ${more.join(', ')}`);
+  }
+  // To undo gets by without what it needs; and so does a call that got by without the first, or it fails by the second.
+  const second =
+    first.answer === 'ok' && failedAgain !== undefined ? secondOf(command, before, failedAgain) : undefined;
+  const rule = second ?? first;
   world.state = stateAfter(world.machine, rule, before);
   const expected = rule.answer === 'ok' ? answerOf(command, before, result) : { err: rule.answer };
   if (typeof expected === 'string') return fail('answer', expected);
@@ -58,16 +77,22 @@ export function performFaulty(world: World, command: Command, fault: Fault): Per
   const status = wrongStatus(world);
   if (status.length > 0) fail('revoked', ...status);
   const observation = agree(world, before, calls, { command, refused: true, whole: true });
-  const left = untouched && differences(untouched, stateOf(world.machine));
-  if (left !== undefined && left.length > 0) fail('not as before', ...left);
-  return { command, result, calls, observation, rule };
+  const left = (rule.leaves ?? []).length === 0 ? differences(as, stateOf(world.machine)) : [];
+  if (left.length > 0) fail('not as before', ...left);
+  return { command, result, calls, observation, rule, later: later.length };
 }
+
+/** What the second fault comes to. It is passed for the first time after the first fault, as far as rules can tell. */
+const secondOf = (command: Command, before: State, site: string): Rule | undefined =>
+  ruleOf(command, before, { site, nth: 1 });
 
 export const showFault = ({ site, nth }: Fault): string => `with a fault at ${site}, passage ${nth}`;
 
-function executeFaulty(world: World, command: Command, fault: Fault, number: number): Result {
+function executeFaulty(world: World, command: Command, fault: Fault, again: number): Result {
   const { faults } = world.machine.kernel;
+  const number = world.history.length + 1;
   faults.arm(fault.nth, fault.site);
+  faults.thenFail(again);
   try {
     const result = execute(world, command, number, fault);
     world.history.push({ command, fault, result });

@@ -108,8 +108,8 @@ export function checkFaults({ seed, runs, longest }: FaultOptions, coverage = ne
   const property = fc.property(faultCases(longest), (drawn) => {
     if (broken === undefined) coverage.sweeps++;
     try {
-      sweepFaults(drawn, (command, fault, answer) => {
-        if (broken === undefined) coverage.see(command.do, fault.site, answer);
+      sweepFaults(drawn, (command, fault, _answer, twice) => {
+        if (broken === undefined) coverage.see(command.do, fault.site, twice);
       });
     } catch (error) {
       const breach = error instanceof Divergence ? error.breach : String(error);

@@ -16,6 +16,8 @@ export interface Rule {
   readonly answer: Ending;
   /** Absent: as before. Else as after these commands, which are given for the call and the model's state before it. */
   readonly leaves?: readonly Command[];
+  /** Fault points that the call may still pass when it undoes what it has done; none, unless it says. */
+  readonly meets?: readonly string[];
 }
 
 type Row = (command: Command, state: State, fault: Fault) => Rule;
@@ -101,6 +103,9 @@ function untold(command: Command): Rule {
     case 'ioas_unmap':
     case 'ioas_option_huge_pages':
       return { answer: 'EFAULT', leaves: [command] };
+    case 'vfio_bind':
+      // It is closed again, and that tries to reset the function.
+      return { answer: 'EFAULT', meets: ['pci_dev_trylock'] };
     case 'vfio_attach':
       // Also where it has been attached before: the device is not put back.
       return { answer: 'EFAULT', leaves: [command, { do: 'vfio_detach', dev: command.dev }] };

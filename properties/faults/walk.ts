@@ -31,8 +31,8 @@ export interface FaultCase {
   readonly closing: number;
 }
 
-/** Told of every fault, and how the call that had it ended. */
-export type FaultWitness = (command: Command, fault: Fault, answer: string) => void;
+/** Told of every fault, how the call that had it ended, and whether a second one came after it. */
+export type FaultWitness = (command: Command, fault: Fault, answer: string, twice: boolean) => void;
 
 /** Sweep the last call of a case. Fails with a Divergence, whose trace has the fault. */
 export function sweepFaults(drawn: FaultCase, witness?: FaultWitness): void {
@@ -47,16 +47,21 @@ export function sweepFaults(drawn: FaultCase, witness?: FaultWitness): void {
   });
   const commands = first.history.map((each) => each.command);
   for (const fault of spread(points)) {
-    const world = newWorld(config, kernel);
-    inWorld(world, () => {
-      for (const each of commands) advance(world, each);
-      const failed = performFaulty(world, command, fault);
-      witness?.(command, fault, 'err' in failed.result ? failed.result.err : 'ok');
-      const second = perform(world, command);
-      if (failed.rule.leaves === undefined) asEver(world, second, result);
-      for (const intent of tail) perform(world, resolve(intent, world.state));
-      closeAll(world, closing);
-    });
+    // Alone, and then with each of the points that are passed after it, of which there are few.
+    let later = 0;
+    for (let again = 0; again <= Math.min(later, ALL_OF); again++) {
+      const world = newWorld(config, kernel);
+      inWorld(world, () => {
+        for (const each of commands) advance(world, each);
+        const failed = performFaulty(world, command, fault, again);
+        if (again === 0) later = failed.later;
+        witness?.(command, fault, 'err' in failed.result ? failed.result.err : 'ok', again > 0);
+        const second = perform(world, command);
+        if (failed.rule.leaves === undefined) asEver(world, second, result);
+        for (const intent of tail) perform(world, resolve(intent, world.state));
+        closeAll(world, closing);
+      });
+    }
   }
 }
 

@@ -15,4 +15,6 @@ test('a call of which one fault point fails answers and leaves what its rule say
   expect(runs).toBe(SWEEPS);
   // Every site that a command of the format can meet has failed in some of them.
   expect(coverage.unmet).toEqual([]);
+  // What tries to reset when it undoes a bind, and what tries a smaller leaf: there a second fault can come.
+  expect([...coverage.twice]).toEqual(expect.arrayContaining(['peek', 'vfio_bind']));
 });
