@@ -49,6 +49,45 @@ test.each(Object.entries(ELSEWHERE))('%s, which no command meets, fails in %s', 
   expect(text.includes(`'${site}'`) || text.includes('faults.arm(nth)')).toBe(true);
 });
 
+/** The failure points of the document, row by row, and the sites that stand for them. Source: iommufd 5 */
+const FAILURE_POINTS: Readonly<Record<string, readonly string[]>> = {
+  'MAP, area allocation': ['iopt_area_alloc'],
+  'COPY, k-th piece': ['iopt_get_pages', 'iopt_area_alloc'],
+  'MAP, tracker entry k': ['iopt_dmabuf_track_domain'],
+  'MAP, batch buffer': ['batch_init'],
+  'MAP, pin part-way': ['pin_user_pages', 'memfd_pin_folios'],
+  'MAP, iommu_map of run r in domain d': ['iommu_map', 'iommu_alloc_pages'],
+  'MAP, accounting': ['do_update_pinned', 'charge_current'],
+  'COPY, piece k fill': ['iopt_dmabuf_track_domain', 'batch_init', 'iommu_map'],
+  'MAP and COPY, ioctl write-back': ['copy_to_user'],
+  'domain add, area k': ['iopt_table_add_domain', 'iopt_dmabuf_track_domain', 'batch_init', 'iommu_map'],
+  'device attach, reserved region i': ['iopt_reserve_iova'],
+  'device attach, hardware attach': ['iommu_attach_group', 'iommu_group_replace_domain', 'iommufd_hw_pagetable_attach'],
+  'auto attach, domain add': ['iommu_paging_domain_alloc', 'iommufd_object_alloc', 'iopt_table_add_domain'],
+  'access attach': ['iopt_add_access'],
+  ALLOW_IOVAS: ['copy_from_user', 'iommufd_ioas_load_iovas'],
+  split: ['iopt_area_split'],
+  'MAP_FILE of a dma-buf': ['iopt_alloc_pages', 'dma_buf_dynamic_attach'],
+  'test builds, pfn store mid-way': ['pages_to_xarray'],
+  'test builds, single-page rw': ['iopt_pages_rw_page'],
+};
+
+/** Rows that are no want of anything, so that nothing can be made to fail. */
+const NO_POINT: Readonly<Record<string, string>> = {
+  'MAP, placement': 'a matter of what is there',
+  'HUGE_PAGES=0, alignment': 'a matter of what is there',
+  UNMAP: 'cannot fail once an area is chosen',
+  'test builds, object lookup': 'the same as a number that is wrong',
+  'test builds, device reserved-region collection': 'the regions of a device are given with the machine',
+};
+
+test('each failure point of the document has its sites', () => {
+  const known = [...Object.keys(RULES), ...Object.keys(ELSEWHERE)];
+  const unknown = Object.values(FAILURE_POINTS).flatMap((sites) => sites.filter((site) => !known.includes(site)));
+  expect(unknown).toEqual([]);
+  expect(Object.keys(FAILURE_POINTS).filter((row) => row in NO_POINT)).toEqual([]);
+});
+
 /** Where an errno for want of something is a limit, or handed on from a point: how often, by file. */
 const LIMITS: Readonly<Record<string, number>> = {
   'impl/importers/dma-token.ts': 1,
