@@ -59,9 +59,10 @@ export function* basicConfigWrite(
 
 /** The bits of `mask` in PCI_COMMAND become those of `value`, as far as the function has them. */
 function writeCommand(device: VfioPciDevice, mask: number, value: number): void {
-  const { physical, noCommandMemory } = device;
+  const { physical, noCommandMemory, environment } = device;
   const vconfig = vconfigOf(device);
   vconfig.command = (vconfig.command & ~mask) | (value & mask);
+  if (environment.removed) return;
   const there = noCommandMemory ? mask & ~PCI_COMMAND_MEMORY : mask;
   physical.command = (physical.command & ~there) | (value & there);
 }
@@ -72,14 +73,18 @@ function writeCommand(device: VfioPciDevice, mask: number, value: number): void 
  */
 function wasResetElsewhere(device: VfioPciDevice, value: number): boolean {
   const { physical, noCommandMemory } = device;
-  const enabled = vconfigOf(device).command & value & ~physical.command;
+  const enabled = vconfigOf(device).command & value & ~commandRead(device);
   const minded = noCommandMemory ? PCI_COMMAND_IO : PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
   return !physical.barsProgrammed || (enabled & minded) !== 0;
 }
 
+/** PCI_COMMAND as the bus answers: of a function that is not there, all ones. */
+const commandRead = ({ physical, environment }: VfioPciDevice): number =>
+  environment.removed ? 0xffff : physical.command;
+
 /** `vfio_bar_restore()` */
-function restoreBars({ physical }: VfioPciDevice): void {
-  physical.barsProgrammed = true;
+function restoreBars({ physical, environment }: VfioPciDevice): void {
+  if (!environment.removed) physical.barsProgrammed = true;
 }
 
 /**

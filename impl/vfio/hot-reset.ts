@@ -68,7 +68,12 @@ function* revokeAndReset(device: VfioPciDevice, members: readonly VfioPciDevice[
   return failed;
 }
 
-/** `pci_reset_bus()`: by the function, all of its bus or slot. Fails: ENOTTY when the link does not come up again */
-function* pciResetBus({ hotResetErr }: VfioPciDevice): Thread<Errno | undefined> {
-  return hotResetErr;
+/**
+ * `pci_reset_bus()`: by the function, all of its bus or slot.
+ * Fails: EAGAIN when somebody else is at one of them; ENOTTY when the link, or one of them, does not come up again
+ */
+function* pciResetBus({ hotResetErr, devSet }: VfioPciDevice): Thread<Errno | undefined> {
+  const around = devSet.devices.map(({ environment }) => environment);
+  if (around.some(({ lockedElsewhere }) => lockedElsewhere)) return 'EAGAIN';
+  return around.some(({ removed }) => removed) ? 'ENOTTY' : hotResetErr;
 }

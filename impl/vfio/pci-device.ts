@@ -27,9 +27,11 @@ export const REGION_PAGES = 2 ** 28;
 export const VFIO_PCI_ROM_REGION_INDEX = 6;
 
 /** `pci_power_t` as the state field of the PM control register has it. */
-export type PowerState = 0 | 1 | 2 | 3;
+export type PowerState = 0 | 1 | 2 | 3 | 4;
 export const PCI_D0 = 0;
 export const PCI_D3HOT = 3;
+/** No register has this one: it is what the kernel thinks of a function that does not answer any more. */
+export const PCI_D3COLD = 4;
 
 /** Bits of the PCI_COMMAND register. */
 export const PCI_COMMAND_IO = 0x1;
@@ -86,6 +88,14 @@ export interface PhysicalConfig {
   barsProgrammed: boolean;
 }
 
+/** What the driver can only notice. */
+export interface Environment {
+  /** Somebody else has the lock of the function (`pci_dev_lock()`): sysfs, or the recovery from an error. */
+  lockedElsewhere: boolean;
+  /** It has been pulled out. Configuration space reads as all ones, writes are lost, and no reset comes to an end. */
+  removed: boolean;
+}
+
 export class VfioPciDevice implements DmaDevice {
   readonly name: string;
   readonly group: IommuGroup;
@@ -133,6 +143,8 @@ export class VfioPciDevice implements DmaDevice {
   pmUsage = 0;
   /** Virtual functions are enabled, so that D3hot is refused. */
   sriovActive = false;
+  /** What can go wrong around it. Switched by whoever plays the hardware, and all well at first. */
+  readonly environment: Environment = { lockedElsewhere: false, removed: false };
   /** Oldest export first. Holds no file references, or descriptors could never end a buffer's life. */
   readonly dmabufs: VfioPciDmaBuf[] = [];
   /** How many buffers were ever exported, to name them. */
@@ -170,12 +182,15 @@ export class VfioPciDevice implements DmaDevice {
     this.afCap = config.afCap ?? 0;
     this.powerStates = config.powerStates ?? [0, 1, 2, 3];
     this.registration = new Kref(`registration of ${this.name}`);
-    this.unregistered = new Completion(`unregistration of ${this.name}`);
+    this.unregistered = new Completion(`unregistration of ${this.name}`, () => usersOf(this));
     this.memoryLock = new Rwsem(`${this.name}.memory_lock`, 'memory_lock');
     this.mapping = new AddressSpace(this.name);
     this.devSet.devices.push(this);
   }
 }
+
+/** Who keeps the driver from going, once its own registration is gone. */
+const usersOf = ({ name, registration }: VfioPciDevice): string => `${registration.count} users of ${name}`;
 
 /**
  * `__vfio_pci_memory_enabled()`: whether the function would answer an access to its BARs.

@@ -3,19 +3,24 @@ import type { Errno } from '../kernel/errno.ts';
 import type { Eventfd } from '../kernel/eventfd.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
-import { PCI_D0, PCI_D3HOT, type PowerState, type VfioPciDevice } from './pci-device.ts';
+import { PCI_D0, PCI_D3COLD, PCI_D3HOT, type PowerState, type VfioPciDevice } from './pci-device.ts';
 import { restoreIfEnabled } from './pci-dmabuf-revoke.ts';
 import { takeBack } from './take-back.ts';
 
 /**
  * `vfio_pci_set_power_state()`
  * Locks: caller holds memory_lock for writing
- * Fails: EBUSY while virtual functions are enabled, which need this one; EIO for a state that the function has not
+ * Fails: EBUSY while virtual functions are enabled, which need this one; EIO for a state that the function has not, and
+ *        for one that has been removed: where it was in another state, it then counts as without power
  */
 export function setPowerState(device: VfioPciDevice, state: PowerState): Errno | undefined {
   assertHeldWrite(device.memoryLock);
   if (state > PCI_D0 && device.sriovActive) return 'EBUSY';
   if (!device.powerStates.includes(state)) return 'EIO';
+  if (device.environment.removed && device.power !== state) {
+    device.power = PCI_D3COLD;
+    return 'EIO';
+  }
   device.power = state;
   return undefined;
 }
@@ -89,7 +94,7 @@ function disengage(device: VfioPciDevice): void {
  */
 export function* runtimeGet(device: VfioPciDevice): Thread<Errno | undefined> {
   if (device.pmUsage === 0) {
-    if (shouldFail('pm_runtime_resume_and_get')) return 'EIO';
+    if (device.environment.removed || shouldFail('pm_runtime_resume_and_get')) return 'EIO';
     yield* runtimeResume(device);
   }
   device.pmUsage++;

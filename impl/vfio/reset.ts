@@ -2,7 +2,7 @@
 import type { Errno } from '../kernel/errno.ts';
 import { current, shouldFail, type Thread } from '../kernel/thread.ts';
 import { zapBars } from './bar-mapping.ts';
-import { PCI_D0, type VfioPciDevice } from './pci-device.ts';
+import { PCI_D0, PCI_D3COLD, type VfioPciDevice } from './pci-device.ts';
 import { restoreIfEnabled, vfioPciDmaBufMove } from './pci-dmabuf-revoke.ts';
 import { setPowerState } from './power.ts';
 import { zapLeft } from './take-back.ts';
@@ -10,10 +10,15 @@ import { zapLeft } from './take-back.ts';
 /**
  * `pci_try_reset_function()`: leaves the function in D0, wherever it was.
  * Locks: caller holds memory_lock for writing, or is just opening the device
- * Fails: EAGAIN when somebody else is at the device; then nothing was done
+ * Fails: EAGAIN when somebody else is at the device, and then nothing was done; ENOTTY when it does not answer again
  */
 export function tryResetFunction(device: VfioPciDevice): Errno | undefined {
-  if (shouldFail('pci_dev_trylock')) return 'EAGAIN';
+  const { lockedElsewhere, removed } = device.environment;
+  if (lockedElsewhere || shouldFail('pci_dev_trylock')) return 'EAGAIN';
+  if (removed) {
+    if (device.power !== PCI_D0) device.power = PCI_D3COLD;
+    return 'ENOTTY';
+  }
   device.power = PCI_D0;
   device.resetDone?.();
   return undefined;
@@ -22,7 +27,7 @@ export function tryResetFunction(device: VfioPciDevice): Errno | undefined {
 /**
  * `vfio_pci_ioctl_reset()`: VFIO_DEVICE_RESET. The buffers come back even if the reset failed, but not with memory off.
  * Locks: takes memory_lock for writing
- * Fails: EINVAL for a function that cannot be reset, which then notices nothing; EAGAIN
+ * Fails: EINVAL for a function that cannot be reset, which then notices nothing; EAGAIN, ENOTTY
  */
 export function* resetFunction(device: VfioPciDevice): Thread<Errno | undefined> {
   if (!device.resetWorks) return 'EINVAL';

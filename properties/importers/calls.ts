@@ -3,7 +3,6 @@
 import { dmaBufOf } from '../../impl/dmabuf/dma-buf.ts';
 import { Fence, USAGE } from '../../impl/dmabuf/resv.ts';
 import { importSyncFile, SYNC_READ, SYNC_WRITE, syncFile } from '../../impl/dmabuf/sync-file.ts';
-import { operation } from '../../impl/execute.ts';
 import { fdOf, fileOf } from '../../impl/handles.ts';
 import {
   type Importer,
@@ -14,23 +13,11 @@ import {
   importerSubmit,
   importerUnmap,
 } from '../../impl/importers/importer.ts';
-import type { Errno } from '../../impl/kernel/errno.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
-import {
-  vfioConfigFlr,
-  vfioConfigMemory,
-  vfioConfigPower,
-  vfioDeviceReset,
-  vfioHotReset,
-  vfioLowPowerEntry,
-  vfioLowPowerExit,
-  vfioRevokeForGood,
-} from '../../impl/vfio/ioctl.ts';
+import { vfioRevokeForGood } from '../../impl/vfio/ioctl.ts';
 import { vfioPciDmaBufOf } from '../../impl/vfio/pci-dmabuf.ts';
-import { wake } from '../../impl/vfio/power.ts';
-import type { Command } from '../../trace/command.ts';
 import type { Steps } from './actors.ts';
-import type { OracleDevice } from './devices.ts';
+import { type Call, command, ofDevice, said } from './device-calls.ts';
 import { type Buffer, type Oracle, type Party, type Pending, USAGES } from './oracle.ts';
 import { done, type Scene } from './scene.ts';
 import type { Step } from './steps.ts';
@@ -44,6 +31,11 @@ export const SIZE = 2n * PAGE;
 
 /** Start the step under the name of its thread; nothing is run yet. */
 export function perform(scene: Scene, step: Step, name: string): void {
+  if (step.do === 'lock elsewhere') {
+    scene.device(step.dev).environment.lockedElsewhere = step.on;
+    scene.oracleDevice(step.dev).lockedElsewhere = step.on;
+    return;
+  }
   if (step.do === 'signal') {
     scene.fences.get(step.fence)?.signal();
     for (const fence of scene.oracle.fences) if (fence.name === step.fence) fence.signaled = true;
@@ -54,10 +46,7 @@ export function perform(scene: Scene, step: Step, name: string): void {
   scene.oracle.start(name, steps);
 }
 
-/** What makes the call here, and there. */
-type Call = readonly [Thread<string>, Steps<string>];
-
-function callOf(scene: Scene, step: Exclude<Step, { do: 'signal' }>): Call {
+function callOf(scene: Scene, step: Exclude<Step, { do: 'signal' | 'lock elsewhere' }>): Call {
   switch (step.do) {
     case 'export':
       return [exporting(scene, step), scene.oracleDevice(step.dev).through(exported(scene, step))];
@@ -87,15 +76,6 @@ function callOf(scene: Scene, step: Exclude<Step, { do: 'signal' }>): Call {
 const buffer = ({ oracle }: Scene, handle: string): Buffer =>
   oracle.buffers.find((it) => it.handle === handle && it.fd) as Buffer;
 const party = ({ oracle }: Scene, name: string): Party => oracle.parties.find((it) => it.name === name) as Party;
-
-function* command({ machine }: Scene, it: Command): Thread<string> {
-  const result = yield* operation(machine, it);
-  return 'err' in result ? result.err : 'ok';
-}
-
-function* said(thread: Thread<Errno | undefined>): Thread<string> {
-  return (yield* thread) ?? 'ok';
-}
 
 /** While a call is under way, no other begins on the same importer. */
 function* busy(it: Party, steps: Steps<string>): Steps<string> {
@@ -227,50 +207,4 @@ function ofArea(scene: Scene, { do: what, area, buffer: handle }: Of<'map area' 
     command(scene, { do: 'ioas_unmap', ioas: 'a', iova, length: SIZE }),
     leaving(oracle, it, oracle.unmapArea(it)),
   ];
-}
-
-type DeviceStep = Of<
-  | 'memory'
-  | 'power'
-  | 'low power entry'
-  | 'reset'
-  | 'FLR'
-  | 'low power exit'
-  | 'wake'
-  | 'hot reset'
-  | 'device close'
-  | 'device open'
->;
-
-function ofDevice(scene: Scene, step: DeviceStep): Call {
-  const { dev } = step;
-  const [it, device] = [scene.oracleDevice(dev), scene.device(dev)];
-  const call = (thread: Thread<Errno | undefined>, steps: Steps<string>): Call => [said(thread), it.through(steps)];
-  switch (step.do) {
-    case 'memory':
-      return call(vfioConfigMemory(device, step.on), it.writeMemory(step.on));
-    case 'power':
-      return call(vfioConfigPower(device, step.state), it.setPower(step.state));
-    case 'low power entry':
-      return call(vfioLowPowerEntry(device, step.wakeup), it.lowPowerEntry(step.wakeup));
-    case 'low power exit':
-      return call(vfioLowPowerExit(device), it.lowPowerExit());
-    case 'reset':
-      return call(vfioDeviceReset(device), it.reset());
-    case 'FLR':
-      return call(vfioConfigFlr(device), it.flr());
-    case 'hot reset':
-      return call(vfioHotReset(device), it.hotReset());
-    case 'wake':
-      return [said(wake(device)), it.wake()];
-    case 'device close':
-      return [command(scene, { do: 'vfio_close', dev }), it.closeFd()];
-    case 'device open':
-      return [open(scene, it), it.open()];
-  }
-}
-
-function* open(scene: Scene, { name: dev }: OracleDevice): Thread<string> {
-  const opened = yield* command(scene, { do: 'vfio_open', dev });
-  return opened === 'ok' ? yield* command(scene, { do: 'vfio_bind', dev, ctx: 'ctx' }) : opened;
 }

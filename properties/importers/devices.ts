@@ -7,6 +7,9 @@
 import { Lock, type Steps } from './actors.ts';
 import { type Buffer, type Exporter, newBuffer, type Oracle } from './oracle.ts';
 
+/** A state of power that no register has. */
+const D3COLD = 4;
+
 interface Bus {
   readonly lock: Lock;
   readonly devices: OracleDevice[];
@@ -30,9 +33,14 @@ export class OracleDevice implements Exporter {
   power = 0;
   engaged = false;
   wakeup = false;
+  /** Somebody else is at it, so that no reset is tried. */
+  lockedElsewhere = false;
+  /** It was pulled out. */
+  removed = false;
   /** Who keeps it awake: the open, unless the user asked for low power, and each call. */
   users = 1;
   #exports = 0;
+  #exporting = 0;
   readonly #oracle: Oracle;
   readonly #bus: Bus;
   /** It has FLR, and so a reset; else only a reset of the bus. */
@@ -53,12 +61,12 @@ export class OracleDevice implements Exporter {
     return this.power < 3 && this.memory;
   }
 
-  /** A call on the descriptor: it holds the file, and keeps the device awake. */
+  /** A call on the descriptor: it holds the file, and keeps the device awake; one that is gone does not wake up. */
   *through(body: Steps<string>): Steps<string> {
     this.files++;
-    yield* this.#resume();
-    const answer = yield* body;
-    yield* this.#suspend();
+    const awake = yield* this.#resume();
+    const answer = awake ? yield* body : 'EIO';
+    if (awake) yield* this.#suspend();
     this.putFile();
     return answer;
   }
@@ -67,20 +75,34 @@ export class OracleDevice implements Exporter {
     if (--this.files === 0) this.#oracle.me.owes.push(() => this.#close());
   }
 
-  *#resume(): Steps {
+  *#resume(): Steps<boolean> {
     if (this.users === 0) {
+      if (this.removed) return false;
       yield this.memoryLock;
       if (this.wakeup) this.#disengage();
       this.memoryLock.release();
     }
     this.users++;
+    return true;
   }
 
   *#suspend(): Steps {
     if (--this.users > 0) return;
     yield this.memoryLock;
-    this.power = 0;
+    this.#setTo(0);
     this.memoryLock.release();
+  }
+
+  /** Of what does not answer, no state can be changed: it counts as D3cold. */
+  #setTo(state: number): void {
+    this.power = this.removed && this.power !== state ? D3COLD : state;
+  }
+
+  /** What a reset that is tried answers. Without the lock nothing is done. */
+  #tryReset(): string {
+    if (this.lockedElsewhere) return 'EAGAIN';
+    this.#setTo(0);
+    return this.removed ? 'ENOTTY' : 'ok';
   }
 
   #disengage(): void {
@@ -110,9 +132,16 @@ export class OracleDevice implements Exporter {
     this.memoryLock.release();
   }
 
+  /** Who keeps its driver: an open file, each buffer until it has lost its device, and each that comes to be. */
+  get #registrations(): number {
+    return (this.closed ? 0 : 1) + this.buffers.length + this.#exporting;
+  }
+
   *export(handle: string, ranges: number): Steps<string> {
     const buffer = newBuffer(`${this.name}.dmabuf${this.#exports++}`, handle, ranges, this);
+    this.#exporting++;
     yield this.memoryLock;
+    this.#exporting--;
     buffer.revoked = !this.#enabled;
     this.buffers.push(buffer);
     this.memoryLock.release();
@@ -142,21 +171,24 @@ export class OracleDevice implements Exporter {
     return 'ok';
   }
 
+  /** Also when the reset fails, all is revoked, and what can comes back. */
   *reset(): Steps<string> {
+    let answer = 'ok';
     yield* this.#away(() => {
-      this.power = 0;
+      this.#setTo(0);
+      answer = this.#tryReset();
     });
+    return answer;
+  }
+
+  /** Nobody is told how it went. */
+  *flr(): Steps<string> {
+    if (this.#flr) yield* this.#away(() => void this.#tryReset());
     return 'ok';
   }
 
-  *flr(): Steps<string> {
-    return this.#flr ? yield* this.reset() : 'ok';
-  }
-
   *setPower(state: number): Steps<string> {
-    const happens = (): void => {
-      this.power = state;
-    };
+    const happens = (): void => this.#setTo(state);
     yield* state === 3 ? this.#away(happens) : this.#change(happens);
     return 'ok';
   }
@@ -181,7 +213,7 @@ export class OracleDevice implements Exporter {
 
   /** The device wakes itself, and sleeps again if nobody keeps it awake. */
   *wake(): Steps<string> {
-    yield* this.#resume();
+    if (!(yield* this.#resume())) return 'EIO';
     yield* this.#suspend();
     return 'ok';
   }
@@ -189,10 +221,14 @@ export class OracleDevice implements Exporter {
   *hotReset(): Steps<string> {
     const { lock, devices } = this.#bus;
     yield lock;
-    for (const device of devices) yield* device.#resume();
-    const mine: OracleDevice[] = [];
-    let failed: string | undefined;
+    const awake: OracleDevice[] = [];
     for (const device of devices) {
+      if (!(yield* device.#resume())) break;
+      awake.push(device);
+    }
+    const mine: OracleDevice[] = [];
+    let failed = awake.length < devices.length ? 'EIO' : undefined;
+    for (const device of failed === undefined ? devices : []) {
       // A device that nobody has open belongs to a group of its own, which nobody owns.
       if (!device.opened) failed = 'EINVAL';
       else if (!device.memoryLock.ready()) failed = 'EBUSY';
@@ -201,12 +237,16 @@ export class OracleDevice implements Exporter {
       mine.push(device);
       yield* this.#oracle.move(device, true);
     }
-    if (failed === undefined) for (const device of devices) device.power = 0;
+    if (failed === undefined) {
+      for (const device of devices) device.#setTo(0);
+      if (devices.some(({ lockedElsewhere }) => lockedElsewhere)) failed = 'EAGAIN';
+      else if (devices.some(({ removed }) => removed)) failed = 'ENOTTY';
+    }
     for (const device of mine.reverse()) {
       yield* device.#comesBack();
       device.memoryLock.release();
     }
-    for (const device of [...devices].reverse()) yield* device.#suspend();
+    for (const device of awake.reverse()) yield* device.#suspend();
     lock.release();
     return failed ?? 'ok';
   }
@@ -235,15 +275,34 @@ export class OracleDevice implements Exporter {
     this.closed = true;
   }
 
+  /** It is gone at once, and its driver when nobody has it open, nor a buffer that it lists. Nothing is revoked. */
+  *removal(): Steps<string> {
+    this.removed = true;
+    yield { ready: () => this.#registrations === 0, says: () => `${this.#registrations} users of ${this.name}` };
+    const { lock, devices } = this.#bus;
+    yield lock;
+    devices.splice(devices.indexOf(this), 1);
+    lock.release();
+    return 'ok';
+  }
+
   /** open(2) and bind, of a device that is closed. */
   *open(): Steps<string> {
+    if (this.removed) return 'ENODEV';
     this.closed = false;
     this.files = 1;
     const { lock } = this.#bus;
     yield lock;
     yield* this.#resume();
-    this.opened = true;
     this.power = 0;
+    if (this.lockedElsewhere) {
+      yield* this.#suspend();
+      lock.release();
+      this.files = 0;
+      this.closed = true;
+      return 'EAGAIN';
+    }
+    this.opened = true;
     this.memory = true;
     lock.release();
     this.fd = true;

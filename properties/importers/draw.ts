@@ -35,6 +35,8 @@ const MIX: readonly (readonly [Step['do'], number])[] = [
   ['device close', 3],
   ['device open', 2],
   ['revoke for good', 2],
+  ['lock elsewhere', 2],
+  ['removal', 1],
 ];
 const WEIGHTED = MIX.flatMap(([what, weight]) => Array<Step['do']>(weight).fill(what));
 
@@ -64,7 +66,7 @@ export function stepOf(draw: Draw, scene: Scene, at: number): Step | undefined {
   const { oracle, devices } = scene;
   const drawn = WEIGHTED[draw.what] as Step['do'];
   const dev = pick(
-    devices.filter((it) => (drawn === 'device open' ? it.closed : it.fd)),
+    devices.filter((it) => (drawn === 'device open' ? it.closed : it.fd && (drawn !== 'removal' || !it.removed))),
     draw.pick,
   );
   // Behind a revoke an export only waits; a buffer on its way out is one that the revoke has to pass over.
@@ -83,9 +85,12 @@ export function stepOf(draw: Draw, scene: Scene, at: number): Step | undefined {
   );
 }
 
+/** Work that hangs, of a device or behind a fence of user space: it is done when the sequence is over. */
+const HUNG = 'hung-';
+
 function signal({ pick: n }: Draw, fences: readonly Pending[]): Step | undefined {
   const fence = pick(
-    fences.filter(({ signaled }) => !signaled),
+    fences.filter(({ name, signaled }) => !signaled && !name.startsWith(HUNG)),
     n,
   );
   return fence && { do: 'signal', fence: fence.name };
@@ -114,6 +119,8 @@ function deviceStep(what: Step['do'], { how }: Draw, it: OracleDevice | undefine
       return { do: what, dev, as: `b${at}`, ranges: how % 4 === 3 ? 2 : 1 };
     case 'memory':
       return { do: what, dev, on: it.memory ? how % 8 === 7 : how % 8 !== 7 };
+    case 'lock elsewhere':
+      return { do: what, dev, on: !it.lockedElsewhere };
     case 'power':
       return { do: what, dev, state: [3, 3, 0, 0, 0, 1, 2][how % 7] as 0 | 1 | 2 | 3 };
     case 'low power entry':
@@ -124,6 +131,7 @@ function deviceStep(what: Step['do'], { how }: Draw, it: OracleDevice | undefine
     case 'wake':
     case 'low power exit':
     case 'device open':
+    case 'removal':
       return { do: what, dev };
     case 'device close':
       // It needs the lock of the bus, for which there is somebody to wait now.
@@ -144,7 +152,7 @@ function bufferStep(what: Step['do'], { how }: Draw, it: Buffer | undefined, at:
       return { do: what, as: `${kind.replace(' ', '-')}${at}`, kind, buffer };
     }
     case 'import sync file':
-      return { do: what, buffer, as: `s${at}`, write: how % 2 === 0 };
+      return { do: what, buffer, as: `${how % 3 === 0 ? HUNG : ''}s${at}`, write: how % 2 === 0 };
     case 'map area':
       return { do: what, area: `a${at}`, buffer };
     default:
@@ -170,7 +178,12 @@ function partyStep(what: Step['do'], { pick: n, how }: Draw, parties: readonly P
     case 'detach':
       return { do: what, importer };
     case 'submit':
-      return { do: what, importer, as: `f${at}`, usage: USAGES[how % 4] as (typeof USAGES)[number] };
+      return {
+        do: what,
+        importer,
+        as: `${how % 3 === 0 ? HUNG : ''}f${at}`,
+        usage: USAGES[how % 4] as (typeof USAGES)[number],
+      };
     default:
       return undefined;
   }

@@ -54,13 +54,15 @@ function wrongBuffer({ buffers }: Scene, expected: Buffer): string[] {
 /** The list is in the order of the exports. V-18: when nobody waits, its length is in the count of registrations. */
 function wrongDevice(scene: Scene, name: string): string[] {
   const { dmabufs, memoryLock, registration } = scene.device(name);
-  const { buffers, files, memoryLock: expected } = scene.oracleDevice(name);
+  const { buffers, files, removed, memoryLock: expected } = scene.oracleDevice(name);
   const listed = dmabufs.map(({ dmabuf }) => dmabuf.name).join(', ');
   const resting = scene.threads.waiting.length === 0;
   return [
     ...differs(`buffers of ${name}`, listed, buffers.map((buffer) => buffer.name).join(', ')),
     ...differs(`${name}.memory_lock is held`, memoryLock.locked, expected.holder !== undefined),
-    ...(resting ? differs(`registrations of ${name}`, registration.count, 1 + files + buffers.length) : []),
+    ...(resting
+      ? differs(`registrations of ${name}`, registration.count, (removed ? 0 : 1) + files + buffers.length)
+      : []),
   ];
 }
 

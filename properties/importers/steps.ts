@@ -13,10 +13,19 @@ export type Step =
   | { readonly do: 'signal'; readonly fence: string }
   | { readonly do: 'map area' | 'unmap area'; readonly area: string; readonly buffer: string }
   | { readonly do: 'memory'; readonly dev: string; readonly on: boolean }
+  | { readonly do: 'lock elsewhere'; readonly dev: string; readonly on: boolean }
   | { readonly do: 'power'; readonly dev: string; readonly state: 0 | 1 | 2 | 3 }
   | { readonly do: 'low power entry'; readonly dev: string; readonly wakeup: boolean }
   | {
-      readonly do: 'reset' | 'FLR' | 'low power exit' | 'wake' | 'hot reset' | 'device close' | 'device open';
+      readonly do:
+        | 'reset'
+        | 'FLR'
+        | 'low power exit'
+        | 'wake'
+        | 'hot reset'
+        | 'device close'
+        | 'device open'
+        | 'removal';
       readonly dev: string;
     };
 
@@ -43,6 +52,8 @@ export function showStep(step: Step): string {
       return `IOAS_UNMAP of ${step.area}`;
     case 'memory':
       return `memory ${step.on ? 'on' : 'off'} of ${step.dev}`;
+    case 'lock elsewhere':
+      return `somebody else ${step.on ? 'locks' : 'lets go of'} ${step.dev}`;
     case 'power':
       return `power D${step.state} of ${step.dev}`;
     case 'low power entry':

@@ -86,18 +86,24 @@ class Walk {
   /** V-70: once all fences signal and all importers unmap, everything terminates; then all is closed. */
   end(): void {
     const { scene } = this;
-    const { oracle, machine, threads } = scene;
+    const { oracle, machine } = scene;
     for (let step = this.#helps(); step !== undefined; step = this.#helps()) this.take(step, 0);
-    if (threads.waiting.length > 0) this.#fail(['everything is done, and somebody still waits']);
+    this.#nobodyWaits('everything is done', ({ name }) => !name.startsWith('removal of '));
     for (const party of [...oracle.parties]) {
       if (party.kind === 'iommufd') this.take({ do: 'unmap area', area: party.name, buffer: '' }, 0);
       else this.take({ do: 'detach', importer: party.name }, 0);
     }
     for (const { fd, handle } of oracle.buffers) if (fd) this.take({ do: 'close', buffer: handle }, 0);
     for (const { fd, name } of scene.devices) if (fd) this.take({ do: 'device close', dev: name }, 0);
+    this.#nobodyWaits('everything is closed', () => true);
     machine.execute({ do: 'vfio_close', dev: VICTIM });
     machine.execute({ do: 'iommufd_close', ctx: 'ctx' });
     this.#fail([...leftInMachine(machine), ...machine.audit()]);
+  }
+
+  /** Of those who are meant: a driver that is to go waits for the user as long as he likes. */
+  #nobodyWaits(when: string, meant: (task: { readonly name: string }) => boolean): void {
+    if (this.scene.threads.waiting.some(({ task }) => meant(task))) this.#fail([`${when}, and somebody still waits`]);
   }
 
   /** What lets somebody go on: a fence, or an unmap, also of those who never unmap of themselves. */

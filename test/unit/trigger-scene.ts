@@ -28,6 +28,7 @@ export type Effect =
   | 'D1'
   | 'D2'
   | 'D3'
+  | 'D4' // D3cold: what does not answer
   | 'reset' // of the function
   | 'bus reset'
   | 'BARs' // get their addresses back
