@@ -30,7 +30,7 @@ export const unfillable = (s: State, area: Area, align: Bytes): Refusal | undefi
   );
 };
 
-const UNCHOSEN = { refused: 'no IOVA was chosen, though there is room' } as const;
+export const UNCHOSEN = { refused: 'no IOVA was chosen, though there is room' } as const;
 /**
  * Enters areas back to back at a fixed IOVA, or where the kernel chose: all of them, or none. They are being set up
  * then. Of what cannot be filled nobody is told where it was.

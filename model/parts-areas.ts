@@ -3,13 +3,12 @@
  * and COPY of it ENOENT; devices reach it from when its domains are filled until they are emptied.
  */
 
-import type { Command } from '../trace/command.ts';
-import { mapping, mark, pieces, place, revise, uncopied, unfilled, unlent } from './areas.ts';
+import { mapping, mark, pieces, place, revise, UNCHOSEN, uncopied, unfilled, unlent } from './areas.ts';
 import type { By } from './holds.ts';
 import { GONE, home, ioasNamed, objectNamed, showHex } from './names.ts';
 import { total } from './outcome.ts';
-import { drop, end, go, hold, type Part, part, refuse, type Taken, taken, whole, written } from './part.ts';
-import { type Area, type Bytes, type Do, type Ioas, type Iova, type Space, type State, step } from './spec.ts';
+import { drop, end, go, hold, type Part, part, refuse, whole, written } from './part.ts';
+import type { Area, Bytes, Do, Ioas, Iova, Space, State } from './spec.ts';
 import { lowest, removed, unasked } from './unmap.ts';
 
 /** An ioctl keeps its context, and the objects that it has looked up. */
@@ -62,10 +61,20 @@ const placing = (space: Space, fixed: Iova | undefined): Part =>
     if (written(s, by, space)) return 'waits';
     const areas = inHand(s, by);
     const placed = place(s, spaceOf(s, space), areas, fixed, iova);
+    if ('refused' in placed && (fixed ?? iova) === undefined) return go(s, [untold(space)]);
     if (!('ok' in placed)) return whole(placed, s);
-    const iovas = areas.map((_, i) => placed.ok.iova! + total(areas.slice(0, i)));
-    const then = [...iovas.map((_, i) => filling(space, iovas, i)), publishing(space, iovas)];
-    return end(drop(placed.state, by, 'has'), { ok: placed.ok }, then);
+    const { iova: start } = placed.ok;
+    const iovas = areas.map((_, i) => start! + total(areas.slice(0, i)));
+    const fill = iovas.map((_, i) => filling(space, iovas, i));
+    return go(drop(placed.state, by, 'has'), [...fill, publishing(space, iovas)]);
+  });
+
+/** Where nobody is told where it was placed, it cannot be filled. */
+const untold = (space: Space): Part =>
+  part('fills it somewhere', (s, by) => {
+    if (written(s, by, space)) return 'waits';
+    const refusal = unfilled(s, spaceOf(s, space), inHand(s, by));
+    return refusal ? refuse(s, refusal.err) : UNCHOSEN;
   });
 
 /** Under domains_rwsem, which stays until all are known. */
@@ -85,7 +94,7 @@ const filling = (space: Space, iovas: readonly Iova[], i: number): Part =>
   });
 
 const publishing = (space: Space, iovas: readonly Iova[]): Part =>
-  part('is known', (s, by) => go(drop(mark(s, space, iovas, undefined), by, 'reads')));
+  part('is known', (s, by) => end(drop(mark(s, space, iovas, undefined), by, 'reads'), { ok: { iova: iovas[0]! } }));
 
 /** UNMAP: looked up; then each area, the lowest first: taken · out of its domains · gone. */
 export const unmapParts = (c: Do<'ioas_unmap'>): readonly Part[] => [
@@ -116,25 +125,3 @@ const taking = (c: Do<'ioas_unmap'>, space: Space, from: Iova, bytes: Bytes): Pa
     );
     return go(mark(state, space, [iova], 'mapped'), live && ioas.domains.length > 0 ? [empty, remove] : [remove]);
   });
-
-/** What looks at an IOAS, or decides about it, at once: looked up · done. It waits only for a domain that comes. */
-export const ioasParts = (
-  c: Do<'ioas_iova_ranges' | 'ioas_allow_iovas' | 'ioas_option_huge_pages'>,
-): readonly Part[] => [
-  part('looks up', (s, by) => {
-    const { space } = ioasNamed(s, c.ioas);
-    if (!s.ioases.some((ioas) => ioas.space === space)) return whole(step(s, c), s);
-    const act = part('acts', (now, by) => {
-      if (c.do === 'ioas_option_huge_pages' ? taken(now, by, space) : written(now, by, space)) return 'waits';
-      return inContext(now, space, c);
-    });
-    return go(using(s, by, space, space.context), [act]);
-  }),
-];
-
-/** The ioctl goes on in its context, though the descriptor may be closed meanwhile. */
-const inContext = (s: State, { context }: Space, c: Command): Taken => {
-  const { contexts } = s;
-  const did = whole(step({ ...s, contexts: [...contexts, context] }, c), s);
-  return typeof did === 'object' && 'state' in did ? { ...did, state: { ...did.state, contexts } } : did;
-};

@@ -1,20 +1,14 @@
-/**
- * The smaller steps of single buffers and of mappings: how a buffer is born and released, revoked for good, mapped and
- * touched by the CPU; and how a device that nobody keeps is let go of.
- */
+/** The smaller steps of single buffers and of mappings: how they are born, revoked for good, mapped and touched. */
 
-import type { Handle } from '../trace/command.ts';
 import { born, bufferOf, faults, ofBuffer, revoked } from './buffers.ts';
-import { type By, isHeld } from './holds.ts';
+import { isHeld } from './holds.ts';
 import { barMmap, mappable, mapSource, peek } from './memory.ts';
-import { deviceNamed, mappingNamed, SHUT, sourceNamed } from './names.ts';
-import { done, give, swap } from './outcome.ts';
-import { drop, end, go, hold, OK, type Part, part, refuse, type Taken, taken, whole, written } from './part.ts';
+import { deviceNamed, mappingNamed, sourceNamed } from './names.ts';
+import { done, give } from './outcome.ts';
+import { drop, end, go, hold, OK, type Part, part, refuse, taken, whole, written } from './part.ts';
 import { using } from './parts-areas.ts';
-import { leaving } from './parts-domains.ts';
-import { deviceCall, locking, memoryOf, setOf, shootOne, zapping } from './parts-revoke.ts';
-import { swept } from './spaces.ts';
-import type { Device, Do, Source, State } from './spec.ts';
+import { deviceCall, locking, memoryOf, shootOne, zapping } from './parts-revoke.ts';
+import type { Device, Do } from './spec.ts';
 
 /** Export: checked · born, on the list · unlocked · the descriptor. */
 export const exportParts = (c: Do<'vfio_export'>): readonly Part[] =>
@@ -87,31 +81,3 @@ export const peekParts = (c: Do<'peek'>): readonly Part[] => [
   }),
 ];
 const awake = (it: Device): Device => ({ ...it, memory: true, power: 0, lowPower: undefined, lost: false });
-
-/** What a call owes for what it has let go of: a device that nobody keeps closes, and a buffer leaves its list. */
-export const letGo = (device: Device): readonly Part[] => [
-  part(`closes ${device.name}`, (s, by) => {
-    if (taken(s, by, setOf(device), memoryOf(device.name))) return 'waits';
-    return locking(device.name, true).take(hold(s, by, 'locks', setOf(device)), by, {});
-  }),
-  part('forgets its buffers', (s, by) => {
-    const devices = swap(s.devices, deviceNamed(s, device.name), { lost: true, spared: [] });
-    return go(unlocked({ ...s, devices }, by, device.name));
-  }),
-  leaving(device.name),
-  part('is let go of', (s, by) => {
-    const devices = swap(s.devices, deviceNamed(s, device.name), SHUT);
-    return go(swept({ ...s, devices, holds: s.holds.filter((it) => it.by !== by) }));
-  }),
-];
-const unlocked = (s: State, by: By, dev: Handle): State =>
-  drop(drop(s, by, 'locks', memoryOf(dev)), by, 'enters', memoryOf(dev));
-
-export const unlist = (buffer: Source): readonly Part[] => {
-  const dev = buffer.owner!.device;
-  const lock = part('releases a buffer', (s, by): Taken => {
-    if (taken(s, by, memoryOf(dev))) return 'waits';
-    return go(hold(s, by, 'locks', memoryOf(dev)));
-  });
-  return [lock, part('unlocks', (s, by) => go(unlocked(s, by, dev)))];
-};

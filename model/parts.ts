@@ -12,17 +12,19 @@
 
 import type { Result } from '../trace/answer.ts';
 import type { Command } from '../trace/command.ts';
-import { closeDescriptor, orphaned } from './domains.ts';
+import { closeDescriptor } from './domains.ts';
 import type { By, Hold } from './holds.ts';
 import { unmapAll, unmapPages } from './memory.ts';
 import { deviceNamed, objectNamed } from './names.ts';
 import { type Freedom, type Part, part, type Taken, taken, whole } from './part.ts';
-import { copyParts, ioasParts, mapParts, unmapParts } from './parts-areas.ts';
+import { copyParts, mapParts, unmapParts } from './parts-areas.ts';
 import { attachParts } from './parts-attach.ts';
 import * as buffers from './parts-buffers.ts';
 import { destroyParts, detachParts, hwptParts } from './parts-domains.ts';
+import { ioasParts } from './parts-ioas.ts';
+import { owedFor } from './parts-release.ts';
 import { hotResetParts } from './parts-reset.ts';
-import { buffersOf, lowPowerParts, setOf, triggerParts } from './parts-revoke.ts';
+import { lowPowerParts, setOf, triggerParts } from './parts-revoke.ts';
 import { swept } from './spaces.ts';
 import { type Device, type State, step } from './spec.ts';
 
@@ -65,18 +67,6 @@ const letsGo = (s: State, by: By): Taken => {
 const uses = (holds: readonly Hold[], holder: Device['holder']): boolean => holds.some(({ what }) => what === holder);
 const isContext = (what: object | string): what is State['contexts'][number] =>
   typeof what === 'object' && 'is' in what && what.is === 'context';
-
-/** What has just lost its last user. */
-const owedFor = (before: State, after: State): readonly Part[] => {
-  const lost = (it: Device): boolean => orphaned(after, it) && !orphaned(before, deviceNamed(before, it.name));
-  const gone = before.devices.flatMap((it) => {
-    const left = new Set(buffersOf(after, it));
-    return it.holder === deviceNamed(after, it.name).holder
-      ? buffersOf(before, it).filter((one) => !left.has(one))
-      : [];
-  });
-  return [...after.devices.filter(lost).flatMap(buffers.letGo), ...gone.flatMap(buffers.unlist)];
-};
 
 const partsOf = (c: Command): readonly Part[] => {
   switch (c.do) {

@@ -89,8 +89,9 @@ class Ends {
       const now = underWay ?? begin(i, next);
       for (const free of this.#free) {
         const to = advance(state, now, free);
-        if (to === 'waits' || 'refused' in to) continue;
+        if (to === 'waits') continue;
         moved = true;
+        if ('refused' in to) continue; // The kernel would not choose so.
         this.from(to.state, places.toSpliced(i, 1, this.#placed(i, command, to.underWay, answers)));
       }
     }

@@ -22,6 +22,10 @@ const read = (iova: bigint): Command => ({ do: 'dma_read', dev: 'dev1', iova });
 const at = (target: string): Result => ({ ok: { target } });
 const FAULT: Result = { ok: { fault: true } };
 
+const anywhere = (offset: bigint): Command => {
+  return { do: 'ioas_map', ioas: 'a', mem: 'm0', offset, length: 0x2000n, prot: 'rw' };
+};
+
 const attached = play(start(), attach());
 const mapped = play(attached, mapFile());
 const off = play(attached, memory(false));
@@ -68,6 +72,18 @@ test.each<readonly [what: string, before: State, branches: Branches, after: Stat
     play(attached, mapUser({ length: 0x4000n })),
     [[call(mapFile(), 1, 20, MAPPED)], [call(memory(false), 2, 8), call(unmap, 9, 12, UNMAPPED)]],
     off,
+  ],
+  [
+    'a map that cannot be filled, and meanwhile is in the way of another',
+    attached,
+    [[call(mapUser({ offset: 0x10_0000n }), 1, 9, 'EFAULT')], [call(mapFile(), 2, 8, 'EEXIST')]],
+    attached,
+  ],
+  [
+    'the same where the kernel chose the place, and told nobody',
+    attached,
+    [[call(anywhere(0x10_0000n), 1, 9, 'EFAULT')], [call(memory(true), 2, 8)]],
+    attached,
   ],
   [
     'a destroy of what a map uses',
@@ -126,10 +142,7 @@ test.each<readonly [what: string, before: State, branches: Branches, after: Stat
   [
     'an automatic IOVA that is taken',
     mapped,
-    [
-      [call({ do: 'ioas_map', ioas: 'a', mem: 'm0', offset: 0n, length: 0x2000n, prot: 'rw' }, 1, 4, MAPPED)],
-      [call(memory(true), 2, 3)],
-    ],
+    [[call(anywhere(0n), 1, 4, MAPPED)], [call(memory(true), 2, 3)]],
     mapped,
     'map m0+0x0 length 0x2000 anywhere in a: IOVA 0x1000000 was chosen, and as a fixed one it is EEXIST',
   ],

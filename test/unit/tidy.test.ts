@@ -221,15 +221,15 @@ describe('sizes', () => {
     ]);
   });
 
-  test('the rules of the model may have 810 lines of code in all, and its smaller steps 700', () => {
+  test('the rules of the model may have 810 lines of code in all, and its smaller steps 750', () => {
     const files = (name: string, last: number) =>
       Object.fromEntries(
         [116, 116, 116, 116, 116, 116, last].map((lines, i) => [`model/${name}${i}.ts`, linesOfCode(lines)]),
       );
     expect(tidied(files('m', 114))).toEqual([]);
     expect(tidied(files('m', 115))).toEqual(['model:1: 811 lines of code in all where 810 are allowed']);
-    expect(tidied(files('parts-a', 4))).toEqual([]);
-    expect(tidied(files('parts-a', 5))).toEqual(['model:1: 701 lines of code in smaller steps where 700 are allowed']);
+    expect(tidied(files('parts-a', 54))).toEqual([]);
+    expect(tidied(files('parts-a', 55))).toEqual(['model:1: 751 lines of code in smaller steps where 750 are allowed']);
   });
 
   test('a line may be 120 columns wide', () => {
