@@ -25,14 +25,28 @@ const entriesOf = (entry: number): number => 1 << ((entry & (ENTRY_BITS - 1)) >>
 /** Its first entry. */
 const headOf = (index: number, entry: number): number => index - (index & (entriesOf(entry) - 1));
 
+/**
+ * What a table begins as; a copy of it is cheaper than any other way to make one, and an array of doubles, as this is
+ * since it held a fraction, cheaper than a typed array, whose memory is not of the heap.
+ */
+const NO_ENTRIES: readonly number[] = Array.from({ length: ENTRIES }, () => 0.5).fill(0);
+const NO_CHILDREN: readonly (Table | undefined)[] = new Array<Table | undefined>(ENTRIES).fill(undefined);
+
 class Table {
-  readonly entries = new Float64Array(ENTRIES);
+  /** Above the lowest level those of all tables that have none, until a leaf comes. */
+  entries: readonly number[] = NO_ENTRIES;
   readonly children: (Table | undefined)[] | undefined;
   /** Entries and children in use; an empty table is given back. */
   used = 0;
 
   constructor(level: number) {
-    this.children = level === 0 ? undefined : new Array<Table | undefined>(ENTRIES).fill(undefined);
+    this.children = level === 0 ? undefined : NO_CHILDREN.slice();
+  }
+
+  /** To be changed. */
+  get ownEntries(): number[] {
+    if (this.entries === NO_ENTRIES) this.entries = NO_ENTRIES.slice();
+    return this.entries as number[];
   }
 }
 
@@ -95,12 +109,13 @@ export class PageTable {
     const until = untilLarger(granule, target, this.#leafSizes[fits - 1]?.granules);
     const leaves = Math.floor(Math.min(count, (ENTRIES - first) * size, until) / granules);
     const entries = leaves << order;
+    const into = table.ownEntries;
     for (let i = 0; i < entries; i++) {
       const at = first + i;
-      if (table.entries[at] !== 0 || table.children?.[at] !== undefined) {
+      if (into[at] !== 0 || table.children?.[at] !== undefined) {
         throw new Splat('map over a mapping', `granule 0x${(granule + i * size).toString(16)} is mapped already`);
       }
-      table.entries[at] = (target + i * size) * ENTRY_BITS + order * PROT_BITS + prot;
+      into[at] = (target + i * size) * ENTRY_BITS + order * PROT_BITS + prot;
     }
     table.used += entries;
     return leaves * granules;
@@ -166,7 +181,7 @@ export class PageTable {
         const entries = entriesOf(entry);
         cleared = entries * size;
         if (count - done < cleared || !isMultiple(granule + done, cleared)) return done; // cuts a large page
-        for (let at = index; at < index + entries; at++) table.entries[at] = 0;
+        for (let at = index; at < index + entries; at++) table.ownEntries[at] = 0;
         table.used -= entries;
       }
       done += cleared;
@@ -232,7 +247,7 @@ export class PageTable {
       if (entry !== 0) {
         const head = headOf(index, entry);
         const first = table.entries[head] as number;
-        table.entries[head] = first - (first & DIRTY) + DIRTY;
+        table.ownEntries[head] = first - (first & DIRTY) + DIRTY;
       }
       const child = table.children?.[index];
       if (entry !== 0 || child === undefined) return entry !== 0;
@@ -267,7 +282,7 @@ export class PageTable {
       const behind = head + entriesOf(entry);
       index = behind - 1;
       if ((leaf & DIRTY) === 0) continue;
-      if (clear) table.entries[head] = leaf - DIRTY;
+      if (clear) table.ownEntries[head] = leaf - DIRTY;
       const start = Math.max(at, first);
       visit(start, Math.min(base + behind * size - 1, last) - start + 1);
     }
