@@ -14,10 +14,13 @@ export const unasked = (s: State, c: Unmap): Refusal | undefined =>
   first([!everything(c) && (c.iova === MAX || c.length === MAX), 'EOVERFLOW'], [c.length === 0n, 'EINVAL']) ??
   first([endOf(c) > END, 'EOVERFLOW']);
 
-/** The lowest area of the range from `from` on: to be taken away, unless somebody else has it, or it sticks out. */
+/**
+ * The lowest area of the range from `from` on: to be taken away, unless somebody else has it, or it sticks out; so does
+ * one that somebody has placed across `from` meanwhile, partly where this very call has made room.
+ */
 export const lowest = ({ areas }: Ioas, c: Unmap, from: Iova): Area | Refusal | undefined => {
   const area = areas.find(meeting([from, endOf(c) - 1n]));
-  const out = area !== undefined && (area.iova < c.iova || area.iova + area.length > endOf(c));
+  const out = area !== undefined && (area.iova < from || area.iova + area.length > endOf(c));
   return first([area?.busy !== undefined, 'EBUSY'], [out, 'ENOENT']) ?? area;
 };
 /** What an unmap answers that has come to the end of the range. */

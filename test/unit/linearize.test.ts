@@ -86,6 +86,15 @@ test.each<readonly [what: string, before: State, branches: Branches, after: Stat
     attached,
   ],
   [
+    'an unmap that meets, across the place that it has come to, what was placed where it had made room',
+    play(attached, mapUser({ length: 0x1000n }), mapUser({ iova: BASE + 0x5000n })),
+    [
+      [call({ do: 'ioas_unmap', ioas: 'a', iova: BASE, length: 0x8000n }, 1, 20, 'ENOENT')],
+      [call(mapFile(), 2, 18, MAPPED)],
+    ],
+    play(attached, mapFile(), mapUser({ iova: BASE + 0x5000n })),
+  ],
+  [
     'a destroy of what a map uses',
     start(),
     [[call(mapFile(), 1, 9, MAPPED)], [call({ do: 'destroy', obj: 'a' }, 2, 8, 'EBUSY')]],
