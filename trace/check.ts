@@ -22,7 +22,9 @@ export function* flaws({ machine, steps, threads }: Trace): Generator<Flaw> {
   yield* machineFlaws(machine);
   const names = new Names(machine);
   for (const [at, step] of steps.entries()) yield* stepFlaws(names, step, at + 1, ['steps', at]);
-  if (threads) yield* branchFlaws(names, threads, steps.length);
+  if (!threads) return;
+  yield* branchFlaws(names, threads, steps.length);
+  yield* scheduleFlaws(threads);
 }
 
 const powerOfTwo = (n: bigint): boolean => n > 0n && (n & (n - 1n)) === 0n;
@@ -69,6 +71,14 @@ function* branchFlaws(before: Names, { branches }: Threads, steps: number): Gene
         owners.set(name, other);
       }
     }
+  }
+}
+
+/** There are never more places round the run queue than branches; a schedule of other branches names too many. */
+function* scheduleFlaws({ branches, schedule }: Threads): Generator<Flaw> {
+  for (const [at, { to }] of schedule.entries()) {
+    const wrong = `hands over ${to} places round the run queue, and there are ${branches.length} branches`;
+    if (to >= branches.length) yield { path: ['threads', 'schedule', at, 'to'], wrong };
   }
 }
 

@@ -23,6 +23,18 @@ describe('what is wrong outside the steps is refused by its key', () => {
       'threads.schedule[0].to: -1 is negative',
     ],
     [
+      {
+        threads: {
+          branches: [[map], [map]],
+          schedule: [
+            { after: 1, to: 1 },
+            { after: 1, to: 2 },
+          ],
+        },
+      },
+      'threads.schedule[1].to: hands over 2 places round the run queue, and there are 2 branches',
+    ],
+    [
       { threads: { branches: [[map], [{ ...map, length: '1' }]], schedule: [] } },
       'branch 2, step 1 (ioas_map_file): length: "1" is not a lower-case hex number without leading zeros',
     ],
