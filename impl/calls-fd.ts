@@ -1,7 +1,7 @@
 /** System calls that any descriptor knows, memory, and what a device does of its own accord. */
 import type { Result } from '../trace/answer.ts';
-import type { DmaRead, Handle, MemAlloc, MemfdCreate } from '../trace/command.ts';
-import { answerOf, DONE, fdOf, fileOf, installAs, openedDevice } from './handles.ts';
+import type { DmaRead, Handle, MemfdCreate } from '../trace/command.ts';
+import { answerOf, fdOf, fileOf, installAs, openedDevice } from './handles.ts';
 import { IOMMU_READ } from './iommu/prot.ts';
 import { isErrno } from './kernel/errno.ts';
 import { File } from './kernel/file.ts';
@@ -24,16 +24,6 @@ export function duplicate(machine: Machine, handle: Handle, as: Handle): Result 
   if (file === undefined) return { err: 'EBADF' };
   file.get();
   return installAs(machine, file, as, 'file');
-}
-
-/** mmap(2) of anonymous private memory, which is touched only when it is pinned. */
-export function allocMemory(machine: Machine, { as, length }: MemAlloc): Result {
-  const bytes = fromBigint(length);
-  if (shouldFail('vm_area_alloc') || shouldFail('vma_iter_prealloc')) return { err: 'ENOMEM' };
-  const address = machine.mm.mapAnonymous(as, bytes);
-  if (isErrno(address)) return { err: address };
-  machine.names.set(as, { kind: 'mem', address, length: bytes });
-  return DONE;
 }
 
 /** memfd_create(2) and ftruncate(2) */

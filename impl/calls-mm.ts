@@ -1,6 +1,6 @@
 /** System calls and accesses that concern the address space of the process. */
 import type { Result } from '../trace/answer.ts';
-import type { BarMmap, Exit, FdMmap, Fork, Handle, Munmap, Peek } from '../trace/command.ts';
+import type { BarMmap, Exit, FdMmap, Fork, Handle, MemAlloc, Munmap, Peek } from '../trace/command.ts';
 import { DONE, fileOf, openedDevice } from './handles.ts';
 import { isErrno } from './kernel/errno.ts';
 import { touch } from './kernel/fault.ts';
@@ -9,7 +9,7 @@ import { fork } from './kernel/fork.ts';
 import { type Mm, physOf } from './kernel/mm.ts';
 import { mmap } from './kernel/mmap.ts';
 import { exitMmap, munmap } from './kernel/munmap.ts';
-import { preempt, type Thread } from './kernel/thread.ts';
+import { preempt, shouldFail, type Thread } from './kernel/thread.ts';
 import { add, addWrapping, type Bytes, fromBigint, pagesOf, u64 } from './kernel/units.ts';
 import type { Machine, Named, NamedMem } from './machine.ts';
 import { vfioRegionOffset } from './vfio/ioctl.ts';
@@ -26,6 +26,22 @@ export function* mapBar(machine: Machine, { dev, region, offset, length, as }: B
 /** mmap(2) of any other file. */
 export function mapFd(machine: Machine, { fd, offset, length, as }: FdMmap): Thread<Result> {
   return mapAs(machine, fileOf(machine, fd, 'file'), fromBigint(offset), length, as);
+}
+
+/** mmap(2) of anonymous private memory, which is touched only when it is pinned. Locks: takes mmap_lock for writing */
+export function* allocMemory(machine: Machine, { as, length }: MemAlloc): Thread<Result> {
+  const { mm } = machine;
+  const bytes = fromBigint(length);
+  yield mm.mmapLock.write;
+  try {
+    if (shouldFail('vm_area_alloc') || shouldFail('vma_iter_prealloc')) return { err: 'ENOMEM' };
+    const address = mm.mapAnonymous(as, bytes);
+    if (isErrno(address)) return { err: address };
+    machine.names.set(as, { kind: 'mem', address, length: bytes });
+    return DONE;
+  } finally {
+    mm.mmapLock.releaseWrite();
+  }
 }
 
 /** The call holds the file while it lasts, and the mapping for itself from then on. */
@@ -52,11 +68,14 @@ export function* unmapMemory(machine: Machine, { map, offset = 0n, length, proce
   const pages = length === undefined ? all - from.page : pagesOf(fromBigint(length));
   if (from.byte !== 0 || pages <= 0) return { err: 'EINVAL' };
   if (from.page + pages > all) return { err: 'EFAULT' };
+  const whole = pages === all;
   // Nobody can name the whole any more, while it goes.
-  if (pages === all) names.delete(map);
+  if (whole) names.delete(map);
+  if (whole && mm === machine.mm) machine.leaving.set(mem, map);
   const failed = yield* munmap(mm, add(mem.address, from), u64(pages, 0));
+  machine.leaving.delete(mem);
   if (failed !== undefined) {
-    if (pages === all) names.set(map, mem);
+    if (whole) names.set(map, mem);
     return { err: failed };
   }
   if (names.get(map) === mem && !isMapped(mm, mem)) names.delete(map);
@@ -76,12 +95,15 @@ export function* peek(machine: Machine, { map, offset, process }: Peek): Thread<
 
 /** fork(2), and the child closes every descriptor before it does anything else. */
 export function* forkProcess(machine: Machine, { as }: Fork): Thread<Result> {
-  const mems = new Map<Handle, NamedMem>();
-  for (const [name, named] of machine.names) if (named.kind === 'mem') mems.set(name, named);
   const forked = yield* fork(machine.process, as, machine.fds);
   if (isErrno(forked)) return { err: forked };
   const { process, fds } = forked;
-  for (const [name, mem] of mems) if (!isMapped(process.mm, mem)) mems.delete(name);
+  // As it is now: what others have mapped, or were about to unmap, when the copy was made.
+  const mems = new Map<Handle, NamedMem>();
+  for (const [mem, name] of machine.leaving) if (isMapped(process.mm, mem)) mems.set(name, mem);
+  for (const [name, named] of machine.names) {
+    if (named.kind === 'mem' && isMapped(process.mm, named)) mems.set(name, named);
+  }
   machine.processes.push(process);
   machine.children.set(as, { process, mems });
   yield preempt; // The child is a process like any other by now.

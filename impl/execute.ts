@@ -18,6 +18,7 @@ import type {
   IoasMapFile,
   IoasOptionHugePages,
   IoasUnmap,
+  MemAlloc,
   MockDomain,
   MockDomainDestroy,
   MockRevoke,
@@ -25,7 +26,7 @@ import type {
   Peek,
 } from '../trace/command.ts';
 import type { VfioDmabufMemattr, VfioDmabufRevoke, VfioExport, VfioOpen, VfioWake } from '../trace/command-vfio.ts';
-import { allocMemory, closeHandle, createMemfd, dmaRead, duplicate } from './calls-fd.ts';
+import { closeHandle, createMemfd, dmaRead, duplicate } from './calls-fd.ts';
 import {
   allocHwpt,
   allocIoas,
@@ -39,7 +40,7 @@ import {
   optionHugePages,
   unmap,
 } from './calls-iommufd.ts';
-import { exitProcess, forkProcess, mapBar, mapFd, peek, unmapMemory } from './calls-mm.ts';
+import { allocMemory, exitProcess, forkProcess, mapBar, mapFd, peek, unmapMemory } from './calls-mm.ts';
 import { mockDmabuf, mockDomain, mockRevoke } from './calls-selftest.ts';
 import { type DeviceCommand, exportBuffer, onBuffer, onDevice, openDevice, wakeUp } from './calls-vfio.ts';
 import { unreachable } from './kernel/splat.ts';
@@ -59,6 +60,7 @@ type Waits =
   | MockDomainDestroy
   | MockRevoke
   | HwptAlloc
+  | MemAlloc
   | Destroy
   | VfioOpen
   | VfioExport
@@ -119,6 +121,8 @@ export function operation(machine: Machine, command: Command): Thread<Result> {
     case 'vfio_dmabuf_revoke':
     case 'vfio_dmabuf_memattr':
       return onBuffer(machine, command);
+    case 'mem_alloc':
+      return allocMemory(machine, command);
     case 'bar_mmap':
       return mapBar(machine, command);
     case 'fd_mmap':
@@ -153,8 +157,6 @@ function* atOnce(machine: Machine, command: Exclude<Command, Waits>): Thread<Res
       return closeHandle(machine, command.fd, 'file');
     case 'fd_dup':
       return duplicate(machine, command.fd, command.as);
-    case 'mem_alloc':
-      return allocMemory(machine, command);
     case 'memfd_create':
       return createMemfd(machine, command);
     case 'mock_dmabuf':

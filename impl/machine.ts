@@ -119,6 +119,8 @@ export class Machine {
   readonly users: User[] = [];
   /** Those that were forked and have not exited, by name. */
   readonly children = new Map<Handle, Child>();
+  /** What the first process is unmapping, all of it: nobody can name it any more, but a fork may still copy it. */
+  readonly leaving = new Map<NamedMem, Handle>();
   #task: Task;
 
   /** `kernel` is a version such as `7.2.13`; the machine behaves like it. Fails for what is no version. */

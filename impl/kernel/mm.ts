@@ -125,7 +125,10 @@ export class Mm {
     return mm;
   }
 
-  /** mmap(2) of anonymous memory: where it begins. EINVAL for no length, ENOMEM for too much. */
+  /**
+   * mmap(2) of anonymous memory: where it begins. Locks: caller holds mmap_lock for writing
+   * Fails: EINVAL for no length, ENOMEM for too much
+   */
   mapAnonymous(name: string, length: U64): UserAddr | Errno {
     const backing = this.#ram.allocate(name, length);
     if (!(backing instanceof Backing)) return backing;
