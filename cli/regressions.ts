@@ -3,14 +3,16 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Divergence } from '../properties/divergence.ts';
-import { regressionOf } from '../properties/regression.ts';
+import { type Regression, regressionOf } from '../properties/regression.ts';
 import { writeTrace } from '../trace/write.ts';
 
 export const REGRESSIONS: string = fileURLToPath(new URL('../test/regressions/', import.meta.url));
 
 /** Write the failure's trace, unless it is there already; the path, from where we are. */
-export function keep(divergence: Divergence, folder: string = REGRESSIONS): string {
-  const { file, trace } = regressionOf(divergence);
+export const keep = (divergence: Divergence, folder: string = REGRESSIONS): string =>
+  keepRegression(regressionOf(divergence), folder);
+
+export function keepRegression({ file, trace }: Regression, folder: string = REGRESSIONS): string {
   const path = join(folder, file);
   mkdirSync(folder, { recursive: true });
   if (!existsSync(path)) writeFileSync(path, writeTrace(trace));

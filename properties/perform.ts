@@ -45,19 +45,19 @@ export function execute(world: World, command: Command, number: number, fault?: 
     return world.machine.execute(command);
   } catch (error) {
     world.history.push({ command, ...(fault && { fault }) });
-    throw new Divergence(...brokenBy(error, number, command));
+    const { breach, details } = breachOf(error);
+    throw new Divergence(breach, number, command, details);
   }
 }
 
 /** What the implementation threw: a splat of its own, or, as a kernel would oops, an error that nobody foresaw. */
-function brokenBy(error: unknown, number: number, command: Command): ConstructorParameters<typeof Divergence> {
+export function breachOf(error: unknown): Pick<Divergence, 'breach' | 'details'> {
   if (error instanceof Splat) {
     // The page table itself sees an unmap of what is not mapped, before anybody can look.
-    const breach = error.kind === 'double unmap' ? noDoubleUnmap.name : 'splat';
-    return [breach, number, command, [error.message]];
+    return { breach: error.kind === 'double unmap' ? noDoubleUnmap.name : 'splat', details: [error.message] };
   }
   const [what = '', where = ''] = error instanceof Error ? (error.stack ?? error.message).split('\n') : [String(error)];
-  return ['crash', number, command, [what, where.trim()]];
+  return { breach: 'crash', details: [what, where.trim()] };
 }
 
 /** The automatic IOVA that the implementation chose: the model judges it. */

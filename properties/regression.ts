@@ -18,13 +18,24 @@ export interface Regression {
 export function regressionOf({ breach, world, details }: Divergence): Regression {
   if (world === undefined) throw new Error('a divergence that happened in no world');
   const { config, kernel, history } = world;
-  const slug = breach.toLowerCase().replace(/[^a-z0-9]+/g, '-');
   const steps = history.map(({ command, fault }) => ({ command, ...(fault && { fault }) }));
-  const nameless = { version: 2, name: slug, kernel, machine: config, steps } as const;
-  const hash = createHash('sha256').update(writeTrace(nameless)).digest('hex').slice(0, 8);
+  return regressionNamed(breach, details[0], (name) => ({ version: 2, name, kernel, machine: config, steps }));
+}
+
+/** A trace under the name that is made of the breach, and of the trace without its name. */
+export function regressionNamed(
+  breach: string,
+  detail: string | undefined,
+  traceNamed: (name: string) => Trace,
+): Regression {
+  const slug = breach.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+  const hash = createHash('sha256')
+    .update(writeTrace(traceNamed(slug)))
+    .digest('hex')
+    .slice(0, 8);
   const name = `${slug}-${hash}`;
-  const about = `${breach}: ${details[0] ?? 'found by random sequences'}`;
-  return { file: `${name}.json`, trace: { ...nameless, name, about } };
+  const about = `${breach}: ${detail ?? 'found by random sequences'}`;
+  return { file: `${name}.json`, trace: { ...traceNamed(name), about } };
 }
 
 /** The failure for a person: every step with its answer, what is wrong, and how to see it again. */
