@@ -10,6 +10,7 @@ import { showReach } from '../trace/show.ts';
 import { kernelOf, type Step, type Trace } from '../trace/trace.ts';
 import { splitTarget } from '../trace/values.ts';
 import { ALL, CallTally } from './call-tally.ts';
+import { replayThreads } from './concurrent/replay.ts';
 import { Divergence, showValue } from './divergence.ts';
 import { performFaulty } from './faults/faults.ts';
 import { reachOf, tracedCalls } from './observe.ts';
@@ -17,10 +18,10 @@ import { perform, sameResult } from './perform.ts';
 import { finish } from './walk.ts';
 import { newWorld, type World } from './world.ts';
 
-/** What became of a trace. */
+/** What became of a trace; `threads` is all that comes after its steps. */
 export type Verdict =
   | { readonly verdict: 'agree'; readonly steps: number }
-  | { readonly verdict: 'disagree'; readonly step: number; readonly details: readonly string[] }
+  | { readonly verdict: 'disagree'; readonly step: number | 'threads'; readonly details: readonly string[] }
   | { readonly verdict: 'skipped'; readonly because: string };
 
 /** Replay a trace from its first step to its last; `kernel` overrules what the trace says it ran on. */
@@ -39,11 +40,15 @@ export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT
     if (!(error instanceof Divergence)) throw error;
     return { verdict: 'disagree', step: error.step, details: [error.breach, ...error.details] };
   }
-  return { verdict: 'agree', steps: trace.steps.length };
+  const { steps, threads } = trace;
+  if (threads === undefined) return { verdict: 'agree', steps: steps.length };
+  const details = replayThreads(world, threads);
+  if (details.length > 0) return { verdict: 'disagree', step: 'threads', details };
+  return { verdict: 'agree', steps: steps.length + threads.branches.flat().length };
 }
 
 function firstUnsupported({ steps, threads }: Trace): string | undefined {
-  if (threads !== undefined) return 'threads';
+  if (threads?.branches.flat().some(({ fault }) => fault !== undefined)) return 'a fault in threads';
   return steps.some(({ blocked }) => blocked !== undefined) ? 'blocked' : undefined;
 }
 

@@ -26,22 +26,23 @@ export interface Taken {
 }
 
 /**
- * The order that explains it; or else one that explains as much as any, and why nothing goes on from there. `tried`:
- * how many small steps were, as a measure of the work.
+ * The order that explains it, and where it leads; or else one that explains as much as any, and why nothing goes on from
+ * there. `tried`: how many small steps were, as a measure of the work.
  */
 export type Verdict = { readonly order: readonly Taken[]; readonly tried: number } & (
-  | { readonly explained: true }
+  | { readonly explained: true; readonly state: State }
   | { readonly explained: false; readonly why: readonly string[] }
 );
 
-export function linearize(history: History): Verdict {
-  const search = new Search(history);
+/** `also`: what else is wrong if the model has come to a state in the end, a line each. */
+export function linearize(history: History, also: (state: State) => readonly string[] = () => []): Verdict {
+  const search = new Search(history, also);
   const explained = search.from(
     history.before,
     history.branches.map(() => ({ call: 0, underWay: undefined })),
   );
-  const { tried, closest, why } = search;
-  return explained ? { explained, order: search.order, tried } : { explained, order: closest, why, tried };
+  const { order, state, tried, closest, why } = search;
+  return explained ? { explained, order, state, tried } : { explained, order: closest, why, tried };
 }
 
 /** How far a branch has come. */
@@ -55,16 +56,21 @@ const UNREMEMBERED = 60;
 
 class Search {
   readonly #history: History;
+  readonly #also: (state: State) => readonly string[];
   /** From where it is known to be in vain. */
   readonly #vain = new Set<string>();
   readonly order: Taken[] = [];
+  /** Where the order leads that explains it. */
+  state: State;
   closest: readonly Taken[] = [];
   #most = -1;
   why: readonly string[] = [];
   tried = 0;
 
-  constructor(history: History) {
+  constructor(history: History, also: (state: State) => readonly string[]) {
     this.#history = history;
+    this.#also = also;
+    this.state = history.before;
   }
 
   /** Whether what is left can follow. */
@@ -74,13 +80,21 @@ class Search {
     const misfits: string[] = [];
     for (const branch of this.#soonest(places)) if (this.#go(state, places, branch, misfits)) return true;
     if (this.#isOver(places)) {
-      const different = differences(state, this.#history.after);
-      if (different.length === 0) return true;
+      const different = this.#wrong(state);
+      if (different.length === 0) {
+        this.state = state;
+        return true;
+      }
       misfits.push(...different);
     }
     this.#note(places, misfits);
     if (key !== undefined) this.#vain.add(key);
     return false;
+  }
+
+  #wrong(state: State): readonly string[] {
+    const different = differences(state, this.#history.after);
+    return different.length > 0 ? different : this.#also(state);
   }
 
   /** Whether it can go on with a small step of this branch. */

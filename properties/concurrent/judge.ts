@@ -1,0 +1,59 @@
+/** A run of a program judged, from its first step until everything is closed. */
+import type { Choose } from '../../explore/interleave.ts';
+import type { State } from '../../model/spec.ts';
+import type { Command } from '../../trace/command.ts';
+import { Divergence } from '../divergence.ts';
+import { closeAll, finish } from '../walk.ts';
+import type { World } from '../world.ts';
+import type { History } from './history.ts';
+import { linearize, showVerdict } from './linearize.ts';
+import { wrongMappings } from './mappings.ts';
+import { type Breach, type Call, type Ran, run } from './run.ts';
+import { sightOf } from './sight.ts';
+
+/** A trace says nothing of how everything is closed in the end, and must fail when it is replayed. */
+const ORDER = 0;
+
+/**
+ * Run the branches in a world in which the prefix is done. What is `broken`: a splat, or a rule after a step; no order
+ * of the calls that explains what was answered and what is seen, with both worlds in agreement; or what is left when
+ * all is closed.
+ */
+export function judge(world: World, branches: readonly (readonly Command[])[], choose: Choose): Ran {
+  const ran = run(world.machine, branches, choose);
+  const broken = ran.broken ?? unexplained(world, branches.length, ran.calls) ?? breachIn(() => closeAll(world, ORDER));
+  return broken === undefined ? ran : { ...ran, broken };
+}
+
+/** Nothing, and the model has done what explains the run. */
+function unexplained(world: World, branches: number, calls: readonly Call[]): Breach | undefined {
+  const { state, machine } = world;
+  const history: History = {
+    before: state,
+    branches: Array.from({ length: branches }, (_, i) => calls.filter(({ branch }) => branch === i)),
+    after: sightOf(machine),
+  };
+  machine.takeCalls();
+  // What is wrong at rest with all orders that explain the rest, if there are such.
+  let atRest: Breach | undefined;
+  const also = (end: State): readonly string[] => {
+    world.state = end;
+    const missing = wrongMappings(world);
+    atRest = missing.length > 0 ? { breach: 'mappings', details: missing } : breachIn(() => finish(world));
+    return atRest?.details ?? [];
+  };
+  const verdict = linearize(history, also);
+  if (verdict.explained || atRest !== undefined) return atRest;
+  const closest = showVerdict(history, verdict).slice(0, 1 + verdict.order.length);
+  return { breach: 'no order fits', details: [...verdict.why, ...closest] };
+}
+
+function breachIn(compare: () => void): Breach | undefined {
+  try {
+    compare();
+  } catch (error) {
+    if (error instanceof Divergence) return error;
+    throw error;
+  }
+  return undefined;
+}

@@ -1,0 +1,78 @@
+/**
+ * A concurrent program: what one thread does first, and what two or three then do at once. Its commands mean something
+ * in the state that they were resolved in, and are legal in any other.
+ */
+import { Machine } from '../../impl/machine.ts';
+import { type State, step } from '../../model/spec.ts';
+import type { Command } from '../../trace/command.ts';
+import type { MachineConfig } from '../../trace/machine-config.ts';
+import type { Intent } from '../intents.ts';
+import { perform } from '../perform.ts';
+import { resolve } from '../resolve/resolve.ts';
+import { inWorld, walkCommands } from '../walk.ts';
+import { newWorld, type World } from '../world.ts';
+
+export interface Program {
+  readonly config: MachineConfig;
+  /** The version to behave like. */
+  readonly kernel: string;
+  /** Done by one thread before the others begin. */
+  readonly prefix: readonly Command[];
+  readonly branches: readonly (readonly Command[])[];
+}
+
+/** The same as it was drawn. */
+export interface Meant extends Pick<Program, 'config' | 'kernel'> {
+  readonly prefix: readonly Intent[];
+  readonly branches: readonly (readonly Intent[])[];
+}
+
+/** A program, and both worlds as they are when its prefix is done; whoever runs it leaves `state` as it is. */
+export interface Ready {
+  readonly program: Program;
+  readonly world: World;
+  readonly state: State;
+}
+
+/** Walk the prefix in a new world. Fails with a Divergence, as any sequence may. */
+export function ready({ config, kernel, prefix, branches }: Meant): Ready {
+  const world = newWorld(config, kernel);
+  inWorld(world, () => {
+    for (const intent of prefix) perform(world, resolve(intent, world.state));
+  });
+  const program: Program = {
+    config,
+    kernel,
+    prefix: world.history.map(({ command }) => command),
+    branches: branches.map((intents, i) => commandsOf(intents, world.state, i + 1)),
+  };
+  return { program, world, state: world.state };
+}
+
+/** The same of a program whose commands are known. */
+export const begin = ({ config, kernel, prefix }: Program): World => walkCommands(newWorld(config, kernel), prefix);
+
+/** The same once more: the model is a value, and the implementation does again what it did. */
+export function beginAgain({ program: { config, kernel, prefix }, world, state }: Ready): World {
+  const machine = new Machine(config, kernel);
+  for (const command of prefix) machine.execute(command);
+  return { ...world, machine, state, history: world.history.slice(0, prefix.length) };
+}
+
+/** What a branch does if it is alone: a thread uses what it has made, and no other knows of that. */
+function commandsOf(intents: readonly Intent[], from: State, branch: number): Command[] {
+  let state = from;
+  return intents.map((intent, i) => {
+    const command = renamed(resolve(intent, state), `${branch}.${i + 1}`);
+    const outcome = step(state, command);
+    if ('state' in outcome && outcome.state !== undefined) state = outcome.state;
+    return command;
+  });
+}
+
+/** New things get names that no other branch gives. */
+function renamed(command: Command, where: string): Command {
+  if (!('as' in command)) return command;
+  const as = `${command.as}.${where}`;
+  return command.do === 'mock_domain' ? { ...command, as, dev: `${command.dev}.${where}` } : { ...command, as };
+}

@@ -1,0 +1,90 @@
+/**
+ * The concurrent property: for every machine, kernel, prefix and program of two or three threads, under the schedules
+ * that are asked for, nothing splats, the rules hold after every step, some order of the calls explains what they
+ * answered and what is seen, both worlds agree at rest, and nothing is left when all is closed.
+ */
+import * as fc from 'fast-check';
+import { Replay } from '../../explore/replay.ts';
+import { Recorder } from '../../explore/schedule.ts';
+import { explore, type Strategy } from '../../explore/strategy.ts';
+import { ConcurrentCoverage } from './coverage.ts';
+import { type Drawn, programs } from './draw.ts';
+import type { Failure } from './failure.ts';
+import { judge } from './judge.ts';
+import { beginAgain, ready } from './program.ts';
+import { shrinkFailure } from './shrink.ts';
+
+export interface ConcurrentOptions {
+  readonly seed: number;
+  /** How many programs. */
+  readonly runs: number;
+  /** A new one for each program; the schedule that was drawn with it, where there is none. */
+  readonly strategy?: ((drawn: Drawn) => Strategy) | undefined;
+  /** Schedules of each program, at most. */
+  readonly schedules?: number | undefined;
+}
+
+export interface ConcurrentReport {
+  readonly runs: number;
+  /** As small as it could be made. */
+  readonly failure?: Failure;
+}
+
+/** Carries a failure out of the run in which it is met. */
+class Found extends Error {
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.breach);
+    this.failure = failure;
+  }
+}
+
+/**
+ * Run programs until one fails, and shrink that. Deterministic: the same seed draws the same programs. Fails with a
+ * Divergence when the worlds disagree before there are threads.
+ */
+export function checkPrograms(options: ConcurrentOptions, coverage = new ConcurrentCoverage()): ConcurrentReport {
+  const { seed, runs, schedules = Number.POSITIVE_INFINITY } = options;
+  const strategy = options.strategy ?? (({ schedule }: Drawn): Strategy => new Replay(schedule));
+  // While fast-check shrinks, nothing counts as coverage, and only the same as a failure.
+  let smallest: Failure | undefined;
+  const property = fc.property(programs, (drawn) => {
+    if (smallest === undefined) coverage.programs++;
+    const failure = failureOf(drawn, strategy(drawn), schedules, smallest === undefined ? coverage : undefined);
+    if (failure === undefined || (smallest !== undefined && smallest.breach !== failure.breach)) return;
+    smallest = failure; // The simplest so far, because only what fails is made simpler.
+    throw new Found(failure);
+  });
+  const { numRuns, failed, errorInstance } = fc.check(property, { seed, numRuns: runs });
+  if (smallest !== undefined) return { runs: numRuns, failure: shrinkFailure(smallest) };
+  if (failed) throw errorInstance;
+  return { runs: numRuns };
+}
+
+/** The first schedule of the strategy under which the program fails. */
+function failureOf(
+  drawn: Drawn,
+  strategy: Strategy,
+  schedules: number,
+  coverage: ConcurrentCoverage | undefined,
+): Failure | undefined {
+  const start = ready(drawn);
+  const { program } = start;
+  let first = true;
+  const once = (choose: Strategy['choose']): void => {
+    const recorder = new Recorder(choose);
+    const world = first ? start.world : beginAgain(start);
+    first = false;
+    const ran = judge(world, program.branches, recorder.choose);
+    coverage?.see(ran);
+    if (ran.broken !== undefined) throw new Found({ program, schedule: recorder.schedule, ...ran.broken });
+  };
+  try {
+    explore(strategy, once, schedules);
+  } catch (error) {
+    if (error instanceof Found) return error.failure;
+    throw error;
+  }
+  return undefined;
+}

@@ -1,0 +1,41 @@
+/** The threads of a trace, replayed in a world in which its steps are done. */
+import { following } from '../../explore/interleave.ts';
+import { showResult } from '../../trace/show.ts';
+import type { Step, Threads } from '../../trace/trace.ts';
+import { sameResult } from '../perform.ts';
+import type { World } from '../world.ts';
+import { judge } from './judge.ts';
+import type { Call } from './run.ts';
+
+/** What differs from what the trace expects, or else what is broken, a line each; nothing, when all is well. */
+export function replayThreads(world: World, { branches, schedule }: Threads): readonly string[] {
+  const commands = branches.map((steps) => steps.map(({ command }) => command));
+  const { calls, broken } = judge(world, commands, following(schedule));
+  const asExpected = branches.map((steps, i) =>
+    steps.map((step, at) => {
+      const call = calls.filter(({ branch }) => branch === i)[at];
+      return unexpected(step, call).map((line) => `branch ${i + 1}, step ${at + 1}: ${line}`);
+    }),
+  );
+  const wrong = asExpected.flat(2);
+  if (broken === undefined || (wrong.length === 0 && isForeseen(broken.breach, branches, calls))) return wrong;
+  return [broken.breach, ...broken.details.map((line) => line.trim()), ...wrong];
+}
+
+/** How a call went otherwise than its step says, as far as that says anything. */
+function unexpected({ result, blocked }: Step, call: Call | undefined): string[] {
+  const got = call?.result === undefined ? 'no answer' : showResult(call.result);
+  if (blocked !== undefined && call?.result !== undefined) return [`expected to be blocked, got ${got}`];
+  if (result === undefined || (call?.result !== undefined && sameResult(result, call.result))) return [];
+  return [`expected ${showResult(result)}, got ${got}`];
+}
+
+/** Whoever has not returned was expected to be blocked, or comes after one that was. */
+function isForeseen(breach: string, branches: Threads['branches'], calls: readonly Call[]): boolean {
+  if (breach !== 'lost wake-up' && breach !== 'deadlock') return false;
+  return branches.every((steps, i) => {
+    const own = calls.filter(({ branch }) => branch === i);
+    const stuck = own.findIndex(({ returned }) => returned === undefined);
+    return stuck < 0 || steps[stuck]?.blocked !== undefined;
+  });
+}

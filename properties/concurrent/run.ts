@@ -1,0 +1,101 @@
+/** The branches of a program at once: what each call answered, and when; or what went wrong meanwhile. */
+import { blame } from '../../explore/blame.ts';
+import { type Branch, type Choose, Interleaving } from '../../explore/interleave.ts';
+import { operation } from '../../impl/execute.ts';
+import { Splat } from '../../impl/kernel/splat.ts';
+import { preempt, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
+import type { Machine } from '../../impl/machine.ts';
+import type { Result } from '../../trace/answer.ts';
+import type { Command } from '../../trace/command.ts';
+import { breachOf } from '../perform.ts';
+import { broken } from '../races/rules.ts';
+
+/** A system call of a branch, and the steps of the run, counted from 1, in which it began and returned. */
+export interface Call {
+  readonly branch: number;
+  readonly command: Command;
+  readonly began: number;
+  /** Absent while it has not returned, and so is the result. */
+  returned?: number;
+  result?: Result;
+}
+
+/** What is broken, in a word that stays the same while a failure is shrunk, and how it shows. */
+export interface Breach {
+  readonly breach: string;
+  readonly details: readonly string[];
+}
+
+export interface Ran {
+  /** In the order in which they began. */
+  readonly calls: readonly Call[];
+  readonly steps: number;
+  readonly broken?: Breach;
+}
+
+/** A rule that does not hold after a step. */
+class Broken extends Error {}
+
+/** Run the branches to their ends, or until something is broken. Fails as the chooser does, and in no other way. */
+export function run(machine: Machine, branches: readonly (readonly Command[])[], choose: Choose): Ran {
+  const running = new Running(machine);
+  const broken = running.go(branches, choose);
+  const { calls, steps } = running;
+  return { calls, steps, ...(broken && { broken }) };
+}
+
+class Running {
+  readonly #machine: Machine;
+  readonly calls: Call[] = [];
+  steps = 0;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  go(branches: readonly (readonly Command[])[], choose: Choose): Breach | undefined {
+    const all = new Interleaving(branches.map((commands, i) => this.#branch(commands, i)));
+    let choosing = false;
+    const chooser: Choose = (queueLength, at) => {
+      choosing = true;
+      const place = choose(queueLength, at);
+      choosing = false;
+      this.steps++;
+      return place;
+    };
+    try {
+      all.go(chooser, ({ task }) => this.#look(task));
+    } catch (error) {
+      if (choosing) throw error;
+      if (error instanceof Broken) return { breach: 'rule', details: [error.message] };
+      if (error instanceof Splat && error.kind !== 'double unmap')
+        return { breach: error.kind, details: [error.message] };
+      return breachOf(error);
+    }
+    const waiting = blame(all.waiting);
+    if (waiting.length === 0) return undefined;
+    const circle = waiting.some((line) => line.endsWith('a deadlock'));
+    return { breach: circle ? 'deadlock' : 'lost wake-up', details: waiting };
+  }
+
+  #look({ name }: Task): void {
+    const found = broken(this.#machine);
+    if (found !== undefined) throw new Broken(`after a step of ${name}: ${found}`);
+  }
+
+  #branch(commands: readonly Command[], index: number): Branch<void> {
+    const task = new Task(`branch ${index + 1}`, this.#machine.kernel);
+    return { task, thread: this.#inTurn(task, commands, index) };
+  }
+
+  /** Others may come in between two calls. */
+  *#inTurn(task: Task, commands: readonly Command[], branch: number): Thread {
+    for (const [i, command] of commands.entries()) {
+      if (i > 0) yield preempt;
+      const call: Call = { branch, command, began: this.steps };
+      this.calls.push(call);
+      call.result = yield* syscall(task, operation(this.#machine, command));
+      call.returned = this.steps;
+    }
+  }
+}
