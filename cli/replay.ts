@@ -47,9 +47,11 @@ function judge(where: string, text: string, kernel: string | undefined, tally: T
     tally.skipped.set(verdict.because, (tally.skipped.get(verdict.because) ?? 0) + 1);
   } else {
     tally.failed++;
-    console.log(`${where}: ${trace.name}: step ${verdict.step}: ${verdict.details.join('; ')}`);
+    console.log(`${where}: ${trace.name}: ${place(verdict.step)}: ${verdict.details.join('; ')}`);
   }
 }
+
+const place = (step: number | 'threads'): string => (step === 'threads' ? 'the threads' : `step ${step}`);
 
 /** What cannot be read is said in a line, and does not keep the rest from being replayed. */
 function reading(tally: Tally, read: () => void): void {

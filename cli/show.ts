@@ -1,4 +1,5 @@
-/** `shootdown show FILE`: a trace for a person. */
+/** `shootdown show FILE`: a trace for a person; its threads are run once, and drawn. */
+import { drawTrace } from '../properties/concurrent/drawing.ts';
 import { readTraces } from '../trace/parse.ts';
 import { showTrace } from '../trace/show-trace.ts';
 import { readArguments } from './arguments.ts';
@@ -8,7 +9,11 @@ export function showFile(args: readonly string[]): number {
   const { positionals } = readArguments(args, {});
   if (positionals.length === 0) throw new UsageError('show takes a file');
   for (const path of positionals) {
-    for (const { trace } of readTraces(path)) console.log(`${showTrace(trace).join('\n')}\n`);
+    for (const { trace } of readTraces(path)) {
+      const drawing = drawTrace(trace);
+      const lines = drawing.length === 0 ? showTrace(trace) : [...showTrace(trace), '', ...drawing];
+      console.log(`${lines.join('\n')}\n`);
+    }
   }
   return 0;
 }

@@ -1,4 +1,4 @@
-/** The threads of a program or a trace, run once and drawn: a column for each, and a bar for each lock while it is held. */
+/** The threads of a program or a trace, run once and drawn: a column for each, a bar for each lock while it is held. */
 import { Sketch } from '../../explore/drawing.ts';
 import { following, type Schedule } from '../../explore/interleave.ts';
 import { DEFAULT_KERNEL, featuresOf } from '../../impl/kernel/features.ts';
@@ -11,7 +11,7 @@ import { judge } from './judge.ts';
 import type { Program } from './program.ts';
 import type { Call } from './run.ts';
 
-/** Run the branches in a world in which the prefix is done; what each call answered, the drawing, and what is broken. */
+/** Run the branches where the prefix is done: what each call answered, the drawing, and what is broken. */
 export function draw(world: World, branches: Program['branches'], schedule: Schedule): string[] {
   const sketch = new Sketch(following(schedule));
   const { calls, broken } = judge(world, branches, sketch.choose);
