@@ -23,9 +23,19 @@ import {
 } from './vfio/ioctl.ts';
 import type { VfioPciDevice } from './vfio/pci-device.ts';
 import { wake } from './vfio/power.ts';
-import { type Tell, vfioDeviceAttach, vfioDeviceBind, vfioDeviceDetach, vfioDeviceOpen } from './vfio/vfio-device.ts';
+import {
+  type Tell,
+  type VfioDeviceFile,
+  vfioDeviceAttach,
+  vfioDeviceBind,
+  vfioDeviceDetach,
+  vfioDeviceOpen,
+} from './vfio/vfio-device.ts';
 
-/** open(2) of the device. A name stands for one descriptor, so one that is open already is EBUSY: a rule of traces. */
+/**
+ * open(2) of the device. A name stands for one descriptor, so one that is open already, also since the call began, is
+ * EBUSY: a rule of traces.
+ */
 export function* openDevice(machine: Machine, handle: Handle): Thread<Result> {
   const device = machine.devices.get(handle);
   if (device === undefined) return { err: 'ENODEV' };
@@ -33,7 +43,11 @@ export function* openDevice(machine: Machine, handle: Handle): Thread<Result> {
   if (shouldFail('alloc_empty_file')) return { err: 'ENOMEM' };
   const file = yield* vfioDeviceOpen(device);
   if (isErrno(file)) return { err: file };
-  return installAs(machine, file, handle, 'device');
+  const other = fileOf(machine, handle, 'device');
+  if (other === undefined) return installAs(machine, file, handle, 'device');
+  device.file = other.what as VfioDeviceFile;
+  file.put();
+  return { err: 'EBUSY' };
 }
 
 export function* exportBuffer(machine: Machine, { dev, region, ranges, as, flags }: VfioExport): Thread<Result> {
