@@ -48,14 +48,17 @@ export function* allocIoas(machine: Machine, { ctx: ctxHandle, as }: IoasAlloc):
   const ctx = ctxOfHandle(machine, ctxHandle);
   if (isErrno(ctx)) return { err: ctx };
   if (shouldFail('copy_from_user')) return { err: 'EFAULT' };
+  // Others may close the descriptor meanwhile.
+  ctx.file.get();
+  const named = machine.names.get(ctxHandle) as NamedFd;
   const ioas = yield* ioasAlloc(ctx, as);
-  if (isErrno(ioas)) return { err: ioas };
+  if (isErrno(ioas)) return leave(ctx, { err: ioas });
   if (shouldFail('copy_to_user')) {
     yield* ctx.destroy(ioas.id);
-    return { err: 'EFAULT' };
+    return leave(ctx, { err: 'EFAULT' });
   }
-  machine.names.set(as, { kind: 'object', ctx: machine.names.get(ctxHandle) as NamedFd, object: ioas });
-  return DONE;
+  machine.names.set(as, { kind: 'object', ctx: named, object: ioas });
+  return leave(ctx, DONE);
 }
 
 export function* allocHwpt(machine: Machine, { dev, ioas, as, flags }: HwptAlloc): Thread<Result> {
