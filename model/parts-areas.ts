@@ -106,8 +106,10 @@ export const unmapParts = (c: Do<'ioas_unmap'>): readonly Part[] => [
   }),
 ];
 
-const taking = (c: Do<'ioas_unmap'>, space: Space, from: Iova, bytes: Bytes): Part =>
-  part(`takes from ${showHex(from)} on`, (s, by) => {
+const taking = (c: Do<'ioas_unmap'>, space: Space, from: Iova, bytes: Bytes): Part => {
+  // What it will answer is part of how far it has come.
+  const after = bytes > 0n ? `, after ${showHex(bytes)} bytes` : '';
+  return part(`takes from ${showHex(from)} on${after}`, (s, by) => {
     if (written(s, by, space)) return 'waits';
     const ioas = spaceOf(s, space);
     const area = lowest(ioas, c, from);
@@ -117,7 +119,7 @@ const taking = (c: Do<'ioas_unmap'>, space: Space, from: Iova, bytes: Bytes): Pa
     const { iova, length, live } = area;
     const empty = part(`empties ${showHex(iova)}`, (now) => go(mark(now, space, [iova], 'unmapped')));
     const rest = taking(c, space, iova + length, bytes + length);
-    const remove = part(`removes ${showHex(iova)}`, (now) =>
+    const remove = part(`removes ${showHex(iova)}${after}`, (now) =>
       go(
         revise(now, space, [iova], () => []),
         [rest],
@@ -125,3 +127,4 @@ const taking = (c: Do<'ioas_unmap'>, space: Space, from: Iova, bytes: Bytes): Pa
     );
     return go(mark(state, space, [iova], 'mapped'), live && ioas.domains.length > 0 ? [empty, remove] : [remove]);
   });
+};

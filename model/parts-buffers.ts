@@ -61,9 +61,14 @@ export const forGoodParts = (c: Do<'vfio_dmabuf_revoke'>): readonly Part[] => [
   }),
 ];
 
-/** A touch finds an entry, or faults: then it waits for memory_lock, and may be found holding it. */
+/**
+ * An address, which is not looked up again; a touch of it finds an entry, or faults: then it waits for memory_lock, and
+ * may be found holding it.
+ */
 export const peekParts = (c: Do<'peek'>): readonly Part[] => [
+  part('has an address', (s) => (mappingNamed(s, c.map, c.process) ? go(s) : whole(peek(s, c), s))),
   part('touches', (s, by, { hit }) => {
+    if (!mappingNamed(s, c.map, c.process)) return refuse(s, 'EFAULT');
     const outcome = peek(s, c);
     const it = mappingNamed(s, c.map, c.process);
     if (!('ok' in outcome) || !it) return whole(outcome, s);
