@@ -9,6 +9,7 @@ import { type CaseTrial, trialOf } from '../properties/races/trial.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
 import { Progress } from './progress.ts';
 import { type Chosen, chosen, listing } from './race-choice.ts';
+import { raceRandom } from './race-random.ts';
 import { seedOf } from './seeds.ts';
 import { type Chooses, replayOf, strategyOf } from './strategies.ts';
 import { UsageError } from './usage.ts';
@@ -34,10 +35,18 @@ export async function race(args: readonly string[]): Promise<number> {
     schedule: { type: 'string' },
     svg: { type: 'string' },
     list: { type: 'boolean' },
+    random: { type: 'boolean' },
   });
   const seed = values.seed === undefined ? freshSeed() : wholeNumber('seed', values.seed, 0);
   const limit = values.time === undefined ? undefined : duration('time', values.time);
   const runs = values.runs === undefined ? undefined : wholeNumber('runs', values.runs, 1);
+  if (values.random === true) {
+    const { start, schedule, svg, list } = values;
+    if (positionals.length > 0 || [start, schedule, svg, list].some((value) => value !== undefined))
+      throw new UsageError('--random draws its programs: it takes --seed, --runs, --time and --strategy alone');
+    const chooses = values.strategy === undefined ? undefined : strategyOf(values.strategy);
+    return await raceRandom({ seed, runs, limit, chooses });
+  }
   const choices = chosen(positionals, values.start);
   if (values.list === true) {
     console.log(listing(choices).join('\n'));

@@ -65,6 +65,13 @@ const WITNESSES: Readonly<Record<string, (one: Call, other: Call) => boolean>> =
     a.do === 'ioas_unmap' && b.do === 'ioas_unmap' && a.ioas === b.ioas,
 };
 
+/** Those for which a run must be longer. */
+const SELDOM: ReadonlySet<string> = new Set([
+  'an unmap met an area in set-up or tear-down, and answered EBUSY',
+  'a map of memory overlapped a revoke',
+  'a CPU read while a revoke was under way',
+]);
+
 const ioasOf = (command: Command): string | undefined =>
   command.do === 'ioas_map_file' || command.do === 'ioas_map'
     ? command.ioas
@@ -104,9 +111,9 @@ export class ConcurrentCoverage {
     }
   }
 
-  /** What did not happen and must. */
+  /** What did not happen and must, also in a short run. */
   get unseen(): string[] {
-    const unseen = Object.keys(WITNESSES).filter((name) => !this.witnessed.has(name));
+    const unseen = Object.keys(WITNESSES).filter((name) => !this.witnessed.has(name) && !SELDOM.has(name));
     return this.threefold > 0 ? unseen : ['three calls were under way at once', ...unseen];
   }
 

@@ -28,6 +28,8 @@ test.each<[args: readonly string[], message: string]>([
   [['--strategy', 'pct:1:2'], '--strategy takes random, '],
   [['--start', '1', '--schedule', '3', 'iommufd-R1'], '--schedule takes a schedule such as "3>1 0>2", not "3"'],
   [['--schedule', '3>1', '--strategy', 'random'], '--schedule takes no --strategy'],
+  [['--random', 'iommufd-R1'], '--random draws its programs: it takes --seed, --runs, --time and --strategy alone'],
+  [['--random', '--schedule', '3>1'], '--random draws its programs'],
   [['--runs', '0'], '--runs takes a whole number of at least 1, not "0"'],
   [['--time', 'soon'], '--time takes a duration such as 30s'],
 ])('race %j is refused', async (args, message) => {
@@ -82,4 +84,11 @@ test('race --list tells what there is', async () => {
       '  1  not cached, to write-combining, as Linux v4',
     ],
   ]);
+});
+
+test('race --random runs so many programs, says what overlapped, and exits with 0', async () => {
+  const { code, lines } = await printed(['--random', '--seed', '1', '--runs', '20']);
+  expect([code, lines[0]]).toEqual([0, 'seed 1']);
+  expect(lines[1]).toMatch(/^20 programs, 20 schedules, [0-9]+ steps in /);
+  expect(lines[2]).toMatch(/pairs of commands overlapped[\s\S]*\n\nnothing broken$/);
 });
