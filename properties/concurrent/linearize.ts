@@ -26,8 +26,8 @@ export interface Taken {
 }
 
 /**
- * The order that explains it, and where it leads; or else one that explains as much as any, and why nothing goes on from
- * there. `tried`: how many small steps were, as a measure of the work.
+ * The order that explains it, and where it leads; or else one that explains as much as any, and why nothing goes on
+ * from there. `tried`: how many small steps were, as a measure of the work.
  */
 export type Verdict = { readonly order: readonly Taken[]; readonly tried: number } & (
   | { readonly explained: true; readonly state: State }
