@@ -51,15 +51,21 @@ function wrongBuffer({ buffers }: Scene, expected: Buffer): string[] {
   ];
 }
 
-/** The list is in the order of the exports. V-18: when nobody waits, its length is in the count of registrations. */
+/**
+ * The list is in the order of the exports. V-18: when nobody waits, its length is in the count of registrations, and no
+ * call keeps the device awake.
+ */
 function wrongDevice(scene: Scene, name: string): string[] {
-  const { dmabufs, memoryLock, registration } = scene.device(name);
-  const { buffers, files, removed, memoryLock: expected } = scene.oracleDevice(name);
+  const { dmabufs, memoryLock, registration, power, pmUsage } = scene.device(name);
+  const oracle = scene.oracleDevice(name);
+  const { buffers, files, removed, memoryLock: expected } = oracle;
   const listed = dmabufs.map(({ dmabuf }) => dmabuf.name).join(', ');
   const resting = scene.threads.waiting.length === 0;
   return [
     ...differs(`buffers of ${name}`, listed, buffers.map((buffer) => buffer.name).join(', ')),
     ...differs(`${name}.memory_lock is held`, memoryLock.locked, expected.holder !== undefined),
+    ...(memoryLock.locked ? [] : differs(`the power state of ${name}`, power, oracle.power)),
+    ...(resting ? differs(`who keeps ${name} awake`, pmUsage, oracle.users) : []),
     ...(resting
       ? differs(`registrations of ${name}`, registration.count, (removed ? 0 : 1) + files + buffers.length)
       : []),
