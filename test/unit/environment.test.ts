@@ -2,7 +2,8 @@
 import { describe, expect, test, vi } from 'vitest';
 import { importerAttach, importerUnmap } from '../../impl/importers/importer.ts';
 import type { Thread } from '../../impl/kernel/thread.ts';
-import { vfioConfigMemory } from '../../impl/vfio/ioctl.ts';
+import { vfioConfigFlr, vfioConfigMemory, vfioConfigPower } from '../../impl/vfio/ioctl.ts';
+import { PCI_D3COLD } from '../../impl/vfio/pci-device.ts';
 import { surpriseRemoval } from '../../impl/vfio/removal.ts';
 import { vfioDeviceOpen } from '../../impl/vfio/vfio-device.ts';
 import { ROWS } from './environment-rows.ts';
@@ -51,6 +52,14 @@ describe('a function that is pulled out', () => {
       'close waits for the unmap of importer never of dev0.dmabuf0',
     ]);
     expect(it.start('repair', importerUnmap(never))).toEqual(['repair', 'close', 'removal']);
+  });
+
+  test('in D3hot counts as without power after an FLR, which does not bring it back', () => {
+    const it = new ImporterRig();
+    it.rig.call(vfioConfigPower(it.device, 3));
+    it.device.environment.removed = true;
+    it.rig.call(vfioConfigFlr(it.device));
+    expect([it.device.power, it.buffer.priv.status]).toEqual([PCI_D3COLD, 'TEMP_REVOKED']);
   });
 
   test('does not hold up another', () => {
