@@ -18,15 +18,17 @@ export const PLANTED_CPU: readonly Planted[] = [
       ),
   },
   {
-    bug: 'munmap leaves the page table of the process alone',
-    breaches: ['reach', 'audit', 'never mapped while revoked'],
+    // A touch changes nothing in the model, so only what the implementation tells of itself can make anybody look.
+    bug: 'a touched page is mapped in its neighbour as well',
+    breaches: ['reach'],
     plant: () =>
       replace(
         CpuPageTable.prototype,
-        'zap',
+        'insert',
         (right) =>
-          function (this: CpuPageTable, first, last) {
-            if (underRevoke()) right.call(this, first, last);
+          function (this: CpuPageTable, leaf) {
+            if (leaf.order === 0 && this.isNone(leaf.page + 1, 0)) right.call(this, { ...leaf, page: leaf.page + 1 });
+            return right.call(this, leaf);
           },
       ),
   },
