@@ -21,6 +21,16 @@ const UNMAPPED: Result = { ok: { length: 0x4000n } };
 const read = (iova: bigint): Command => ({ do: 'dma_read', dev: 'dev1', iova });
 const at = (target: string): Result => ({ ok: { target } });
 const FAULT: Result = { ok: { fault: true } };
+/** What is left of an IOAS where a device is attached. */
+const RESERVED: Result = {
+  ok: {
+    ranges: [
+      [0n, 0xfedf_ffffn],
+      [0xfef0_0000n, 0xffff_ffff_ffffn],
+    ],
+    alignment: 0x1000n,
+  },
+};
 
 const anywhere = (offset: bigint): Command => {
   return { do: 'ioas_map', ioas: 'a', mem: 'm0', offset, length: 0x2000n, prot: 'rw' };
@@ -93,6 +103,15 @@ test.each<readonly [what: string, before: State, branches: Branches, after: Stat
       [call(mapFile(), 2, 18, MAPPED)],
     ],
     play(attached, mapFile(), mapUser({ iova: BASE + 0x5000n })),
+  ],
+  [
+    'a detach under way: nothing is reached any more, and what the device reserved is not given back yet',
+    mapped,
+    [
+      [call({ do: 'vfio_detach', dev: 'dev1' }, 1, 20)],
+      [call(read(BASE), 2, 4, FAULT), call({ do: 'ioas_iova_ranges', ioas: 'a' }, 5, 7, RESERVED)],
+    ],
+    play(mapped, { do: 'vfio_detach', dev: 'dev1' }),
   ],
   [
     'a destroy of what a map uses',
