@@ -21,7 +21,7 @@ export function page(tables: readonly RaceTable[]): string {
     '`npx vitest run document-races -u` writes it.',
   ];
   for (const table of tables) {
-    lines.push('', `## ${table.document}, ${table.section}`, '');
+    lines.push('', `## ${table.source}`, '');
     lines.push('| | Actors | From | Ends | Schedules |', '|---|---|---|---|---|');
     for (const race of table.races) lines.push(...raceLines(table, race));
     lines.push('', ...remarkLines(table));

@@ -99,8 +99,8 @@ export interface Race {
 export interface RaceTable {
   /** What its races are asked for by, as `vfio` in `vfio-R8`. */
   readonly name: string;
-  readonly document: string;
-  readonly section: string;
+  /** Where it is written, as `iommufd 4.5`. */
+  readonly source: string;
   readonly races: readonly Race[];
 }
 
@@ -122,4 +122,4 @@ export const mirrored = (...ends: readonly End[]): End[] =>
 export const nameOf = ({ name }: RaceTable, { id }: Race): string => `${name}-${id}`;
 
 /** Where it is written, as `iommufd 4.5, R1`. */
-export const sourceOf = ({ document, section }: RaceTable, { id }: Race): string => `${document} ${section}, ${id}`;
+export const sourceOf = ({ source }: RaceTable, { id }: Race): string => `${source}, ${id}`;

@@ -5,6 +5,8 @@ import { MAP_RACES } from './iommufd-map.ts';
 import { REVOKE_RACES } from './iommufd-revoke.ts';
 import { UNWIND_RACES } from './iommufd-unwind.ts';
 import { USER_RACES } from './iommufd-users.ts';
+import { EXPORTING_THREES } from './three-exporting.ts';
+import { MAPPING_THREES } from './three-mapping.ts';
 import { BUFFER_RACES } from './vfio-buffers.ts';
 import { CPU_RACES, MAPPING_RACES } from './vfio-cpu.ts';
 import { IMPORTER_RACES } from './vfio-importers.ts';
@@ -16,14 +18,12 @@ const inOrder = (...races: readonly Race[]): Race[] => races.toSorted((a, b) => 
 export const RACE_TABLES: readonly RaceTable[] = [
   {
     name: 'iommufd',
-    document: 'iommufd',
-    section: '4.5',
+    source: 'iommufd 4.5',
     races: inOrder(...REVOKE_RACES, ...MAP_RACES, ...USER_RACES, ...UNWIND_RACES),
   },
   {
     name: 'vfio',
-    document: 'vfio-dmabuf',
-    section: '7.3',
+    source: 'vfio-dmabuf 7.3',
     races: inOrder(
       ...IMPORTER_RACES,
       ...BUFFER_RACES,
@@ -32,5 +32,10 @@ export const RACE_TABLES: readonly RaceTable[] = [
       ...HOT_RESET_RACES,
       ...RESET_RACES,
     ),
+  },
+  {
+    name: 'three',
+    source: 'three threads, derived from both',
+    races: [...MAPPING_THREES, ...EXPORTING_THREES],
   },
 ];
