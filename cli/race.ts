@@ -153,7 +153,7 @@ function printFailure(
   console.log(told.join('\n'));
   if (svg !== undefined) writePicture(svg, told);
   // Of fewer threads there is no race to ask for.
-  const { schedule } = small.trial === failure.trial ? small : failure;
+  const { schedule } = small.trial.threads.flat().length === failure.trial.threads.flat().length ? small : failure;
   const { table, race, number } = entry;
   const how = `--start ${number} --schedule "${showSchedule(schedule)}"`;
   console.log(`\nrun it again:  npx shootdown race ${nameOf(table, race)} ${how}`);

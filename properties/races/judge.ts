@@ -24,7 +24,7 @@ const kept = new Map<Case, Search<Step>>();
 /** Every case of the race. Fails with the first that ends as it must not, or does not end as it may. */
 export function judge(table: RaceTable, race: Race): readonly Search<Step>[] {
   return race.cases.map((one) => {
-    const found = kept.get(one) ?? searched(trialOf(table, race, one), strategyOf(one));
+    const found = kept.get(one) ?? searched(trialOf(table, race, one, { closes: 'new' }), boundOf(one));
     kept.set(one, found);
     return found;
   });
@@ -34,22 +34,27 @@ export function judge(table: RaceTable, race: Race): readonly Search<Step>[] {
  * All schedules of the case. First those of one preemption: whoever leaves schedules out believes what the locks say,
  * and they may be wrong. What is found by those needs no more explanation.
  */
-function searched(trial: CaseTrial, strategy: Strategy): Search<Step> {
-  const [few, all] = [new Search(trial, new Exhaustive(1)), new Search(trial, strategy)];
-  for (const search of [few, all]) {
-    const failure = search.run();
-    if (failure !== undefined) throw new NotAllowed(tell(shrinkFailure(failure)), trial);
-  }
+function searched(trial: CaseTrial, bound: number | undefined): Search<Step> {
+  const few = ran(trial, new Exhaustive(1));
+  const all = bound === 1 ? few : ran(trial, bound === undefined ? new Reduced() : new Exhaustive(bound));
   const lost = [...few.seen.keys()].filter((words) => !all.seen.has(words)).map((words) => `left out: ${words}`);
   const missing = missingOf(trial, all.seen).map((words) => `missing: ${words}`);
   if (lost.length + missing.length > 0) throw new NotAllowed([trial.title, ...lost, ...missing], trial);
   return all;
 }
 
+/** All that the strategy has. Fails with what is not allowed, made small. */
+function ran(trial: CaseTrial, strategy: Strategy): Search<Step> {
+  const search = new Search(trial, strategy);
+  const failure = search.run();
+  if (failure !== undefined) throw new NotAllowed(tell(shrinkFailure(failure)), trial);
+  return search;
+}
+
 /** The allowed ends that were not seen; only a search of everything may count them. */
 export const missingOf = ({ allowed = new Set() }: CaseTrial, seen: ReadonlyMap<string, unknown>): string[] =>
   [...allowed].filter((words) => !seen.has(words));
 
-function strategyOf({ preemptions }: Case): Strategy {
-  return preemptions === undefined || ALL_SCHEDULES ? new Reduced() : new Exhaustive(preemptions);
-}
+/** The most preemptions of the schedules that are made; undefined for all schedules that make a difference. */
+export const boundOf = ({ preemptions, quick }: Case): number | undefined =>
+  ALL_SCHEDULES ? preemptions : (quick ?? preemptions);

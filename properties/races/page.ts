@@ -1,5 +1,5 @@
 /** The races as a page of Markdown, `docs/races.md`. */
-import { judge } from './judge.ts';
+import { boundOf, judge } from './judge.ts';
 import { wordsOf } from './look.ts';
 import type { Case, Race, RaceTable, Step } from './race.ts';
 import type { Search } from './search.ts';
@@ -8,14 +8,16 @@ export function page(tables: readonly RaceTable[]): string {
   const lines = [
     '# Races',
     '',
-    'Every race of the reference texts, with its starting states and all the ways in which it may end. They were',
-    'written from the texts, before the first run; over all schedules, what is seen must be exactly that. An end says',
-    'what each actor answers, in order, and the status of the buffers; then what is reached by DMA and by the CPU,',
-    'where anything is, and what else the case looks at. Who is `blocked` has not returned.',
+    'Every race of the reference texts, and races of three threads that follow from them, with their starting states',
+    'and all the ways in which they may end. They were written from the texts, before the first run; over all',
+    'schedules, what is seen must be exactly that. An end says what each actor answers, in order, and the status of',
+    'the buffers; then what is reached by DMA and by the CPU, where anything is, and what else the case looks at. Who',
+    'is `blocked` has not returned. `npx shootdown race --list` tells the names and numbers to ask for.',
     '',
-    'The schedules are all there are, but of those that only swap steps of no concern to each other just one; or all',
-    'with few _preemptions_, where it says so: to leave a thread that could go on. They are rounded; the test prints',
-    'how many it took. `SHOOTDOWN_RACES=all npx vitest run document-races` leaves nothing to preemptions.',
+    'The schedules are all there are, but of those that only swap steps of no concern to each other just one. Where it',
+    'says so, there are too many for each run of the tests: these make all with few _preemptions_, to leave a thread',
+    'that could go on, and see every end. The numbers are rounded; the test prints how many it took, and how many it',
+    'gave up half-way, because another does the same. `SHOOTDOWN_RACES=all npx vitest run document-races` makes all.',
     '',
     'This page is made from [`properties/races/tables`](../properties/races/tables):',
     '`npx vitest run document-races -u` writes it.',
@@ -39,10 +41,11 @@ function raceLines(table: RaceTable, race: Race): string[] {
 }
 
 const fromOf = ({ from, kernel }: Case): string => (kernel === undefined ? from : `${from} (${kernel})`);
-function countOf({ preemptions }: Case, { explored }: Search<Step>): string {
+function countOf(one: Case, { explored }: Search<Step>): string {
   const digit = 10 ** Math.floor(Math.log10(explored));
   const about = Math.round(explored / digit) * digit;
-  return preemptions === undefined ? `${about}` : `${about}, with at most ${preemptions} preemptions`;
+  const bound = boundOf(one);
+  return bound === undefined ? `${about}` : `${about}, with at most ${bound} preemption${bound === 1 ? '' : 's'}`;
 }
 
 /** What a reviewer should look at. */

@@ -78,8 +78,10 @@ export interface Case {
   readonly actors: readonly Actor[];
   /** The allocation that fails in the race: the nth of this name. */
   readonly fails?: { readonly site: string; readonly nth: number };
-  /** Where there are too many schedules for each run of the tests: only those of so many preemptions. */
+  /** Where more than a million schedules make a difference: only those of so many preemptions. */
   readonly preemptions?: number;
+  /** Where there are too many for each run of the tests: only those of so many, unless all are asked for. */
+  readonly quick?: number;
   /** Every end that is allowed. All look at the same extras. */
   readonly ends: readonly End[];
   readonly unreached?: readonly Unreached[];

@@ -55,7 +55,7 @@ export class Run {
     return [...branches, { task: new Task(WORKER, machine.kernel), thread: this.#world.worker() }];
   }
 
-  /** Fails with a Splat, or with what is Broken: a rule at a step, or what is left over at the end. */
+  /** Fails with a Splat, or with what is Broken: a rule at a step, or what is not as it must be at rest. */
   go(choose: Choose): Ended {
     const { machine, pieces } = this.#world;
     const { actors, fails, ends } = this.#one;
@@ -70,17 +70,14 @@ export class Run {
     if (circle !== undefined) throw new Splat('deadlock', circle);
     const answers = all.answers.slice(0, actors.length).map((answer) => answer ?? 'blocked');
     const words = wordsOf(endOf(this.#world, answers, ends[0]?.extra ?? {}));
-    // Who is blocked keeps what it has.
-    if (blocked.length === 0) this.#atRest();
+    // The machine does not know the drivers, so that it can account for all only when they have gone.
+    if (blocked.length === 0 && this.#world.importers.size === 0) nothingLeft(machine.audit());
     return { words, blocked };
   }
 
-  /** Nobody is under way: all must be accounted for, as it is and when all is closed. */
-  #atRest(): void {
-    // The machine does not know the drivers, so that it can account for all only when they have gone.
-    const found = this.#world.importers.size > 0 ? [] : this.#world.machine.audit();
-    const left = found.length > 0 ? found : this.#leftWhenClosed();
-    if (left.length > 0) throw new Broken('at rest', left.join('; '));
+  /** Close all that is open, and account for it. Nobody is under way: who is blocked keeps what it has. */
+  close(): void {
+    nothingLeft(this.#leftWhenClosed());
   }
 
   /** A splat of what closes is none of the race's, which leaves another state behind than it should. */
@@ -92,4 +89,8 @@ export class Run {
       return [`when all is closed: ${error.message}`];
     }
   }
+}
+
+function nothingLeft(left: readonly string[]): void {
+  if (left.length > 0) throw new Broken('at rest', left.join('; '));
 }

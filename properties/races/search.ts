@@ -19,7 +19,7 @@ export interface Trial<T> {
   readonly threads: readonly (readonly T[])[];
   /** Run it once: how it ended, in words, or what is wrong. Fails as the chooser does. */
   judge(choose: Choose): string | Breach;
-  /** The same, of which nobody does more than here; it is judged as far as that can be. */
+  /** Afresh, with threads of which none does more than here; it is judged as far as that can be. */
   with(threads: readonly (readonly T[])[]): Trial<T>;
   /** For a person: what is done before, and who takes part. */
   describe(): string[];
@@ -107,7 +107,7 @@ export function shrinkFailure<T>(failure: Failure<T>): Failure<T> {
   };
   const small = shrink<T>({ threads: trial.threads, schedule }, fails, LIMITS);
   const smallTrial = trial.with(small.threads);
-  const ended = smallTrial.judge(following(small.schedule));
+  const ended = smallTrial.with(small.threads).judge(following(small.schedule));
   if (typeof ended === 'string') return failure;
   return { ...ended, trial: smallTrial, schedule: small.schedule };
 }
@@ -115,7 +115,7 @@ export function shrinkFailure<T>(failure: Failure<T>): Failure<T> {
 /** The failure for a person: what was done before, who took part, and the run drawn. */
 export function tell<T>({ trial, schedule, kind, what }: Failure<T>): string[] {
   const sketch = new Sketch(following(schedule));
-  trial.judge(sketch.choose);
+  trial.with(trial.threads).judge(sketch.choose);
   return [
     `BROKEN: ${kind}, in ${trial.title}`,
     '',

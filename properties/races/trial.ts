@@ -9,38 +9,54 @@ import { Broken, Run, threadsOf } from './run.ts';
 import type { Breach, Trial } from './search.ts';
 import { showStep, threadNames } from './show.ts';
 
+interface Options {
+  /** All take part that the table speaks of. */
+  readonly whole?: boolean;
+  /** Which runs are closed at their end, and accounted for: those that end in new words cost a sixth less. */
+  readonly closes?: 'every' | 'new';
+}
+
 export class CaseTrial implements Trial<Step> {
   readonly title: string;
   readonly threads: readonly (readonly Step[])[];
   readonly #one: Case;
   /** In words; undefined where the table does not tell, because not all take part. */
   readonly allowed: ReadonlySet<string> | undefined;
+  /** Of the runs that end in the same words, only the first is closed, where these are kept. */
+  readonly #closed: Set<string> | undefined;
 
-  /** `whole`: all that the table speaks of take part. */
-  constructor(one: Case, title: string, whole = true) {
+  constructor(one: Case, title: string, { whole = true, closes = 'every' }: Options = {}) {
     this.title = title;
     this.threads = threadsOf(one.actors);
     this.#one = one;
     this.allowed = whole ? new Set(one.ends.map(wordsOf)) : undefined;
+    this.#closed = closes === 'new' ? new Set() : undefined;
   }
 
   judge(choose: Choose): string | Breach {
-    let ended: ReturnType<Run['go']>;
     try {
-      ended = new Run(this.#one).go(choose);
+      const run = new Run(this.#one);
+      const { words, blocked } = run.go(choose);
+      if (blocked.length === 0 && this.#closed?.has(words) !== true) {
+        run.close();
+        this.#closed?.add(words);
+      }
+      return this.#wrongEnd(words, blocked) ?? words;
     } catch (error) {
       return breachOf(error);
     }
-    const { words, blocked } = ended;
-    if (this.allowed === undefined || this.allowed.has(words)) return words;
+  }
+
+  #wrongEnd(words: string, blocked: readonly string[]): Breach | undefined {
+    if (this.allowed === undefined || this.allowed.has(words)) return undefined;
     if (blocked.length > 0) return { kind: 'lost wake-up', what: `${blocked.join('; ')}; not allowed: ${words}` };
     return { kind: 'outcome', what: `not allowed: ${words}` };
   }
 
   /** The ends of a table are those of all its actors together. */
   with(threads: readonly (readonly Step[])[]): CaseTrial {
-    if (threads.flat().length === this.threads.flat().length) return this;
-    return new CaseTrial({ ...this.#one, actors: threads }, this.title, false);
+    const whole = threads.flat().length === this.threads.flat().length;
+    return new CaseTrial(whole ? this.#one : { ...this.#one, actors: threads }, this.title, { whole });
   }
 
   describe(): string[] {
@@ -67,5 +83,5 @@ function breachOf(error: unknown): Breach {
 }
 
 /** A case of the tables, which is told by the name of its race. */
-export const trialOf = (table: RaceTable, race: Race, one: Case): CaseTrial =>
-  new CaseTrial(one, `${nameOf(table, race)}, ${race.actors}, from: ${one.from} (${sourceOf(table, race)})`);
+export const trialOf = (table: RaceTable, race: Race, one: Case, options?: Options): CaseTrial =>
+  new CaseTrial(one, `${nameOf(table, race)}, ${race.actors}, from: ${one.from} (${sourceOf(table, race)})`, options);

@@ -109,7 +109,6 @@ export const REVOKE_RACES: readonly Race[] = [
       },
       {
         from: 'attach; no domain, an area of memory beside',
-        preemptions: 3,
         before: [...START, MAP, MEMORY, mapMemory(B)],
         actors: [attach('dev1'), OFF],
         ends: [end('ok, ok', 'TEMP', { reach: [memoryAt('dev1')] })],

@@ -142,7 +142,6 @@ export const UNWIND_RACES: readonly Race[] = [
       },
       {
         from: 'attach has no memory for its second area',
-        preemptions: 3,
         before: [...START, MAP, exportAs('other', 'dev1'), MAP_OTHER],
         actors: [attach('dev1'), OFF],
         fails: { site: 'iopt_dmabuf_track_domain', nth: 2 },

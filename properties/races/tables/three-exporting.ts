@@ -81,12 +81,14 @@ export const EXPORTING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'a BAR, which the parent has touched; memory off',
+        quick: 1,
         before: [...START, mapBar('v'), touch('v')],
         actors: [touch('v'), FORK, OFF],
         ends: [end(`${BYTE}, ok, ok`, 'TEMP'), end('SIGBUS, ok, ok', 'TEMP')],
       },
       {
         from: 'a buffer, which nobody has touched; memory off',
+        quick: 1,
         kernel: 'v4',
         before: [...START, mapBuf('w')],
         actors: [touch('w'), FORK, OFF],
@@ -94,6 +96,7 @@ export const EXPORTING_THREES: readonly Race[] = [
       },
       {
         from: 'a buffer, which the parent has touched; the device closes',
+        quick: 1,
         kernel: 'v4',
         before: [...START, mapBuf('w'), touch('w')],
         actors: [touch('w'), FORK, close('dev0')],
@@ -110,6 +113,7 @@ export const EXPORTING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'a member of another group closes; the exporter reaches its own buffer',
+        quick: 1,
         machine: 'one bus',
         before: [...START, attach('dev0')],
         actors: [hotReset('dev0'), close('dev1'), MAP],
@@ -131,6 +135,7 @@ export const EXPORTING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'mapped and touched',
+        quick: 1,
         kernel: 'v4',
         before: [...START, mapBuf('w'), touch('w')],
         actors: [FOR_GOOD, RESET, touch('w')],
@@ -145,6 +150,7 @@ export const EXPORTING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'one that unmaps as soon as it is told maps, one that has mapped unmaps',
+        quick: 1,
         before: [...START, ...importer('i', 'prompt'), ...importer('j', 'never'), importerMap('j')],
         actors: [importerMap('i'), importerUnmap('j'), OFF],
         ends: [end('ok, ok, ok', 'TEMP', { maps: 0 }), end('ENODEV, ok, ok', 'TEMP', { maps: 0 })],

@@ -36,6 +36,7 @@ export const MAPPING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'COPY of what MAP_FILE maps; memory off',
+        quick: 1,
         before: ATTACHED,
         actors: [MAP, copy(), OFF],
         ends: [
@@ -46,6 +47,7 @@ export const MAPPING_THREES: readonly Race[] = [
       },
       {
         from: 'COPY of what MAP_FILE maps; a reset, which revokes and gives back',
+        quick: 1,
         before: ATTACHED,
         actors: [MAP, copy(), RESET],
         ends: [
@@ -58,6 +60,7 @@ export const MAPPING_THREES: readonly Race[] = [
       },
       {
         from: 'COPY of what is mapped, MAP_FILE beside it; memory off',
+        quick: 1,
         before: MAPPED,
         actors: [{ ...MAP, iova: B }, copy(), OFF],
         ends: [
@@ -75,18 +78,21 @@ export const MAPPING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'one domain; memory off and a reset',
+        quick: 1,
         before: MAPPED,
         actors: [OFF, RESET, unmap()],
         ends: [end('ok, ok, 0x4000 bytes', 'TEMP', { unmaps: [UNMAPPED] })],
       },
       {
         from: 'two domains; memory off and a reset',
+        quick: 1,
         before: [...MAPPED, hwpt('hwpt')],
         actors: [OFF, RESET, unmap()],
         ends: [end('ok, ok, 0x4000 bytes', 'TEMP', { unmaps: [UNMAPPED_HWPT, UNMAPPED] })],
       },
       {
         from: 'one domain; memory off and a revoke for good',
+        quick: 1,
         kernel: 'v4',
         before: MAPPED,
         actors: [OFF, FOR_GOOD, unmap()],
@@ -101,6 +107,7 @@ export const MAPPING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'no domain; memory off',
+        quick: 1,
         before: START,
         actors: [attach('dev1'), MAP, OFF],
         ends: [
@@ -111,6 +118,7 @@ export const MAPPING_THREES: readonly Race[] = [
       },
       {
         from: 'no domain; a reset, which revokes and gives back',
+        quick: 1,
         before: START,
         actors: [attach('dev1'), MAP, RESET],
         ends: [
@@ -129,6 +137,7 @@ export const MAPPING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'mapped in the domain of a device and in that of the HWPT',
+        quick: 1,
         before: [...MAPPED, hwpt('hwpt')],
         actors: [destroy('hwpt'), hwpt('late'), OFF],
         ends: [
@@ -145,6 +154,7 @@ export const MAPPING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'the only device detaches',
+        quick: 1,
         before: MAPPED,
         actors: [detach('dev1'), unmap(), OFF],
         ends: [end('ok, 0x4000 bytes, ok', 'TEMP', { unmaps: [UNMAPPED] })],
@@ -158,6 +168,7 @@ export const MAPPING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'one domain',
+        quick: 1,
         before: MAPPED,
         actors: [unmap(), unmap(), OFF],
         ends: [
@@ -176,6 +187,7 @@ export const MAPPING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'in one IOAS with a domain',
+        quick: 1,
         before: MAPPED,
         actors: [copy(), unmap(), OFF],
         ends: [
@@ -193,6 +205,7 @@ export const MAPPING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'one domain',
+        quick: 1,
         before: ATTACHED,
         actors: [MAP, MAP, OFF],
         ends: [
@@ -213,6 +226,7 @@ export const MAPPING_THREES: readonly Race[] = [
     cases: [
       {
         from: 'one domain',
+        quick: 1,
         before: ATTACHED,
         actors: [MAP, OFF, ON],
         ends: [

@@ -100,7 +100,6 @@ export const CPU_RACES: readonly Race[] = [
     cases: [
       {
         from: 'exported',
-        preemptions: 3,
         kernel: 'v4',
         before: START,
         actors: [[mapBuf('w'), touch('w')], FOR_GOOD],
@@ -238,7 +237,6 @@ export const MAPPING_RACES: readonly Race[] = [
       },
       {
         from: 'the fork itself, and a touch of the child; memory off',
-        preemptions: 3,
         kernel: 'v4',
         before: [...START, mapBuf('w'), touch('w')],
         actors: [[FORK, touch('w', 'child')], OFF],

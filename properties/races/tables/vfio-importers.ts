@@ -64,7 +64,7 @@ export const IMPORTER_RACES: readonly Race[] = [
       },
       {
         from: 'two importers that unmap as soon as they are told',
-        preemptions: 2,
+        quick: 2,
         before: [...START, ...importer('i', 'prompt'), ...importer('j', 'prompt')],
         actors: [importerMap('i'), importerMap('j'), OFF],
         ends: [
@@ -163,7 +163,6 @@ export const IMPORTER_RACES: readonly Race[] = [
       },
       {
         from: 'mapped, by one that unmaps as soon as it is told',
-        preemptions: 3,
         before: [...START, ...importer('i', 'prompt'), importerMap('i')],
         actors: [importerDetach('i'), OFF],
         ends: [end('ok, ok', 'TEMP', { callbacks: [], maps: 0 }), end('ok, ok', 'TEMP', { callbacks: ['i'], maps: 0 })],

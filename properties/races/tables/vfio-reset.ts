@@ -49,7 +49,6 @@ export const HOT_RESET_RACES: readonly Race[] = [
     cases: [
       {
         from: memoryOffOf('the second member'),
-        preemptions: 3,
         machine: 'one bus',
         before: BOTH_LENT,
         actors: [hotReset('dev0'), memory(false, 'dev1')],
@@ -74,7 +73,7 @@ export const HOT_RESET_RACES: readonly Race[] = [
       },
       {
         from: 'a touch of the BAR of the second member',
-        preemptions: 3,
+        quick: 3,
         machine: 'one bus',
         before: [...BOTH_LENT, mapBar('v', 'dev1')],
         actors: [hotReset('dev0'), touch('v')],
