@@ -28,7 +28,7 @@ export const exportAs = (as: Handle, dev = 'dev0'): Command => ({
   as,
 });
 /** A second domain of `ioas`. */
-export const hwpt = (as: Handle): Command => ({ do: 'hwpt_alloc', dev: 'dev0', ioas: 'ioas', as });
+export const hwpt = (as: Handle, dev = 'dev0'): Command => ({ do: 'hwpt_alloc', dev, ioas: 'ioas', as });
 export const destroy = (obj: Handle): Command => ({ do: 'destroy', obj });
 export const closeFd = (fd: Handle): Command => ({ do: 'fd_close', fd });
 export const DUP: Command = { do: 'fd_dup', fd: 'buf', as: 'dup' };
@@ -105,6 +105,15 @@ export const START: readonly Step[] = [...OPENED, exportAs('buf')];
 export const ATTACHED: readonly Step[] = [...START, attach('dev1')];
 /** And `buf` is mapped. */
 export const MAPPED: readonly Step[] = [...ATTACHED, MAP];
+
+/** On the kernel's own test devices: `mock` is attached to an IOAS, and `buf` is a test buffer. */
+export const MOCK_START: readonly Step[] = [
+  { do: 'iommufd_open', as: 'ctx' },
+  { do: 'ioas_alloc', ctx: 'ctx', as: 'ioas' },
+  { do: 'mock_domain', ioas: 'ioas', as: 'hwpt', dev: 'mock' },
+  { do: 'mock_dmabuf', length: 0x10000n, as: 'buf' },
+];
+export const mockRevoke = (revoked: boolean): Command => ({ do: 'mock_revoke', fd: 'buf', revoked });
 
 /** Ends of a walk: `buf` at A, `other` and `m` at B, the copy of `buf`. */
 export const BYTE = 'dev0:2+0x0';

@@ -34,11 +34,7 @@ export const areas: readonly Row[] = [
       proof(
         'UNMAP looks again at what it has freed',
         edit(UNMAP, 'return current().kernel.features.unmapMovesUp ? next(removed.last) : start;', 'return start;'),
-        at.race(
-          at.raceOfMaps,
-          'R11: UNMAP of two areas removes only them, wherever an automatic MAP lands meanwhile',
-          200,
-        ),
+        at.race('R11', 'map'),
       ),
       proof(
         'the bytes of revoked areas are not counted',
@@ -109,11 +105,7 @@ export const areas: readonly Row[] = [
           "if (pages === undefined || area.numLocks > 0) return 'EBUSY';",
           "if (pages === undefined) return undefined;\n  if (area.numLocks > 0) return 'EBUSY';",
         ),
-        at.race(
-          at.raceOfMaps,
-          'R10: two UNMAPs of one area end with one success, and the other finds it gone or going',
-          200,
-        ),
+        at.race('R10', 'map'),
       ),
       proof(
         'MAP overlooks an area in set-up',
@@ -142,11 +134,7 @@ export const areas: readonly Row[] = [
     if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces);
 `,
         ),
-        at.race(
-          at.raceOfMaps,
-          'R9: MAP_FILE and UNMAP of its IOVA end in nothing to unmap, in EBUSY, or in success of both',
-          150,
-        ),
+        at.race('R9', 'map'),
       ),
       proof(
         'a range without an area that is there counts as whole',

@@ -28,7 +28,7 @@ export const rightCalls = check('property', 'properties/calls.ts', 'wrongCalls')
 export const sameAreas = check('property', 'properties/structure.ts', 'wrongAreas');
 /** Every answer is that of the model. */
 export const sameAnswer = check('property', 'properties/perform.ts', 'wrongAnswer');
-export const everyInterleaving = check('property', 'test/unit/interleave-race.ts', 'outcomes');
+export const everyInterleaving = check('property', 'properties/races/judge.ts', 'judge');
 export const everyFault = check('property', 'test/unit/iommufd-faults.test.ts', 'CASES');
 export const auditMemory = check('audit', AUDIT, 'auditMemory');
 export const auditReferences = check('audit', AUDIT, 'auditReferences');
@@ -114,10 +114,14 @@ export const faults = (name: string): Test =>
     name,
   );
 
-const IN_EVERY = '%s, in every interleaving (more than %i)';
-/** A race, and how many schedules of it there must be. */
-export const race = (of: (title: string, ...of: string[]) => Test, name: string, atLeast: number): Test =>
-  of(`${name}, in every interleaving (more than ${atLeast})`, IN_EVERY, name);
+const ENDS = 'ends in all the ways that are allowed, and in no other';
+/** A race of iommufd by its number, which stands in that table. */
+export const race = (id: string, inTable: string): Test => ({
+  file: 'test/properties/document-races.test.ts',
+  title: `iommufd-${id} ${ENDS}`,
+  of: [`$name ${ENDS}`, `id: '${id}'`],
+  table: `properties/races/tables/iommufd-${inTable}.ts`,
+});
 
 /** A race with an access. */
 export const raceWithAccess = (name: string, atLeast: number): Test =>

@@ -74,7 +74,7 @@ export const revoked: readonly Row[] = [
           '    if (!isRevoked(pages)) {\n      const failed = yield* mapInto(area, pages, domains);',
           '    if (pages.npages > 0) {\n      const failed = yield* mapInto(area, pages, domains);',
         ),
-        at.race(at.raceWithRevoke, 'R5: COPY and revoke end with every copy unmapped, mapped before or not', 100),
+        at.race('R5', 'revoke'),
       ),
       proof(
         'a reader minds only pages that were never revoked',
@@ -134,9 +134,7 @@ export const revoked: readonly Row[] = [
           '    if (source.len === 0) return;',
           '    if (source.len === 0 || source.tracker.size === 0) return;',
         ),
-        at.raceWithRevoke(
-          'R1: MAP_FILE and revoke end in ENODEV, or in success with nothing mapped, in every interleaving',
-        ),
+        at.race('R1', 'revoke'),
       ),
     ],
   },

@@ -90,7 +90,7 @@ export const unmapped: readonly Row[] = [
       proof(
         'a callback unmaps all that is tracked, revoked before or not',
         edit(at.DMABUF, '    if (source.len === 0) return;', '    if (source.paddr === 0) return;'),
-        at.race(at.raceWithRevoke, 'R6: two revokes, by memory off and by reset, unmap once between them', 10),
+        at.race('R6', 'unwind'),
       ),
     ],
   },
@@ -116,11 +116,7 @@ export const unmapped: readonly Row[] = [
     if (storage === undefined) return;
     if (!revoked) {`,
         ),
-        at.race(
-          at.raceWithRevoke,
-          'R2: UNMAP and revoke end with one unmap for each (area, domain), by whichever of the two',
-          500,
-        ),
+        at.race('R2', 'revoke'),
       ),
     ],
   },
@@ -128,16 +124,8 @@ export const unmapped: readonly Row[] = [
     id: 'I-15',
     core: true,
     says: 'When a new domain cannot be filled, its unwind does not unmap what a revoke has unmapped meanwhile.',
-    checks: [at.shortUnmap, check('property', 'test/unit/interleave-revoke.test.ts', 'R17')],
-    proofs: [
-      proof(
-        'the unwind unmaps every area that was filled',
-        unmappedByDestroy,
-        at.raceWithRevoke(
-          'R17: HWPT_ALLOC that fails at its second area does not unmap what a revoke has unmapped from it',
-        ),
-      ),
-    ],
+    checks: [at.shortUnmap, at.everyInterleaving],
+    proofs: [proof('the unwind unmaps every area that was filled', unmappedByDestroy, at.race('R17', 'unwind'))],
   },
   {
     id: 'I-16',
@@ -161,7 +149,7 @@ export const unmapped: readonly Row[] = [
           '    if (area.storage === domain) area.storage = heir;\n  }\n  untrackDomain(pages, area, domain);',
           '    if (area.storage === domain) area.storage = heir;\n  }',
         ),
-        at.race(at.raceWithRevoke, 'R4: DESTROY of a HWPT and revoke end with one unmap for each (area, domain)', 100),
+        at.race('R4', 'revoke'),
       ),
       proof(
         'the audit does not mind a domain that is tracked twice',

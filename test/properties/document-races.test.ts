@@ -37,6 +37,7 @@ test.each(ALL)('$name ends in all the ways that are allowed, and in no other', (
 test.each<[name: string, prefix: string, last: number]>([
   ['iommufd', 'R', 18],
   ['vfio', 'R', 25],
+  ['device', 'D', 6],
   ['three', 'T', 17],
 ])('%s: every race is there, in order, and has a case', (name, prefix, last) => {
   const { races = [] } = RACE_TABLES.find((table) => table.name === name) ?? {};

@@ -9,14 +9,16 @@ import { interleave } from '../../explore/interleave.ts';
 import { Domain } from '../../impl/iommu/domain.ts';
 import { LOCK_CLASSES, type LockClass } from '../../impl/kernel/lockdep.ts';
 import type { U64 } from '../../impl/kernel/units.ts';
+import { copy, hwpt, OFF, unmap } from '../../properties/races/steps.ts';
 import type { Command } from '../../trace/command.ts';
-import { copy, hwptAlloc, mappedTwice, revoke, unmap } from './interleave-race.ts';
 import { attached, mapFileOf, type Rig } from './iommufd-rig.ts';
 
 const detach: Command = { do: 'vfio_detach', dev: 'dev0' };
 const attach: Command = { do: 'vfio_attach', dev: 'dev0', pt: 'ioas' };
 const destroy: Command = { do: 'destroy', obj: 'hwpt' };
 const mapAgain: Command = { ...mapFileOf(), iova: 0x200_0000n };
+
+const mappedTwice = (): Rig => attached([hwpt('hwpt'), mapFileOf()]);
 
 /** The locks of which the revoke needs its turn. */
 const ITS_OWN: readonly LockClass[] = ['dma_resv', 'pages.mutex/dmabuf'];
@@ -26,7 +28,7 @@ const ITS_OWN: readonly LockClass[] = ['dma_resv', 'pages.mutex/dmabuf'];
  * meanwhile, and whether the revoke returned. Undefined when the command has ended before.
  */
 function revokeAt(stop: number, rig: Rig, command: Command): { held: LockClass[]; returned: boolean } | undefined {
-  const [first, second] = [command, revoke].map((each) => rig.machine.start(each.do, each));
+  const [first, second] = [command, OFF].map((each) => rig.machine.start(each.do, each));
   let steps = 0;
   let held: LockClass[] | undefined;
   let returned: boolean | undefined;
@@ -49,9 +51,9 @@ function revokeAt(stop: number, rig: Rig, command: Command): { held: LockClass[]
 
 test.each<[name: string, world: () => Rig, command: Command, passed: readonly LockClass[]]>([
   ['MAP_FILE', () => attached(), mapFileOf(), ['domains_rwsem']],
-  ['UNMAP', mappedTwice, unmap, ['domains_rwsem']],
-  ['COPY', mappedTwice, copy, ['domains_rwsem']],
-  ['HWPT_ALLOC', mappedTwice, hwptAlloc, ['ioas.mutex', 'domains_rwsem', 'iova_rwsem']],
+  ['UNMAP', mappedTwice, unmap(), ['domains_rwsem']],
+  ['COPY', mappedTwice, copy(), ['domains_rwsem']],
+  ['HWPT_ALLOC', mappedTwice, hwpt('late'), ['ioas.mutex', 'domains_rwsem', 'iova_rwsem']],
   ['DESTROY of a HWPT', mappedTwice, destroy, ['domains_rwsem', 'iova_rwsem']],
   ['attach', () => attached([mapFileOf(), detach]), attach, ['ioas.mutex', 'igroup.lock', 'iova_rwsem']],
 ])(
@@ -71,7 +73,7 @@ test.each<[name: string, world: () => Rig, command: Command, passed: readonly Lo
 
 test('a revoke passes no point at which an allocation could fail', () => {
   const rig = mappedTwice();
-  rig.must(copy);
+  rig.must(copy());
   const { faults } = rig.machine.kernel;
   faults.arm(Number.MAX_SAFE_INTEGER);
   rig.memory(false);
@@ -109,12 +111,12 @@ describe('a domain is tracked before it maps a buffer, and until it has unmapped
   test.each<[name: string, command: Command, calls: readonly string[], fault?: string]>([
     ['in MAP_FILE', mapAgain, ['map ioas', 'map hwpt']],
     ['in MAP_FILE that fails', mapAgain, ['map ioas', 'map hwpt', 'unmap ioas'], 'iommu_map'],
-    ['in COPY', copy, ['map ioas', 'map hwpt']],
-    ['in HWPT_ALLOC', hwptAlloc, ['map late']],
-    ['in UNMAP', unmap, ['unmap hwpt', 'unmap ioas']],
+    ['in COPY', copy(), ['map ioas', 'map hwpt']],
+    ['in HWPT_ALLOC', hwpt('late'), ['map late']],
+    ['in UNMAP', unmap(), ['unmap hwpt', 'unmap ioas']],
     ['in DESTROY of a HWPT', destroy, ['unmap hwpt']],
     ['in detach', detach, ['unmap ioas']],
-    ['in a revoke', revoke, ['unmap hwpt', 'unmap ioas']],
+    ['in a revoke', OFF, ['unmap hwpt', 'unmap ioas']],
     ['in DESTROY of the last domain', { do: 'vfio_close', dev: 'dev0' }, ['unmap hwpt', 'unmap ioas']],
   ])('%s', (_, command, calls, fault) => {
     const rig = mappedTwice();

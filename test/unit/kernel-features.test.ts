@@ -4,8 +4,8 @@ import { exhaust } from '../../explore/exhaustive.ts';
 import { interleave } from '../../explore/interleave.ts';
 import { DEFAULT_KERNEL, type Feature, type Features, featuresOf } from '../../impl/kernel/features.ts';
 import { Splat } from '../../impl/kernel/splat.ts';
+import { OFF, unmap } from '../../properties/races/steps.ts';
 import type { Command } from '../../trace/command.ts';
-import { revoke, unmap } from './interleave-race.ts';
 import { A, attached, mapFileOf, Rig, removed } from './iommufd-rig.ts';
 
 const SINCE_7_1: readonly Feature[] = ['importerPins', 'unmapMovesUp', 'revokeDrains', 'attachNeedsRevocable'];
@@ -83,7 +83,7 @@ function unmapAgainstRevoke(kernel: string): string[] {
   const ends = new Set<string>();
   exhaust((choose) => {
     const rig = attached([mapFileOf()], kernel);
-    const branches = [unmap, revoke].map((command) => rig.machine.start(command.do, command));
+    const branches = [unmap(), OFF].map((command) => rig.machine.start(command.do, command));
     try {
       interleave(branches, choose);
       ends.add('well');

@@ -1,6 +1,7 @@
 /** The races of both documents, in their order. */
 
 import type { Race, RaceTable } from '../race.ts';
+import { DEVICE_RACES } from './devices.ts';
 import { MAP_RACES } from './iommufd-map.ts';
 import { REVOKE_RACES } from './iommufd-revoke.ts';
 import { UNWIND_RACES } from './iommufd-unwind.ts';
@@ -33,6 +34,7 @@ export const RACE_TABLES: readonly RaceTable[] = [
       ...RESET_RACES,
     ),
   },
+  { name: 'device', source: 'iommufd 1.1, 1.5, 2.2', races: DEVICE_RACES },
   {
     name: 'three',
     source: 'three threads, derived from both',

@@ -12,7 +12,9 @@ import {
   MAP_OTHER,
   MAPPED,
   MEMORY,
+  MOCK_START,
   mapMemory,
+  mockRevoke,
   OFF,
   ON,
   otherAt,
@@ -23,13 +25,6 @@ import {
 } from '../steps.ts';
 
 const UNMAPPED_LATE = 'unmap late 0x1000000 0x4000';
-const MOCK_START = [
-  { do: 'iommufd_open', as: 'ctx' },
-  { do: 'ioas_alloc', ctx: 'ctx', as: 'ioas' },
-  { do: 'mock_domain', ioas: 'ioas', as: 'hwpt', dev: 'mock' },
-  { do: 'mock_dmabuf', length: 0x10000n, as: 'buf' },
-] as const;
-const mockRevoke = (revoked: boolean) => ({ do: 'mock_revoke', fd: 'buf', revoked }) as const;
 
 export const UNWIND_RACES: readonly Race[] = [
   {
