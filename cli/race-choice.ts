@@ -1,6 +1,6 @@
 /** Which races of the tables, and which of their starting states, the arguments of `shootdown race` ask for. */
 import { type Case, nameOf, type Race, type RaceTable } from '../properties/races/race.ts';
-import { RACE_TABLES } from '../properties/races/tables/documents.ts';
+import { ALL_TABLES } from '../properties/races/tables/all.ts';
 import { UsageError } from './usage.ts';
 
 /** A race from one of its starting states. */
@@ -14,7 +14,7 @@ export interface Chosen {
 
 /** All starting states of the races that are named, singly or by table; of all, where none is; or only that one. */
 export function chosen(names: readonly string[], start: string | undefined): Chosen[] {
-  const all = names.length === 0 ? RACE_TABLES.flatMap(startsOfTable) : [...new Set(names)].flatMap(named);
+  const all = names.length === 0 ? ALL_TABLES.flatMap(startsOfTable) : [...new Set(names)].flatMap(named);
   if (start === undefined) return all;
   const races = new Set(all.map(({ race }) => race));
   if (races.size > 1) throw new UsageError('--start chooses among the starts of one race: name that race, too');
@@ -34,11 +34,11 @@ export function listing(all: readonly Chosen[]): string[] {
 }
 
 function named(name: string): Chosen[] {
-  for (const table of RACE_TABLES) {
+  for (const table of ALL_TABLES) {
     if (table.name === name) return startsOfTable(table);
     for (const race of table.races) if (nameOf(table, race) === name) return startsOf(table, race);
   }
-  const tables = RACE_TABLES.map((table) => {
+  const tables = ALL_TABLES.map((table) => {
     const [first, last] = [table.races[0], table.races.at(-1)] as [Race, Race];
     return `${nameOf(table, first)} to ${nameOf(table, last)}`;
   });

@@ -1,13 +1,10 @@
 /** The races of both documents, in their order. */
 
 import type { Race, RaceTable } from '../race.ts';
-import { DEVICE_RACES } from './devices.ts';
 import { MAP_RACES } from './iommufd-map.ts';
 import { REVOKE_RACES } from './iommufd-revoke.ts';
 import { UNWIND_RACES } from './iommufd-unwind.ts';
 import { USER_RACES } from './iommufd-users.ts';
-import { EXPORTING_THREES } from './three-exporting.ts';
-import { MAPPING_THREES } from './three-mapping.ts';
 import { BUFFER_RACES } from './vfio-buffers.ts';
 import { CPU_RACES, MAPPING_RACES } from './vfio-cpu.ts';
 import { IMPORTER_RACES } from './vfio-importers.ts';
@@ -33,11 +30,5 @@ export const RACE_TABLES: readonly RaceTable[] = [
       ...HOT_RESET_RACES,
       ...RESET_RACES,
     ),
-  },
-  { name: 'device', source: 'iommufd 1.1, 1.5, 2.2', races: DEVICE_RACES },
-  {
-    name: 'three',
-    source: 'three threads, derived from both',
-    races: [...MAPPING_THREES, ...EXPORTING_THREES],
   },
 ];
