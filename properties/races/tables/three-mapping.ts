@@ -119,6 +119,7 @@ export const MAPPING_THREES: readonly Race[] = [
       {
         from: 'no domain; a reset, which revokes and gives back',
         quick: 1,
+        preemptions: 3,
         before: START,
         actors: [attach('dev1'), MAP, RESET],
         ends: [
@@ -206,6 +207,7 @@ export const MAPPING_THREES: readonly Race[] = [
       {
         from: 'one domain',
         quick: 1,
+        preemptions: 3,
         before: ATTACHED,
         actors: [MAP, MAP, OFF],
         ends: [
