@@ -5,7 +5,7 @@
 
 import type { Handle } from '../trace/command.ts';
 import { answers, revoked, restore as settled, shoot } from './buffers.ts';
-import type { By, Hold } from './holds.ts';
+import { type By, type Hold, isHeld } from './holds.ts';
 import { deviceNamed, unbound, woken } from './names.ts';
 import { swap } from './outcome.ts';
 import { drop, end, go, hold, OK, type Part, part, refuse, type Stepped, type Taken, taken } from './part.ts';
@@ -35,7 +35,10 @@ export const deviceCall = (
   part('enters the device', (s, by) => {
     const refusal = unbound(s, dev);
     if (refusal) return refuse(s, refusal.err);
-    const awake = deviceNamed(s, dev).lowPower ? woken(s, ({ name }) => name === dev) : s;
+    const { lowPower, opening } = deviceNamed(s, dev);
+    // Who uses it already has woken it, and kept it awake since.
+    const asleep = lowPower && !isHeld(s, opening!, 'uses', by);
+    const awake = asleep ? woken(s, ({ name }) => name === dev) : s;
     const next = then(awake, deviceNamed(awake, dev));
     if (typeof next === 'string' || !Array.isArray(next)) return next as Taken;
     return go(hold(awake, by, 'uses', deviceNamed(s, dev).opening!), next as readonly Part[]);
