@@ -15,8 +15,8 @@ import {
   unmapAttachment,
   unpin,
 } from '../dmabuf/attachment.ts';
-import { dmaBufGet, dmaBufPut } from '../dmabuf/dma-buf.ts';
-import { type Fence, USAGE, type Usage } from '../dmabuf/resv.ts';
+import { type DmaBuf, dmaBufGet, dmaBufPut } from '../dmabuf/dma-buf.ts';
+import { type Fence, type Resv, USAGE, type Usage } from '../dmabuf/resv.ts';
 import type { SgTable } from '../dmabuf/sg-table.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { FdTable } from '../kernel/file.ts';
@@ -47,6 +47,8 @@ export class Importer {
   readonly ops: ImporterOps | undefined;
   /** Present between attach and detach. Holds a reference of the buffer's file meanwhile. */
   attachment: Attachment | undefined;
+  /** What it is attached to; its worker may come when the attachment is gone already, and finds nothing to do. */
+  dmabuf: DmaBuf | undefined;
   /** Protected by dma_resv, as are the pins. */
   readonly maps: SgTable[] = [];
   pins = 0;
@@ -71,7 +73,7 @@ export class Importer {
 
   /** The mapping ends. Waits for nothing: to unmap needs no more than the lock, which the exporter holds now. */
   *#invalidate(): Thread {
-    assertHeld(attachmentOf(this).dmabuf.resv);
+    assertHeld(resvOf(this));
     this.#watch?.(this);
     if (this.kind === 'prompt' && this.maps.length > 0) this.#queue.queue(this.#unmapWork);
   }
@@ -83,9 +85,11 @@ export class Importer {
 }
 
 /** What the driver calls need: an importer that is attached. Fails: a Splat for one that is not */
-function attachmentOf({ dev, attachment }: Importer): Attachment {
-  if (attachment === undefined) throw new Splat('use after free', `${dev.name} is not attached`);
-  return attachment;
+const attachmentOf = ({ dev, attachment }: Importer): Attachment => attachment ?? notAttached(dev);
+const resvOf = ({ dev, dmabuf }: Importer): Resv => (dmabuf ?? notAttached(dev)).resv;
+
+function notAttached({ name }: ImporterDevice): never {
+  throw new Splat('use after free', `${name} is not attached`);
 }
 
 /**
@@ -102,13 +106,14 @@ export function* importerAttach(importer: Importer, fds: FdTable, fd: number): T
     return attachment;
   }
   importer.attachment = attachment;
+  importer.dmabuf = dmabuf;
   return undefined;
 }
 
 /** Ask the exporter not to move the buffer. Locks: takes dma_resv. Fails: as the exporter does */
 export function* importerPin(importer: Importer): Thread<Errno | undefined> {
   const attachment = attachmentOf(importer);
-  const { resv } = attachment.dmabuf;
+  const resv = resvOf(importer);
   yield resv;
   try {
     const refused = pin(attachment);
@@ -127,7 +132,7 @@ export function* importerPin(importer: Importer): Thread<Errno | undefined> {
  */
 export function* importerMap(importer: Importer): Thread<Errno | undefined> {
   const attachment = attachmentOf(importer);
-  const { resv } = attachment.dmabuf;
+  const resv = resvOf(importer);
   yield resv;
   try {
     const table = yield* mapAttachment(attachment);
@@ -142,7 +147,7 @@ export function* importerMap(importer: Importer): Thread<Errno | undefined> {
 
 /** Unmap all that is mapped. Locks: takes dma_resv */
 export function* importerUnmap(importer: Importer): Thread {
-  const { resv } = attachmentOf(importer).dmabuf;
+  const resv = resvOf(importer);
   yield resv;
   try {
     unmapAll(importer);
@@ -175,6 +180,7 @@ export function* importerDetach(importer: Importer): Thread {
   yield* detach(attachment);
   yield importer.worked;
   importer.attachment = undefined;
+  importer.dmabuf = undefined;
   dmaBufPut(dmabuf);
 }
 
@@ -184,7 +190,7 @@ export function* importerDetach(importer: Importer): Thread {
  * Fails: ENOMEM; the work is not begun then
  */
 export function* importerSubmit(importer: Importer, fence: Fence, usage: Usage): Thread<Errno | undefined> {
-  const { resv } = attachmentOf(importer).dmabuf;
+  const resv = resvOf(importer);
   yield resv;
   try {
     const failed = resv.reserveFences(1);
