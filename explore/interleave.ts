@@ -76,6 +76,7 @@ export class Interleaving<T> implements Situation {
   last = -1;
 
   constructor(branches: readonly Branch<T>[]) {
+    for (const { task } of branches) task.kernel.poisons = true;
     this.runs = branches.map((branch) => new Run(branch));
     this.queue = branches.map(() => 0);
   }

@@ -44,10 +44,7 @@ export function audit(machine: Machine, whole: boolean): string[] {
   if (!whole && undisturbed(machine)) return [];
   const it: Audit = { number: ++audits, whole, pins: new Map(), breaches: [] };
   for (const file of machine.fds.files) file.count(it.number);
-  for (const ctx of machine.contexts) {
-    if (ctx.file.refs.count === 0) machine.contexts.delete(ctx);
-    else auditContext(it, ctx);
-  }
+  for (const ctx of machine.contexts) auditContext(it, ctx);
   auditDevices(machine.devices.values(), machine.kernel.live.files, it.number, it.breaches);
   for (const { mm } of machine.processes) auditMm(mm, it.number, it.breaches);
   auditProcesses(it, machine);

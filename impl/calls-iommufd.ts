@@ -38,7 +38,7 @@ import type { Machine, NamedFd } from './machine.ts';
 export function openIommufd(machine: Machine, as: Handle): Result {
   if (shouldFail('alloc_empty_file')) return { err: 'ENOMEM' };
   if (shouldFail('iommufd_fops_open')) return { err: 'ENOMEM' };
-  const ctx = new IommufdCtx(as, machine.iommu);
+  const ctx = new IommufdCtx(as, machine.iommu, (it) => machine.contexts.delete(it));
   const result = installAs(machine, ctx.file, as, 'iommufd');
   if ('ok' in result) machine.contexts.add(ctx);
   return result;

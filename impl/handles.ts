@@ -1,10 +1,12 @@
 /** What the handles of a trace stand for. A handle that nothing carries is a closed descriptor: EBADF. */
+
 import type { Result } from '../trace/answer.ts';
 import type { Handle } from '../trace/command.ts';
 import type { IommufdCtx, IommufdObject } from './iommufd/context.ts';
 import { ctxOf } from './iommufd/device.ts';
 import { type Errno, isErrno } from './kernel/errno.ts';
 import type { File } from './kernel/file.ts';
+import { isFreed } from './kernel/poison.ts';
 import { shouldFail } from './kernel/thread.ts';
 import type { FdKind, Machine } from './machine.ts';
 import type { VfioPciDevice } from './vfio/pci-device.ts';
@@ -81,7 +83,8 @@ export function objectIdIn(machine: Machine, ctx: IommufdCtx | undefined, handle
   return ctx === undefined ? NOBODY : idIn(ctx, named.object);
 }
 
-const idIn = (ctx: IommufdCtx, object: IommufdObject): number => (ctx.has(object) ? object.id : NOBODY);
+const idIn = (ctx: IommufdCtx, object: IommufdObject): number =>
+  !isFreed(object) && ctx.has(object) ? object.id : NOBODY;
 
 /** A device that somebody has open. */
 export function openedDevice(machine: Machine, handle: Handle): VfioPciDevice | Errno {

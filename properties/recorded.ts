@@ -29,6 +29,7 @@ export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT
   const unsupported = featuresOf(kernel) === undefined ? `kernel ${kernel}` : firstUnsupported(trace);
   if (unsupported !== undefined) return { verdict: 'skipped', because: unsupported };
   const world = newWorld(trace.machine, kernel);
+  world.machine.kernel.poisons = true;
   const known = new Map<Handle, readonly Reach[]>();
   try {
     for (const step of trace.steps) {

@@ -2,9 +2,11 @@
  * Importers of a buffer: attach, pin, map, and the exporter's call that ends all mappings. Which side holds the
  * reservation lock is part of each contract, and asserted.
  */
+
 import type { DmaDirection } from '../iommu/dma-api.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import { assertHeld } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
 import { preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import type { DmaBuf } from './dma-buf.ts';
@@ -93,6 +95,7 @@ export function* detach(attachment: Attachment): Thread {
     dmabuf.resv.release();
   }
   dmabuf.ops.detach?.(dmabuf, attachment);
+  free(attachment, 'dma_buf_attachment');
 }
 
 /** `dma_buf_attach_revocable()`: whether the importer can be told that its mapping ends. */

@@ -1,9 +1,11 @@
 /** The dma-buf core: a file that stands for memory of an exporter, and the importers that are attached to it. */
+
 import type { DmaDirection } from '../iommu/dma-api.ts';
 import { AddressSpace } from '../kernel/address-space.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { type FdTable, File, type FileMode } from '../kernel/file.ts';
 import { assertHeld } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import { PAGE_SIZE } from '../kernel/units.ts';
@@ -157,8 +159,8 @@ export function dmaBufPut(dmabuf: DmaBuf): void {
  */
 function* dmaBufRelease(dmabuf: DmaBuf): Thread {
   yield* dmabuf.ops.release(dmabuf);
-  dmabuf.resv.destroy();
   warnOn(dmabuf.attached > 0, `${dmabuf.name} released with ${dmabuf.attached} attachments`);
+  free(dmabuf, 'dma_buf', dmabuf.resv, dmabuf.mapping);
 }
 
 /**

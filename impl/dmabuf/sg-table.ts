@@ -1,7 +1,9 @@
 /** What a DMA map hands to the importer: a list of DMA addresses, made from the physical ranges of the exporter. */
+
 import type { DmaDirection } from '../iommu/dma-api.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import { assertHeld } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { Splat } from '../kernel/splat.ts';
 import { current, shouldFail } from '../kernel/thread.ts';
 import type { PhysAddr } from '../kernel/units.ts';
@@ -110,4 +112,5 @@ export function freeSgt(table: SgTable): void {
   if (!table.live) throw new Splat('double unmap', `a map of ${table.attachment.dmabuf.name} is unmapped again`);
   table.live = false;
   table.path.destroy();
+  free(table, 'sg_table');
 }

@@ -6,6 +6,7 @@
  *
  * Source: vfio-dmabuf 8.1
  */
+
 import {
   type Attachment,
   detach,
@@ -22,6 +23,7 @@ import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { FdTable } from '../kernel/file.ts';
 import { Kref } from '../kernel/kref.ts';
 import { assertHeld } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { preempt, shouldFail, type Thread, type WaitPoint } from '../kernel/thread.ts';
 import { Work, type Workqueue } from '../kernel/workqueue.ts';
 
@@ -158,6 +160,7 @@ function* release(token: DmaToken, map: TokenMap): Thread {
   } finally {
     resv.release();
   }
+  free(map, 'io_dmabuf_map');
 }
 
 /**

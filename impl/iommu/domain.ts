@@ -6,7 +6,7 @@
 import type { Errno } from '../kernel/errno.ts';
 import { LOCKLESS, looksAt, newIdentity, touches } from '../kernel/footprint.ts';
 import { Splat } from '../kernel/splat.ts';
-import { shouldFail } from '../kernel/thread.ts';
+import { running, shouldFail } from '../kernel/thread.ts';
 import { atMost, hex, type Iova, PAGE_SIZE, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
 import { PageTable } from './page-table.ts';
 import { IOMMU_READ, IOMMU_WRITE } from './prot.ts';
@@ -57,6 +57,7 @@ export class Domain {
   /** Whether they do. */
   tracking = false;
   readonly #table: PageTable;
+  #freedBy: string | undefined;
   /** The table has room for granules below this. */
   readonly #end: number;
 
@@ -80,10 +81,19 @@ export class Domain {
 
   /** iommu_domain_free(): whoever mapped has unmapped. */
   destroy(): void {
+    this.#assertAlive('destroyed');
     if (!this.empty) throw new Splat('leak', `domain ${this.name} is destroyed with mappings`);
     touches(LOCKLESS);
+    this.#freedBy = running()?.name ?? 'an observer';
     this.#table.destroy();
     this.iommu.domains.delete(this);
+  }
+
+  /** Calls outlive the domain that they reached, and name it; so it is not poisoned when it is freed. */
+  #assertAlive(use: string): void {
+    if (this.#freedBy === undefined) return;
+    const by = running()?.name ?? 'an observer';
+    throw new Splat('use after free', `domain ${this.name} is ${use} by ${by}, and was freed by ${this.#freedBy}`);
   }
 
   /**
@@ -93,6 +103,7 @@ export class Domain {
    * a Splat when nothing is permitted
    */
   map(iova: Iova, phys: PhysAddr, length: number, prot: number): Errno | undefined {
+    this.#assertAlive('filled');
     if (((iova.byte | phys | length) & (this.granule - 1)) !== 0) return 'EINVAL';
     if ((prot & (IOMMU_READ | IOMMU_WRITE)) === 0) throw new Splat('WARN', 'a mapping that permits nothing');
     const [at, granules] = [this.#granules(iova), length / this.granule];
@@ -109,6 +120,7 @@ export class Domain {
    * another length than asked is the caller's bug, and so is asking for what is no multiple of the smallest page.
    */
   unmap(iova: Iova, length: number): void {
+    this.#assertAlive('emptied');
     touches(this.#identity);
     const whole = ((iova.byte | length) & (this.granule - 1)) === 0;
     const cleared = whole ? this.#table.unmap(this.#granules(iova), length / this.granule) * this.granule : 0;

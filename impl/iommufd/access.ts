@@ -4,8 +4,10 @@
  *
  * Source: drivers/iommu/iommufd/device.c, struct iommufd_access
  */
+
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import { assertHeld, Mutex } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { warnOn } from '../kernel/splat.ts';
 import type { Thread } from '../kernel/thread.ts';
 import { type Bytes, type Iova, PAGE_SIZE, U64_MAX, ZERO } from '../kernel/units.ts';
@@ -51,8 +53,8 @@ export class Access extends IommufdObject {
     } finally {
       this.ioasLock.release();
     }
-    this.ioasLock.destroy();
     if (!this.internal) this.ctx.file.put();
+    free(this, 'iommufd_access', this.ioasLock);
   }
 }
 

@@ -4,8 +4,10 @@
  *
  * Source: drivers/iommu/iommufd/io_pagetable.c, iopt_cut_iova(), iopt_area_split()
  */
+
 import type { Errno } from '../kernel/errno.ts';
 import { assertHeld } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import { add, equal, type Iova, isAligned, ONE } from '../kernel/units.ts';
@@ -72,4 +74,5 @@ function replaceBy(area: Area, pages: Pages, halves: readonly [Area, Area]): voi
   }
   pages.kref.get();
   for (const half of halves) half.pages = pages;
+  free(area, 'iopt_area');
 }

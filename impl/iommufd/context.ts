@@ -11,6 +11,7 @@ import type { Errno } from '../kernel/errno.ts';
 import { File } from '../kernel/file.ts';
 import { LOCKLESS, looksAt, touches } from '../kernel/footprint.ts';
 import { tablesChange } from '../kernel/live.ts';
+import { free } from '../kernel/poison.ts';
 import { Rwsem } from '../kernel/rwsem.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
@@ -63,11 +64,14 @@ export class IommufdCtx {
   #lowest = 1;
   /** Held for writing by who must know every IOAS. */
   readonly ioasCreationLock = new Rwsem('ioas_creation_lock', 'ioas_creation_lock');
+  readonly #released: ((ctx: IommufdCtx) => void) | undefined;
   /** The groups of the bound devices. */
   readonly groups = new Map<IommuGroup, IommufdGroup>();
 
-  constructor(name: string, iommu: Iommu) {
+  /** `released` is told when the context is about to be freed. */
+  constructor(name: string, iommu: Iommu, released?: (ctx: IommufdCtx) => void) {
     this.iommu = iommu;
+    this.#released = released;
     this.file = new File(name, this, () => this.#release());
   }
 
@@ -163,5 +167,7 @@ export class IommufdCtx {
       }
     }
     warnOn(this.groups.size > 0, 'a closed iommufd still has device groups');
+    this.#released?.(this);
+    free(this, 'iommufd_ctx', this.ioasCreationLock);
   }
 }

@@ -3,9 +3,11 @@
  *
  * Source: drivers/iommu/iommufd/device.c
  */
+
 import type { DmaDevice, IommuGroup } from '../iommu/group.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { File } from '../kernel/file.ts';
+import { free } from '../kernel/poison.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import { attachHwpt, detachHwpt, moveReservations, setDomain } from './attach.ts';
 import { IommufdCtx, IommufdObject } from './context.ts';
@@ -31,10 +33,18 @@ export class IommufdDevice extends IommufdObject {
     group.ownerCount--;
     if (group.ownerCount === 0) group.owner = undefined;
     group.mutex.release();
-    this.igroup.devices--;
-    if (this.igroup.devices === 0) this.ctx.groups.delete(group);
+    putGroup(this.ctx, this.igroup);
     if (!this.dev.selftest) this.ctx.file.put();
+    free(this, 'iommufd_device');
   }
+}
+
+/** iommufd_put_group(): it goes with its last device. */
+function putGroup(ctx: IommufdCtx, igroup: IommufdGroup): void {
+  igroup.devices--;
+  if (igroup.devices > 0) return;
+  ctx.groups.delete(igroup.group);
+  free(igroup, 'iommufd_group', igroup.lock);
 }
 
 /** iommufd_ctx_from_file(): undefined when the file is no iommufd. */

@@ -4,6 +4,7 @@
  *
  * Source: drivers/iommu/iommufd/pages.c, iopt_map_dmabuf(), iopt_revoke_notify(), iopt_dmabuf_track_domain()
  */
+
 import {
   type Attachment,
   detach,
@@ -19,6 +20,7 @@ import type { Domain } from '../iommu/domain.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { Ram } from '../kernel/mm.ts';
 import { assertHeld } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { current, shouldFail, type Thread } from '../kernel/thread.ts';
 import { toNumber } from '../kernel/units.ts';
@@ -63,6 +65,7 @@ export function* mapDmabuf(
   const attachment = yield* dynamicAttach(dmabuf, IOMMUFD, importerOps, pages);
   if (isErrno(attachment)) {
     pages.gone();
+    free(pages, 'iopt_pages', pages.mutex);
     return attachment;
   }
   source.attachment = attachment;
@@ -70,8 +73,8 @@ export function* mapDmabuf(
   const refused = yield* connect(attachment, source);
   if (refused === undefined) return pages;
   yield* detach(attachment);
-  pages.mutex.destroy();
   pages.gone();
+  free(pages, 'iopt_pages', pages.mutex);
   return refused;
 }
 

@@ -4,9 +4,11 @@
  *
  * Source: drivers/iommu/iommufd/hw_pagetable.c
  */
+
 import { Domain } from '../iommu/domain.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import { assertHeld } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import { attachHwpt, unattachHwpt } from './attach.ts';
 import { type IommufdCtx, IommufdObject } from './context.ts';
@@ -61,6 +63,7 @@ export class Hwpt extends IommufdObject {
     if (this.#inTable) yield* removeDomain(this.ioas.iopt, this.domain);
     this.domain.destroy();
     this.ctx.put(this.ioas);
+    free(this, 'iommufd_hwpt_paging');
   }
 }
 

@@ -3,12 +3,14 @@
  *
  * Source: drivers/iommu/iommufd/ioas.c
  */
+
 import { type DmaBuf, dmaBufOf } from '../dmabuf/dma-buf.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../iommu/prot.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { FdTable, File } from '../kernel/file.ts';
 import { Memfd, type Mm, type Ram } from '../kernel/mm.ts';
 import { Mutex } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import {
@@ -59,6 +61,8 @@ export class Ioas extends IommufdObject {
   *destroy(): Thread {
     const { failed } = yield* unmapRange(this.iopt, ZERO, U64_MAX);
     warnOn(failed !== undefined, 'an IOAS goes while somebody works on its areas');
+    const { domainsRwsem, iovaRwsem } = this.iopt;
+    free(this, 'iommufd_ioas', this.mutex, domainsRwsem, iovaRwsem);
   }
 }
 

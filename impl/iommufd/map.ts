@@ -7,6 +7,7 @@
 import { IOMMU_WRITE } from '../iommu/prot.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { isErrno } from '../kernel/errno.ts';
+import { free } from '../kernel/poison.ts';
 import { assertHeldAny, assertHeldWrite } from '../kernel/rwsem.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
@@ -67,7 +68,7 @@ export function* mapPages(
     try {
       areas.forEach((area, i) => {
         if (failed === undefined) area.pages = (pieces[i] as Piece).pages;
-        else iopt.areas.remove(area);
+        else abortArea(iopt, area);
       });
     } finally {
       iopt.iovaRwsem.releaseWrite();
@@ -95,7 +96,7 @@ function* insertAreas(
     for (const piece of pieces) {
       const area = insertArea(iopt, piece, at, placing.prot);
       if (isErrno(area)) {
-        for (const done of areas) iopt.areas.remove(done);
+        for (const done of areas) abortArea(iopt, done);
         return area;
       }
       areas.push(area);
@@ -105,6 +106,12 @@ function* insertAreas(
   } finally {
     iopt.iovaRwsem.releaseWrite();
   }
+}
+
+/** iopt_abort_area() */
+function abortArea(iopt: IoPagetable, area: Area): void {
+  iopt.areas.remove(area);
+  free(area, 'iopt_area');
 }
 
 function place(iopt: IoPagetable, first: Piece, length: Bytes, fixed: Iova | undefined): Iova | Errno {

@@ -4,9 +4,11 @@
  *
  * Source: drivers/iommu/iommufd/selftest.c, struct selftest_access; iommufd 7.5
  */
+
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { Mm } from '../kernel/mm.ts';
 import { Mutex } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import { add, atMost, type Bytes, bytes, type Iova, less, ONE, type Pfn, sub, type UserAddr } from '../kernel/units.ts';
 import { type Access, type AccessOps, accessAttach, accessCreate, accessDestroy, accessReplace } from './access.ts';
@@ -80,8 +82,9 @@ export function* mockCreateAccess(ctx: IommufdCtx, ioasId: number, flags: number
 }
 
 /** close(2) of an access's descriptor: what it has pinned is unpinned. */
-export function* mockDestroyAccess({ access }: MockAccess): Thread {
-  yield* accessDestroy(access);
+export function* mockDestroyAccess(mock: MockAccess): Thread {
+  yield* accessDestroy(mock.access);
+  free(mock, 'selftest_access', mock.lock);
 }
 
 /** ACCESS_REPLACE_IOAS. Fails: as accessReplace() */

@@ -3,6 +3,7 @@
  *
  * Source: drivers/iommu/iommufd/pages.c, iopt_release_pages()
  */
+import { free } from '../kernel/poison.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { current, type Thread } from '../kernel/thread.ts';
 import { releaseDmabuf } from './dmabuf.ts';
@@ -22,4 +23,5 @@ export function* putPages(pages: Pages): Thread {
   if (source.kind === 'dmabuf') yield* releaseDmabuf(source);
   if (source.kind === 'file') source.file.put();
   if (mutexOutlivesDetach) pages.mutex.destroy();
+  free(pages, 'iopt_pages');
 }

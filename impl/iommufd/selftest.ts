@@ -4,8 +4,10 @@
  *
  * Source: drivers/iommu/iommufd/selftest.c
  */
+
 import type { DmaDevice, IommuGroup, ReservedRegion } from '../iommu/group.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
+import { free } from '../kernel/poison.ts';
 import type { Thread } from '../kernel/thread.ts';
 import { type IommufdCtx, IommufdObject } from './context.ts';
 import {
@@ -51,6 +53,7 @@ export class SelftestDevice extends IommufdObject {
   *destroy(): Thread {
     yield* iommufdDeviceDetach(this.idev);
     yield* unbind(this.device, this.idev);
+    free(this, 'selftest_obj');
   }
 }
 

@@ -3,8 +3,10 @@
  *
  * Source: drivers/iommu/iommufd/io_pagetable.c, iopt_unmap_iova_range()
  */
+
 import type { Errno } from '../kernel/errno.ts';
 import { isErrno } from '../kernel/errno.ts';
+import { free } from '../kernel/poison.ts';
 import { assertHeldWrite } from '../kernel/rwsem.ts';
 import { current, type Thread } from '../kernel/thread.ts';
 import { add, atMost, type Bytes, equal, type Iova, less, next, ZERO } from '../kernel/units.ts';
@@ -87,6 +89,7 @@ function* removeUnpinned(iopt: IoPagetable, sweep: Sweep, last: Iova): Thread<Pi
       yield* putPages(pages);
       sweep.bytes = add(sweep.bytes, area.length);
       sweep.from = behind(area, sweep.start);
+      free(area, 'iopt_area');
     }
     return undefined;
   } finally {

@@ -31,6 +31,11 @@ export class AddressSpace {
     this.iMmapRwsem = new Rwsem(`${name}.i_mmap_rwsem`, 'i_mmap_rwsem');
   }
 
+  /** It goes with the file. */
+  destroy(): void {
+    this.iMmapRwsem.destroy();
+  }
+
   /** vma_interval_tree_insert(): behind all that begin at its page. Locks: caller holds i_mmap_rwsem for writing */
   link(vma: Vma): void {
     assertHeldWrite(this.iMmapRwsem);

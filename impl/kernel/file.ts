@@ -6,6 +6,7 @@ import type { Errno } from './errno.ts';
 import { LOCKLESS, looksAt, touches } from './footprint.ts';
 import { Kref } from './kref.ts';
 import { Live, tablesChange } from './live.ts';
+import { free } from './poison.ts';
 import { current, shouldFail, type Thread } from './thread.ts';
 
 /** `f_mode`, as far as mappings ask. */
@@ -46,7 +47,13 @@ export class File extends Live {
   put(): void {
     if (!this.refs.put()) return;
     this.gone();
-    current().work.push(this.#release);
+    current().work.push(() => this.#finalPut());
+  }
+
+  /** `__fput()` */
+  *#finalPut(): Thread {
+    yield* this.#release();
+    free(this, 'file');
   }
 
   get references(): number {

@@ -3,6 +3,7 @@ import { linkFile } from './address-space.ts';
 import { type Errno, isErrno } from './errno.ts';
 import type { File } from './file.ts';
 import type { Mm } from './mm.ts';
+import { free } from './poison.ts';
 import { assertHeldWrite } from './rwsem.ts';
 import { shouldFail, type Thread } from './thread.ts';
 import { type Bytes, isAligned, isZero, PAGE_SIZE, pagesOf } from './units.ts';
@@ -79,6 +80,7 @@ function* mmapRegion(mm: Mm, vma: Vma, what: Mappable): Thread<Vma | Errno> {
     const { first, last } = mm.roomAround(vma.startPage);
     mm.pageTable.zap(vma.startPage, vma.lastPage);
     mm.pageTable.freeTables(first, last);
+    free(vma, 'vm_area_struct');
     return refused;
   }
   mm.insert(vma);

@@ -3,6 +3,7 @@ import { unlinkFile } from './address-space.ts';
 import type { Span, UserPage } from './cpu-page-table.ts';
 import { type Errno, isErrno } from './errno.ts';
 import { type Mm, USER_PAGES } from './mm.ts';
+import { free } from './poison.ts';
 import { assertHeldWrite } from './rwsem.ts';
 import { shouldFail, type Thread } from './thread.ts';
 import { type Bytes, isAligned, PAGE_SIZE, pagesOf, type UserAddr } from './units.ts';
@@ -116,5 +117,8 @@ function* unmapRegion(mm: Mm, vmas: readonly Vma[], room: Span): Thread {
   for (const { startPage, lastPage } of vmas) mm.pageTable.zap(startPage, lastPage);
   for (const vma of vmas) yield* unlinkFile(vma);
   if (vmas.length > 0) mm.pageTable.freeTables(room.first, room.last);
-  for (const { file } of vmas) file?.put();
+  for (const vma of vmas) {
+    vma.file?.put();
+    free(vma, 'vm_area_struct');
+  }
 }

@@ -1,7 +1,7 @@
 import { newIdentity, written } from './footprint.ts';
 import { type HeldLock, type LockClass, lockClassId } from './lockdep.ts';
 import { Splat } from './splat.ts';
-import { current, type Task, type WaitPoint } from './thread.ts';
+import { current, running, type Task, type WaitPoint } from './thread.ts';
 
 /** A sleeping lock with one owner. `yield` it, then release it in `finally`. */
 export class Mutex implements WaitPoint, HeldLock {
@@ -11,7 +11,8 @@ export class Mutex implements WaitPoint, HeldLock {
   /** Ghost: how often it was taken. While that stays the same, so does what it protects. */
   taken = 0;
   #owner: Task | undefined;
-  #destroyed = false;
+  /** Who destroyed it. */
+  #destroyedBy: string | undefined;
 
   constructor(name: string, lockClass: LockClass) {
     this.name = name;
@@ -23,7 +24,7 @@ export class Mutex implements WaitPoint, HeldLock {
   }
 
   enter(task: Task): void {
-    if (this.#destroyed) throw new Splat('use after free', `${task.name} takes ${this.name} after mutex_destroy`);
+    if (this.#destroyedBy !== undefined) throw takenDead(task, this, `after mutex_destroy by ${this.#destroyedBy}`);
     task.kernel.lockdep.acquire(task.held, this);
     task.held.push(this);
     this.#owner = task;
@@ -45,10 +46,9 @@ export class Mutex implements WaitPoint, HeldLock {
     return this.#owner !== undefined;
   }
 
-  /** mutex_destroy(): nobody may take it any more. */
+  /** mutex_destroy(): nobody may take it any more, nor have begun to wait for it. Fails: a Splat while it is held */
   destroy(): void {
-    if (this.#owner !== undefined) throw new Splat('WARN', `${this.name} destroyed while held`);
-    this.#destroyed = true;
+    this.#destroyedBy = destroyedBy(this, this.holders(), this.#destroyedBy);
   }
 
   holders(): readonly Task[] {
@@ -59,6 +59,22 @@ export class Mutex implements WaitPoint, HeldLock {
     return this.#owner === undefined ? 'nobody' : `its owner ${this.#owner.name}`;
   }
 }
+
+/** Who destroys a lock, which nobody may hold. */
+export function destroyedBy(
+  { name }: { readonly name: string },
+  holders: readonly Task[],
+  before: string | undefined,
+): string {
+  const by = running()?.name ?? 'an observer';
+  if (before !== undefined) throw new Splat('use after free', `${by} destroys ${name}, which ${before} has destroyed`);
+  if (holders.length === 0) return by;
+  throw new Splat('use after free', `${by} destroys ${name}, held by ${holders.map((task) => task.name).join(', ')}`);
+}
+
+/** Whoever takes a lock that is gone, perhaps after it has waited for that long before. */
+export const takenDead = (task: Task, { name }: { readonly name: string }, when: string): Splat =>
+  new Splat('use after free', `${task.name} takes ${name} ${when}`);
 
 /** Take the lock off the task's list; nearly always it is the last. */
 export function unhold(task: Task, lock: HeldLock): void {

@@ -1,6 +1,6 @@
 import { newIdentity, read, touches, written } from './footprint.ts';
 import { type HeldLock, type LockClass, lockClassId } from './lockdep.ts';
-import { unhold } from './mutex.ts';
+import { destroyedBy, takenDead, unhold } from './mutex.ts';
 import { Splat } from './splat.ts';
 import { current, type Task, type WaitPoint } from './thread.ts';
 
@@ -47,6 +47,8 @@ export class Rwsem {
   readonly write: WaitPoint & HeldLock;
   readonly #readers: Task[] = [];
   #writer: Task | undefined;
+  /** Who destroyed it. */
+  #destroyedBy: string | undefined;
   /** By which way in it came. */
   #written: HeldLock | undefined;
   readonly #inTheWay: Pick<Side, 'blockedBy' | 'holders'> = {
@@ -61,6 +63,7 @@ export class Rwsem {
       footprint: read(this.#identity),
       ready: () => this.#writer === undefined,
       enter: (task) => {
+        this.#assertAlive(task);
         this.#readers.push(task);
       },
       ...this.#inTheWay,
@@ -74,6 +77,7 @@ export class Rwsem {
       footprint: written(this.#identity),
       ready: () => this.#writer === undefined && this.#readers.length === 0,
       enter: (task) => {
+        this.#assertAlive(task);
         this.#writer = task;
         this.#written = side;
       },
@@ -85,8 +89,9 @@ export class Rwsem {
   /** down_write_trylock(): no order is checked, because nobody waits. */
   tryWrite(): boolean {
     touches(this.#identity);
-    if (!this.write.ready()) return false;
     const task = current();
+    this.#assertAlive(task);
+    if (!this.write.ready()) return false;
     task.kernel.lockdep.acquisitions++;
     task.held.push(this.write);
     this.#writer = task;
@@ -115,6 +120,15 @@ export class Rwsem {
     if (this.#writer !== task) throw new Splat('lockdep', `${this.name}(W) released by a stranger`);
     this.#writer = undefined;
     unhold(task, this.#written as HeldLock);
+  }
+
+  #assertAlive(task: Task): void {
+    if (this.#destroyedBy !== undefined) throw takenDead(task, this, `after it was freed by ${this.#destroyedBy}`);
+  }
+
+  /** It goes with what it is a part of. Fails: a Splat while it is held */
+  destroy(): void {
+    this.#destroyedBy = destroyedBy(this, this.#inTheWay.holders(), this.#destroyedBy);
   }
 
   heldForWrite(task: Task): boolean {

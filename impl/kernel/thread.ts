@@ -35,6 +35,8 @@ export class Kernel {
   pageSize = PAGE_SIZE;
   /** Who makes the system calls of the tasks to come. */
   process: Process | undefined;
+  /** Whether what is freed is poisoned; see poison.ts. */
+  poisons = false;
   readonly live = new Ghosts();
 
   constructor(features: Features = DEFAULT_FEATURES) {

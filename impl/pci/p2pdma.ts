@@ -1,5 +1,7 @@
 /** P2PDMA providers: who owns the memory of a BAR, and how its addresses look on the bus. */
+
 import type { Errno } from '../kernel/errno.ts';
+import { free } from '../kernel/poison.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { shouldFail } from '../kernel/thread.ts';
 import { addWrapping, bytes, type PhysAddr, subWrapping, type U64 } from '../kernel/units.ts';
@@ -39,6 +41,7 @@ export function pcimP2pdmaInit(pdev: PciFunction): Errno | undefined {
 
 /** What devres does of it when the driver goes: providers that somebody still holds are of no use from now on. */
 export function pcimP2pdmaRelease(pdev: PciFunction): void {
+  for (const provider of pdev.p2pdma?.mem.values() ?? []) free(provider, 'p2pdma_provider');
   pdev.p2pdma = undefined;
 }
 

@@ -60,7 +60,7 @@ function* open(machine: Machine, path: string): Thread<number | Errno> {
 /** What is charged for pinned memory is the process, in a context that stands in for a VFIO container. */
 function openContext(machine: Machine, path: string): File | Errno {
   if (path !== '/dev/iommu' && path !== '/dev/vfio/vfio') return 'ENOENT';
-  const ctx = new IommufdCtx(path, machine.iommu);
+  const ctx = new IommufdCtx(path, machine.iommu, (it) => machine.contexts.delete(it));
   if (path === '/dev/vfio/vfio') ctx.accountMode = 'mm';
   machine.contexts.add(ctx);
   return ctx.file;

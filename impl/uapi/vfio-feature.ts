@@ -92,7 +92,11 @@ function* entryWithWakeup(
   const file = machine.fds.lookup(wakeup_eventfd);
   if (file === undefined) return 'EBADF';
   const eventfd = eventfdOf(file);
-  return eventfd === undefined ? 'EINVAL' : yield* lowPowerEntry(device, eventfd);
+  if (eventfd === undefined) return 'EINVAL';
+  eventfd.get();
+  const failed = yield* lowPowerEntry(device, eventfd);
+  eventfd.put();
+  return failed;
 }
 
 /** What the unmerged series does to one buffer. Fails: EOPNOTSUPP, even a probe, for a driver that exports nothing */

@@ -2,6 +2,7 @@
  * `vfio_pci_dma_buf`: slices of a BAR, exported as a dma-buf. Its owner takes it back whenever the device's memory goes
  * away (pci-dmabuf-revoke.ts), and may give it back later.
  */
+
 import { type Attachment, isRevocable, unmapsOf } from '../dmabuf/attachment.ts';
 import { type DmaBuf, type DmaBufOps, dmaBufExport, dmaBufFd, dmaBufPut, O_RDWR } from '../dmabuf/dma-buf.ts';
 import { freeSgt, type PhysVec, physVecToSgt, type SgTable } from '../dmabuf/sg-table.ts';
@@ -11,6 +12,7 @@ import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { FdTable, File } from '../kernel/file.ts';
 import { Kref } from '../kernel/kref.ts';
 import { assertHeld } from '../kernel/mutex.ts';
+import { free } from '../kernel/poison.ts';
 import { current, preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import { isZero, PAGE_SIZE, type U64 } from '../kernel/units.ts';
 import type { Vma } from '../kernel/vma.ts';
@@ -266,6 +268,7 @@ function* vfioPciDmaBufRelease(dmabuf: DmaBuf): Thread {
     putRegistration(device);
   }
   priv.vfile?.put();
+  free(priv, 'vfio_pci_dma_buf', priv.comp);
 }
 
 /**

@@ -1,5 +1,7 @@
 /** vfio-pci becomes the driver of a function, and leaves it again. */
+
 import { type Errno, isErrno } from '../kernel/errno.ts';
+import { free } from '../kernel/poison.ts';
 import type { Thread } from '../kernel/thread.ts';
 import { pcimP2pdmaInit, pcimP2pdmaRelease } from '../pci/p2pdma.ts';
 import type { PciFunction } from '../pci/topology.ts';
@@ -19,6 +21,7 @@ export function* vfioPciProbe(config: VfioPciConfig): Thread<VfioPciDevice | Err
 export function* vfioPciRemove(device: VfioPciDevice): Thread {
   yield* unregisterGroupDev(device);
   pcimP2pdmaRelease(device.pci);
+  free(device, 'vfio_pci_core_device', device.memoryLock, device.unregistered, device.mapping);
 }
 
 /** `vfio_pci_core_init_dev()`: a function that cannot lend its memory is no worse for it; its BARs are not exported. */

@@ -54,6 +54,7 @@ export function* lowPowerEntry(device: VfioPciDevice, wakeup?: Eventfd): Thread<
     yield* takeBack(device);
     if (device.engaged) return 'EINVAL';
     device.engaged = true;
+    wakeup?.get();
     device.wakeEventfd = wakeup;
     device.pmUsage--;
   } finally {
@@ -82,6 +83,7 @@ function disengage(device: VfioPciDevice): void {
   assertHeldWrite(device.memoryLock);
   if (!device.engaged) return;
   device.engaged = false;
+  device.wakeEventfd?.put();
   device.wakeEventfd = undefined;
   device.pmUsage++;
 }

@@ -3,10 +3,12 @@
  * descriptor is the newest one, `device.file`; a CPU mapping of a BAR may keep an older file, and with it the device,
  * open.
  */
+
 import { ctxOf } from '../iommufd/device.ts';
 import type { AddressSpace } from '../kernel/address-space.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import { File } from '../kernel/file.ts';
+import { free } from '../kernel/poison.ts';
 import { preempt, shouldFail, type Thread } from '../kernel/thread.ts';
 import type { Mappable, Vma } from '../kernel/vma.ts';
 import { withAccess } from './access.ts';
@@ -172,6 +174,7 @@ function* vfioDeviceFopsRelease(df: VfioDeviceFile): Thread {
   if (df.container !== undefined) yield* groupClose(df, df.container);
   if (device.file === df) device.file = undefined;
   putRegistration(device);
+  free(df, 'vfio_device_file');
 }
 
 /** `vfio_df_close()`: the driver closes the device while it is still attached, and iommufd comes last. */

@@ -53,6 +53,7 @@ export function sweepFaults(drawn: FaultCase, witness?: FaultWitness): void {
       const world = newWorld(config, kernel);
       inWorld(world, () => {
         for (const each of commands) advance(world, each);
+        world.machine.kernel.poisons = true; // Error paths are where things are freed too early.
         const failed = performFaulty(world, command, fault, again);
         if (again === 0) later = failed.later;
         witness?.(command, fault, 'err' in failed.result ? failed.result.err : 'ok', again > 0);

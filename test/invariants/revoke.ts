@@ -157,7 +157,7 @@ export const revoked: readonly Row[] = [
       ),
       proof(
         'a refused MAP_FILE stays attached',
-        edit(at.DMABUF, '  yield* detach(attachment);\n  pages.mutex.destroy();', '  pages.mutex.destroy();'),
+        edit(at.DMABUF, '  yield* detach(attachment);\n  pages.gone();', '  pages.gone();'),
         at.raceWithRevoke(
           'R1: MAP_FILE is ENODEV and leaves nothing, when the buffer is revoked between attach and interconnect',
         ),

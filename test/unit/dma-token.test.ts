@@ -21,10 +21,13 @@ vi.mock('../../impl/iommufd/device.ts', () => import('./vfio-fake-iommufd.ts'));
 
 class TokenRig extends ImporterRig {
   readonly token: DmaToken;
+  /** Those of the token, also when it is gone. */
+  readonly maps: ReadonlySet<TokenMap>;
 
   constructor() {
     super();
     this.token = this.register() as DmaToken;
+    this.maps = this.token.maps;
   }
 
   register(fd = this.buffer.fd): DmaToken | Errno {
@@ -44,7 +47,7 @@ class TokenRig extends ImporterRig {
 
   get left(): unknown[] {
     const { dmabuf, priv } = this.buffer;
-    return [dmabuf.attached, dmabuf.file.refs.count, priv.kref.count, this.token.maps.size];
+    return [dmabuf.attached, dmabuf.file.refs.count, priv.kref.count, this.maps.size];
   }
 }
 

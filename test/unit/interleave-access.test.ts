@@ -103,6 +103,7 @@ function endsOf({ actors, before = [], prepare, preemptions = MOST_PREEMPTIONS }
     const bounded = atMost(preemptions, choose);
     const rig = new AccessRig([MAP, ...before]);
     const mock = rig.create();
+    const { items } = mock;
     prepare?.(rig, mock);
     const branches = actors.map((actor) => {
       if (typeof actor !== 'function') return rig.machine.start(actor.do, actor);
@@ -115,7 +116,7 @@ function endsOf({ actors, before = [], prepare, preemptions = MOST_PREEMPTIONS }
         .stretches(domain.iommu.apertureFirst, domain.iommu.apertureLast)
         .map(({ iova, length }) => `${toBigint(iova).toString(16)}+${length.toString(16)}`),
     );
-    ends.add([...answers, rig.pins().slice(0, 8), ...reach, `${mock.items.size} held`].join(', '));
+    ends.add([...answers, rig.pins().slice(0, 8), ...reach, `${items.size} held`].join(', '));
     rig.expectAtRest();
   });
   return { schedules, ends: [...ends].toSorted() };

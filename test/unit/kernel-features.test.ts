@@ -96,7 +96,7 @@ function unmapAgainstRevoke(kernel: string): string[] {
 }
 
 test.each<[kernel: string, ends: readonly string[]]>([
-  ['6.19', ['use after free: vfio_memory takes pages->mutex after mutex_destroy', 'well']],
+  ['6.19', ['use after free: vfio_memory takes pages->mutex after mutex_destroy by ioas_unmap', 'well']],
   ['7.1.5', ['well']],
 ])('V5: a revoke that meets the release of the pages ends on %s in one of %j', (kernel, ends) => {
   expect(unmapAgainstRevoke(kernel)).toEqual(ends);

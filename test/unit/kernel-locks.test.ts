@@ -51,7 +51,7 @@ describe('a mutex', () => {
         m.enter(a);
         m.destroy();
       },
-      'WARN: m destroyed while held',
+      'use after free: an observer destroys m, held by a',
     ],
     [
       'at being taken when destroyed',
@@ -59,7 +59,7 @@ describe('a mutex', () => {
         m.destroy();
         m.enter(a);
       },
-      'use after free: a takes m after mutex_destroy',
+      'use after free: a takes m after mutex_destroy by an observer',
     ],
     ['where it must be held, and is not', (m, { a, as }) => as(a, () => assertHeld(m)), 'lockdep: m must be held here'],
     [
@@ -176,12 +176,13 @@ describe('a semaphore', () => {
 });
 
 test('a completion is ready from complete to reset, for any number of waiters', () => {
+  const { a } = tasks();
   const done = new Completion('done');
   expect(done.ready()).toBe(false);
   expect(done.blockedBy()).toBe('whoever must complete it');
   done.complete();
-  done.enter();
-  done.enter();
+  done.enter(a);
+  done.enter(a);
   expect(done.ready()).toBe(true);
   done.reset();
   expect(done.ready()).toBe(false);
