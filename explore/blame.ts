@@ -1,22 +1,44 @@
-/** Who waits for whom, told from the locks, fences and completions themselves. */
+/** Who waits for whom, and why that will not end, told from the locks, fences and completions themselves. */
 import type { Task } from '../impl/kernel/thread.ts';
 import type { Step } from './interleave.ts';
 
 /**
- * A line for each thread that waits: for what, who holds that, and what the holder waits for in turn, down to what
- * somebody outside must do. A circle is told as one.
+ * Why somebody waits for ever: in a circle; for what nobody is left to do, so that he should have been woken; or for a
+ * party outside of the kernel that has not done its part. While somebody still runs, none of that is so.
  */
-export function blame(waiting: readonly Step[]): string[] {
-  const wants = new Map(waiting.map(({ task, wants }) => [task, wants]));
-  return waiting.map(({ task }) => `${task.name} ${reason(wants, task, new Set())}`);
+export type Verdict = 'deadlock' | 'lost wake-up' | 'environment' | 'running';
+
+/** One thread that waits. */
+export interface Blamed {
+  readonly verdict: Verdict;
+  /** For what it waits, who holds that, and what the holder waits for in turn, down to where that ends. */
+  readonly line: string;
 }
 
-function reason(wants: ReadonlyMap<Task, Step['wants']>, task: Task, seen: Set<Task>): string {
+/** All that wait. */
+export function blamed(waiting: readonly Step[]): Blamed[] {
+  const wants = new Map(waiting.map(({ task, wants }) => [task, wants]));
+  return waiting.map(({ task }) => {
+    const { verdict, line } = reason(wants, task, new Set());
+    return { verdict, line: `${task.name} ${line}` };
+  });
+}
+
+/** The lines alone. */
+export const blame = (waiting: readonly Step[]): string[] => blamed(waiting).map(({ line }) => line);
+
+function reason(wants: ReadonlyMap<Task, Step['wants']>, task: Task, seen: Set<Task>): Blamed {
   const wanted = wants.get(task);
-  if (wanted === undefined) return 'runs';
-  if (seen.has(task)) return 'waits for itself: a deadlock';
+  if (wanted === undefined) return { verdict: 'running', line: 'runs' };
+  if (seen.has(task)) return { verdict: 'deadlock', line: 'waits for itself: a deadlock' };
   seen.add(task);
   const [holder] = wanted.holders?.() ?? [];
-  if (holder === undefined) return `waits for ${wanted.blockedBy?.() ?? wanted.name}`;
-  return `waits for ${wanted.name}, held by ${holder.name}, which ${reason(wants, holder, seen)}`;
+  if (holder === undefined) {
+    const line = `waits for ${wanted.blockedBy?.() ?? wanted.name}`;
+    if (wanted.outside === true) return { verdict: 'environment', line };
+    return { verdict: 'lost wake-up', line: `${line}, and nobody is left to wake it` };
+  }
+  const { verdict, line } = reason(wants, holder, seen);
+  const held = wanted.outside !== undefined ? 'which is up to' : 'held by';
+  return { verdict, line: `waits for ${wanted.name}, ${held} ${holder.name}, which ${line}` };
 }

@@ -8,7 +8,7 @@ import { type Errno, isErrno } from '../kernel/errno.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { free } from '../kernel/poison.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
-import { preempt, shouldFail, type Thread } from '../kernel/thread.ts';
+import { preempt, shouldFail, type Task, type Thread } from '../kernel/thread.ts';
 import type { DmaBuf } from './dma-buf.ts';
 import { USAGE } from './resv.ts';
 import type { SgTable } from './sg-table.ts';
@@ -21,6 +21,8 @@ export interface ImporterOps {
   readonly allowPeer2peer: boolean;
   /** Stop using the mapping for new work, and unmap in bounded time. Must tolerate a call when nothing is mapped. */
   invalidateMappings?(attachment: Attachment): Thread;
+  /** Ghost, for a report: the threads that are about to unmap. */
+  unmappers?(): readonly Task[];
 }
 
 /**
@@ -159,14 +161,18 @@ export function unmapAttachment(attachment: Attachment, table: SgTable): void {
   if (attachment.importerOps === undefined) dmabuf.ops.unpin?.(attachment);
 }
 
-/** Who must unmap before no map of the buffer is live, for a report; newest attachment first. */
-export function unmapsOf(dmabuf: DmaBuf): string {
+/** Who must unmap before no map of the buffer is live, for a report; newest attachment first. Undefined for nobody. */
+export function unmapsOf(dmabuf: DmaBuf): string | undefined {
   const owing = dmabuf.attachments.filter(({ liveMaps }) => liveMaps > 0);
   const unmaps = owing.map(({ liveMaps, dev }) =>
     liveMaps === 1 ? `the unmap of importer ${dev.name}` : `${liveMaps} unmaps of importer ${dev.name}`,
   );
-  return `${unmaps.join(' and ') || 'an unmap that nobody owes'} of ${dmabuf.name}`;
+  return unmaps.length === 0 ? undefined : `${unmaps.join(' and ')} of ${dmabuf.name}`;
 }
+
+/** The threads that are about to do so. */
+export const unmappersOf = (dmabuf: DmaBuf): Task[] =>
+  dmabuf.attachments.flatMap(({ liveMaps, importerOps }) => (liveMaps > 0 ? (importerOps?.unmappers?.() ?? []) : []));
 
 /**
  * `dma_buf_invalidate_mappings()`: the exporter tells every importer that can be told, the newest first. Afterwards the

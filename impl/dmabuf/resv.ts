@@ -5,14 +5,17 @@
 
 import type { Errno } from '../kernel/errno.ts';
 import { LOCKLESS, touches } from '../kernel/footprint.ts';
+import { lockClassId } from '../kernel/lockdep.ts';
 import { assertHeld, Mutex } from '../kernel/mutex.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
-import { shouldFail, type Thread, type WaitPoint } from '../kernel/thread.ts';
+import { running, shouldFail, type Task, type Thread, type WaitPoint } from '../kernel/thread.ts';
 
 /** `dma_resv_usage`: to ask for one usage is to ask for all the smaller ones too, so BOOKKEEP means every fence. */
 export const USAGE = { KERNEL: 0, WRITE: 1, READ: 2, BOOKKEEP: 3 } as const;
 export type Usage = (typeof USAGE)[keyof typeof USAGE];
 const USAGE_NAMES = Object.keys(USAGE);
+
+const DMA_FENCE = lockClassId('dma_fence');
 
 /** `dma_fence`: work in flight. Fences of one context signal in the order of their `seqno`. */
 export class Fence {
@@ -34,6 +37,8 @@ export class Fence {
   /** `dma_fence_signal()`. Locks: none; a waiter may hold the reservation lock. */
   signal(): void {
     touches(LOCKLESS);
+    const task = running();
+    if (task !== undefined) task.kernel.lockdep.complete(task, DMA_FENCE, `fence ${this.name}`);
     this.#signaled = true;
   }
 }
@@ -144,7 +149,14 @@ class FenceWait implements WaitPoint {
     return this.#resv.testSignaled(this.#usage);
   }
 
-  enter(): void {}
+  enter(task: Task): void {
+    task.kernel.lockdep.wait(task, DMA_FENCE, this.name);
+  }
+
+  /** Devices signal. */
+  get outside(): boolean {
+    return !this.ready();
+  }
 
   blockedBy(): string {
     return this.#resv.pending(this.#usage).join(', ') || 'fence none';

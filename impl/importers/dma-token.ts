@@ -184,6 +184,7 @@ const signaled = ({ fence }: TokenMap): WaitPoint => ({
   ready: () => fence.signaled,
   enter: () => {},
   blockedBy: () => `fence ${fence.name} (alone)`,
+  outside: true,
 });
 
 /**
@@ -211,4 +212,5 @@ const unmapped = ({ dev, maps }: DmaToken): WaitPoint => ({
   ready: () => maps.size === 0,
   enter: () => {},
   blockedBy: () => [...maps].map(({ fence }) => fence.name).join(', '),
+  outside: true,
 });

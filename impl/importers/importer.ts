@@ -68,7 +68,11 @@ export class Importer {
   #opsOf(kind: ImporterKind): ImporterOps | undefined {
     if (kind === 'static') return undefined;
     if (kind === 'untold') return { allowPeer2peer: true };
-    return { allowPeer2peer: kind !== 'no peer', invalidateMappings: () => this.#invalidate() };
+    return {
+      allowPeer2peer: kind !== 'no peer',
+      invalidateMappings: () => this.#invalidate(),
+      unmappers: () => this.#unmapWork.holders(),
+    };
   }
 
   /** The mapping ends. Waits for nothing: to unmap needs no more than the lock, which the exporter holds now. */

@@ -1,22 +1,49 @@
 import { newIdentity, read, touches } from './footprint.ts';
+import { lockClassId, type WaitClass } from './lockdep.ts';
 import { destroyedBy } from './mutex.ts';
 import { Splat } from './splat.ts';
-import { running, type Task, type WaitPoint } from './thread.ts';
+import { current, running, type Task, type WaitPoint } from './thread.ts';
+
+/** Of a completion, beside its name. */
+export interface CompletionConfig {
+  /** What somebody outside must still do before it is complete; undefined when there is nothing. */
+  readonly owed?: () => string | undefined;
+  /** Threads that are about to do it. */
+  readonly by?: () => readonly Task[];
+  /** What lockdep knows it by, if it does. */
+  readonly waitClass?: WaitClass;
+}
 
 /** wait_for_completion(): `yield` it to sleep until somebody completes it. */
 export class Completion implements WaitPoint {
   readonly name: string;
-  /** What somebody must do before it is complete, for a report. */
-  readonly blockedBy: () => string;
+  readonly #owed: (() => string | undefined) | undefined;
+  readonly #by: (() => readonly Task[]) | undefined;
   #done = false;
   /** Who destroyed it. */
   #destroyedBy: string | undefined;
   readonly #identity = newIdentity();
   readonly footprint = read(this.#identity);
 
-  constructor(name: string, blockedBy: () => string = () => 'whoever must complete it') {
+  readonly #classId: number | undefined;
+
+  constructor(name: string, { owed, by, waitClass }: CompletionConfig = {}) {
     this.name = name;
-    this.blockedBy = blockedBy;
+    this.#owed = owed;
+    this.#by = by;
+    this.#classId = waitClass && lockClassId(waitClass);
+  }
+
+  blockedBy(): string {
+    return this.#owed?.() ?? 'whoever must complete it';
+  }
+
+  holders(): readonly Task[] {
+    return this.#by?.() ?? [];
+  }
+
+  get outside(): boolean {
+    return this.#owed?.() !== undefined;
   }
 
   /** Whoever waits for one that is gone shall be told. */
@@ -26,12 +53,19 @@ export class Completion implements WaitPoint {
 
   enter(task: Task): void {
     this.#assertAlive('waits for', task);
+    if (this.#classId !== undefined) task.kernel.lockdep.wait(task, this.#classId, this.name);
   }
 
   complete(): void {
     touches(this.#identity);
     this.#assertAlive('completes');
     this.#done = true;
+  }
+
+  /** Who does what may complete it holds nothing that the waiter holds, be it complete then or not. */
+  mightComplete(): void {
+    const task = current();
+    if (this.#classId !== undefined) task.kernel.lockdep.complete(task, this.#classId, this.name);
   }
 
   /** reinit_completion() */

@@ -25,7 +25,7 @@ export class Mutex implements WaitPoint, HeldLock {
 
   enter(task: Task): void {
     if (this.#destroyedBy !== undefined) throw takenDead(task, this, `after mutex_destroy by ${this.#destroyedBy}`);
-    task.kernel.lockdep.acquire(task.held, this);
+    task.kernel.lockdep.acquire(task, this);
     task.held.push(this);
     this.#owner = task;
     this.taken++;

@@ -33,7 +33,7 @@ class Side implements WaitPoint, HeldLock {
   }
 
   enter(task: Task): void {
-    task.kernel.lockdep.acquire(task.held, this);
+    task.kernel.lockdep.acquire(task, this);
     task.held.push(this);
     this.#entered(task);
   }

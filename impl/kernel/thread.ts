@@ -6,7 +6,7 @@
 import { FaultPoints } from './fail-nth.ts';
 import { DEFAULT_FEATURES, type Features } from './features.ts';
 import { Ghosts } from './ghosts.ts';
-import { type HeldLock, Lockdep } from './lockdep.ts';
+import { type HeldLock, Lockdep, lockClassId } from './lockdep.ts';
 import type { Process } from './process.ts';
 import { Splat } from './splat.ts';
 import { PAGE_SIZE } from './units.ts';
@@ -20,8 +20,10 @@ export interface WaitPoint {
   readonly footprint?: number;
   /** Who is in the way, for a deadlock's report. */
   blockedBy?(): string;
-  /** The tasks that hold it, where it is a lock: they may wait for something in turn. */
+  /** The tasks that hold it, or that are about to do what is waited for: they may wait for something in turn. */
   holders?(): readonly Task[];
+  /** Whether it is up to somebody outside of the kernel: an unmap that a driver owes, a fence that a device signals. */
+  readonly outside?: boolean;
 }
 
 export type Thread<T = void> = Generator<WaitPoint, T, void>;
@@ -81,12 +83,22 @@ export function switchTo(task: Task | undefined): Task | undefined {
 }
 
 /** Whether this allocation, pin or copy is the one that a fault injector has chosen to fail. */
-export const shouldFail = (site: string): boolean => current().kernel.faults.hit(site);
+export function shouldFail(site: string): boolean {
+  const task = current();
+  if (task.held.length > 0) task.kernel.lockdep.wait(task, mightWait(site), site);
+  return task.kernel.faults.hit(site);
+}
+
+const [MMAP_LOCK, FS_RECLAIM] = [lockClassId('mmap_lock'), lockClassId('fs_reclaim')];
+
+/** might_fault() and might_alloc(): memory of a process may have to be brought back, and memory to be reclaimed. */
+const mightWait = (site: string): number => (site.startsWith('copy_') ? MMAP_LOCK : FS_RECLAIM);
 
 /** A system call: the operation, then the work that it deferred. */
 export function* syscall<T>(task: Task, operation: Thread<T>): Thread<T> {
   const answer = yield* operation;
   for (let work = task.work.shift(); work !== undefined; work = task.work.shift()) yield* work();
+  if (task.held.length > 0) assertUnlocked(task);
   return answer;
 }
 

@@ -182,7 +182,10 @@ export class VfioPciDevice implements DmaDevice {
     this.afCap = config.afCap ?? 0;
     this.powerStates = config.powerStates ?? [0, 1, 2, 3];
     this.registration = new Kref(`registration of ${this.name}`);
-    this.unregistered = new Completion(`unregistration of ${this.name}`, () => usersOf(this));
+    this.unregistered = new Completion(`unregistration of ${this.name}`, {
+      owed: () => usersOf(this),
+      waitClass: 'registration',
+    });
     this.memoryLock = new Rwsem(`${this.name}.memory_lock`, 'memory_lock');
     this.mapping = new AddressSpace(this.name);
     this.devSet.devices.push(this);
@@ -190,7 +193,8 @@ export class VfioPciDevice implements DmaDevice {
 }
 
 /** Who keeps the driver from going, once its own registration is gone. */
-const usersOf = ({ name, registration }: VfioPciDevice): string => `${registration.count} users of ${name}`;
+const usersOf = ({ name, registration }: VfioPciDevice): string | undefined =>
+  registration.count === 0 ? undefined : `${registration.count} users of ${name}`;
 
 /**
  * `__vfio_pci_memory_enabled()`: whether the function would answer an access to its BARs.

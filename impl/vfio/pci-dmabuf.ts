@@ -3,7 +3,7 @@
  * away (pci-dmabuf-revoke.ts), and may give it back later.
  */
 
-import { type Attachment, isRevocable, unmapsOf } from '../dmabuf/attachment.ts';
+import { type Attachment, isRevocable, unmappersOf, unmapsOf } from '../dmabuf/attachment.ts';
 import { type DmaBuf, type DmaBufOps, dmaBufExport, dmaBufFd, dmaBufPut, O_RDWR } from '../dmabuf/dma-buf.ts';
 import { freeSgt, type PhysVec, physVecToSgt, type SgTable } from '../dmabuf/sg-table.ts';
 import type { DmaDirection } from '../iommu/dma-api.ts';
@@ -59,7 +59,11 @@ export class VfioPciDmaBuf implements DrainToken {
     this.provider = provider;
     this.vdev = vdev;
     this.kref = new Kref(name);
-    this.comp = new Completion(name, () => unmapsOf(this.dmabuf));
+    this.comp = new Completion(name, {
+      owed: () => unmapsOf(this.dmabuf),
+      by: () => unmappersOf(this.dmabuf),
+      waitClass: 'drain',
+    });
   }
 
   get revoked(): boolean {
@@ -102,6 +106,7 @@ export const vfioPciDmaBufOps: DmaBufOps = {
   unmapDmaBuf(attachment: Attachment, table: SgTable): void {
     assertHeld(attachment.dmabuf.resv);
     const priv = privOf(attachment.dmabuf);
+    priv.comp.mightComplete();
     freeSgt(table);
     putToken(priv);
   },

@@ -9,6 +9,7 @@ export function tryGetRegistration(device: VfioPciDevice): boolean {
 
 /** `vfio_device_put_registration()` */
 export function putRegistration(device: VfioPciDevice): void {
+  device.unregistered.mightComplete();
   if (device.registration.put()) device.unregistered.complete();
 }
 

@@ -74,7 +74,7 @@ describe('a request', () => {
     it.start('issue', tokenIssue(it.token));
     expect([it.waiting, resv.locked]).toEqual([['issue waits for fence move (KERNEL)'], false]);
     // Another comes while somebody has the lock.
-    const [go, second] = [new Completion('go', () => 'go'), new Fence('again', 3, 1)];
+    const [go, second] = [new Completion('go', { owed: () => 'go' }), new Fence('again', 3, 1)];
     function* hold(): Thread {
       yield resv;
       yield go;

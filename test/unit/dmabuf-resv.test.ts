@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { following, interleave } from '../../explore/interleave.ts';
 import { Fence, Resv, USAGE, type Usage } from '../../impl/dmabuf/resv.ts';
 import { drain, Kernel, Task, type Thread } from '../../impl/kernel/thread.ts';
 
@@ -68,15 +69,21 @@ describe('waiting for a usage', () => {
     function* waitHolding(): Thread {
       yield resv;
       try {
-        fence.signal();
         yield resv.fencesSignaled(USAGE.BOOKKEEP);
       } finally {
         resv.release();
       }
     }
-    expect(() => run(waitHolding())).not.toThrow();
+    const kernel = new Kernel();
+    const waits = { task: new Task('waits', kernel), thread: waitHolding() };
+    const signals = { task: new Task('signals', kernel), thread: signaling(fence) };
+    expect(() => interleave([waits, signals], following([]))).not.toThrow();
   });
 });
+
+function* signaling(fence: Fence): Thread {
+  fence.signal();
+}
 
 describe('adding a fence', () => {
   test('needs a reserved slot', () => {

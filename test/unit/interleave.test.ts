@@ -119,7 +119,7 @@ test('interleave keeps lockdep on: one kernel refuses two orders of two locks, w
     { task: new Task('b', kernel), thread: reversed(one, two) },
   ];
   expect(splatOf(() => interleave(pair, following([])))).toBe(
-    'lockdep: one taken while two held, against the lock order',
+    'lockdep: one taken while two held, against the lock order: dev_set.lock ⊃ memory_lock (documented)',
   );
 });
 

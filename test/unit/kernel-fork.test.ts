@@ -206,11 +206,13 @@ test('fork copies the descriptors, and who may do what; not what anybody is char
 test('a second mmap_lock may be taken inside the first only as a nested one', () => {
   const lock = (name: 'mmap_lock' | 'mmap_lock/nested') => ({ name, classId: lockClassId(name) });
   const lockdep = new Lockdep();
-  lockdep.acquire([lock('mmap_lock')], lock('mmap_lock/nested'));
-  expect(splatOf(() => lockdep.acquire([lock('mmap_lock')], lock('mmap_lock')))).toContain('same class');
-  expect(splatOf(() => lockdep.acquire([lock('mmap_lock/nested')], lock('mmap_lock')))).toContain(
-    'against the lock order',
+  lockdep.acquire({ name: 'somebody', held: [lock('mmap_lock')] }, lock('mmap_lock/nested'));
+  expect(splatOf(() => lockdep.acquire({ name: 'somebody', held: [lock('mmap_lock')] }, lock('mmap_lock')))).toContain(
+    'same class',
   );
+  expect(
+    splatOf(() => lockdep.acquire({ name: 'somebody', held: [lock('mmap_lock/nested')] }, lock('mmap_lock'))),
+  ).toContain('against the lock order');
 });
 
 describe('in every interleaving of a fork with', () => {

@@ -18,7 +18,7 @@ import { CaseTrial } from '../../properties/races/trial.ts';
 class Shared {
   count = 0;
   readonly locks = [new Mutex('a', 'staccess.lock'), new Mutex('b', 'dev_set.lock')] as const;
-  readonly done = new Completion('done', () => 'whoever is done');
+  readonly done = new Completion('done', { owed: () => 'whoever is done' });
   readonly kref = new Kref('object');
 }
 
@@ -105,7 +105,9 @@ test('an order of locks, in a run where nobody has to wait: the fewest threads a
     ['  one: kernel code one', '  two: kernel code two'],
     [],
   ]);
-  expect(failure.what).toBe('lockdep: a taken while b held, against the lock order');
+  expect(failure.what).toBe(
+    'lockdep: a taken while b held, against the lock order: staccess.lock ⊃ dev_set.lock (one)',
+  );
 });
 
 test('a lock that is held at the end of a thread', () => {
