@@ -36,7 +36,7 @@ function reason(wants: ReadonlyMap<Task, Step['wants']>, task: Task, seen: Set<T
   if (holder === undefined) {
     const line = `waits for ${wanted.blockedBy?.() ?? wanted.name}`;
     if (wanted.outside === true) return { verdict: 'environment', line };
-    return { verdict: 'lost wake-up', line: `${line}, and nobody is left to wake it` };
+    return { verdict: 'lost wake-up', line };
   }
   const { verdict, line } = reason(wants, holder, seen);
   const held = wanted.outside !== undefined ? 'which is up to' : 'held by';

@@ -8,6 +8,8 @@ import { current, running, type Task, type WaitPoint } from './thread.ts';
 export interface CompletionConfig {
   /** What somebody outside must still do before it is complete; undefined when there is nothing. */
   readonly owed?: () => string | undefined;
+  /** What is said of it then. */
+  readonly lost?: string;
   /** Threads that are about to do it. */
   readonly by?: () => readonly Task[];
   /** What lockdep knows it by, if it does. */
@@ -18,6 +20,7 @@ export interface CompletionConfig {
 export class Completion implements WaitPoint {
   readonly name: string;
   readonly #owed: (() => string | undefined) | undefined;
+  readonly #lost: string;
   readonly #by: (() => readonly Task[]) | undefined;
   #done = false;
   /** Who destroyed it. */
@@ -27,15 +30,16 @@ export class Completion implements WaitPoint {
 
   readonly #classId: number | undefined;
 
-  constructor(name: string, { owed, by, waitClass }: CompletionConfig = {}) {
+  constructor(name: string, { owed, lost = 'whoever must complete it', by, waitClass }: CompletionConfig = {}) {
     this.name = name;
     this.#owed = owed;
     this.#by = by;
+    this.#lost = lost;
     this.#classId = waitClass && lockClassId(waitClass);
   }
 
   blockedBy(): string {
-    return this.#owed?.() ?? 'whoever must complete it';
+    return this.#owed?.() ?? this.#lost;
   }
 
   holders(): readonly Task[] {

@@ -61,6 +61,7 @@ export class VfioPciDmaBuf implements DrainToken {
     this.kref = new Kref(name);
     this.comp = new Completion(name, {
       owed: () => unmapsOf(this.dmabuf),
+      lost: `an unmap that nobody owes of ${name}`,
       by: () => unmappersOf(this.dmabuf),
       waitClass: 'drain',
     });

@@ -173,7 +173,10 @@ export const AREA_MUTANTS: readonly Mutant[] = [
     cured: DESIGN,
     patches: [patch(dmabuf, 'untrackAllDomains', () => () => {})],
     ...COPIED,
-    found: [twice('ioas'), atRest('dev0.dmabuf0 tracks an area that is no longer its own')],
+    found: [
+      splat('use after free', 'an observer reads iopt_area.pages, which ioas_unmap has freed'),
+      splat('use after free', 'vfio_memory reads iopt_area.tracked, which ioas_unmap has freed'),
+    ],
   },
   {
     id: 'S-11',
@@ -181,7 +184,10 @@ export const AREA_MUTANTS: readonly Mutant[] = [
     cured: DESIGN,
     patches: [patch(dmabuf, 'untrackDomain', () => () => {})],
     ...inRace('iommufd-R4', 'DESTROY of the second domain'),
-    found: [twice('hwpt'), trackedOtherwise],
+    found: [
+      splat('use after free', 'domain hwpt is emptied by vfio_memory, and was freed by destroy'),
+      trackedOtherwise,
+    ],
   },
   {
     id: 'M44',

@@ -10,7 +10,7 @@ export const LOCK_MUTANTS: readonly Mutant[] = [
     cured: 'f2d70dbd3dce, CVE-2026-74328',
     patches: [without('7.3', 'mutexOutlivesDetach')],
     ...inRace('iommufd-R2', 'one domain'),
-    found: [splat('use after free', 'vfio_memory takes pages->mutex after mutex_destroy')],
+    found: [splat('use after free', 'vfio_memory takes pages->mutex after mutex_destroy by ioas_unmap')],
   },
   {
     id: 'H-03',
