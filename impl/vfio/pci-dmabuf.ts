@@ -107,7 +107,7 @@ export const vfioPciDmaBufOps: DmaBufOps = {
   unmapDmaBuf(attachment: Attachment, table: SgTable): void {
     assertHeld(attachment.dmabuf.resv);
     const priv = privOf(attachment.dmabuf);
-    priv.comp.mightComplete();
+    if (!priv.revoked) priv.comp.mightComplete(); // In the callback of a revoke nobody waits yet.
     freeSgt(table);
     putToken(priv);
   },
