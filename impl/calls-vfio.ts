@@ -117,7 +117,7 @@ function deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceComm
       return vfioDeviceDetach(device);
     case 'vfio_bind':
       if (shouldFail('copy_from_user')) return refuse('EFAULT');
-      return vfioDeviceBind(device, fileOf(machine, command.ctx, 'iommufd'), tell);
+      return vfioDeviceBind(device, () => fileOf(machine, command.ctx, 'iommufd'), tell);
     case 'vfio_flr':
       return device.resets.includes('flr') ? vfioConfigFlr(device) : looked(device);
     case 'vfio_hot_reset':

@@ -68,11 +68,15 @@ function* bind({ machine, memory }: Caller, df: VfioDeviceFile, argument: UserAd
   const { flags, iommufd, token_uuid_ptr } = decode(BIND_IOMMUFD, bytes);
   if (iommufd < 0 || (flags & ~VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0 || df.accessGranted) return 'EINVAL';
   if (flags !== 0) return memory.read(token_uuid_ptr, TOKEN_BYTES) === 'EFAULT' ? 'EFAULT' : 'EINVAL';
-  return yield* vfioDeviceBind(df.device, machine.fds.lookup(iommufd), (id) => {
-    const { offset, width } = BIND_IOMMUFD.fields.out_devid;
-    encode(BIND_IOMMUFD, { out_devid: id }, bytes);
-    return memory.write(after(argument, offset), bytes.subarray(offset, offset + width));
-  });
+  return yield* vfioDeviceBind(
+    df.device,
+    () => machine.fds.lookup(iommufd),
+    (id) => {
+      const { offset, width } = BIND_IOMMUFD.fields.out_devid;
+      encode(BIND_IOMMUFD, { out_devid: id }, bytes);
+      return memory.write(after(argument, offset), bytes.subarray(offset, offset + width));
+    },
+  );
 }
 
 /**

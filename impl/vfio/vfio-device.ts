@@ -69,13 +69,13 @@ export type Tell = (id: number) => Errno | undefined;
 /**
  * `vfio_df_ioctl_bind_iommufd()`: the device's DMA belongs to this iommufd from now on, and the device is opened. Tells
  * the number that the iommufd has given the device.
- * Locks: takes dev_set->lock
+ * Locks: takes dev_set->lock, and looks the descriptor of the iommufd up inside: others may close it before that
  * Fails: EINVAL when bound, or while another file has the device open; EBADF, EBADFD for what is no iommufd; EPERM when
  *        somebody else owns the group; ENOMEM, EAGAIN, EIO
  */
 export function* vfioDeviceBind(
   device: VfioPciDevice,
-  iommufd: File | undefined,
+  iommufd: () => File | undefined,
   tell?: Tell,
 ): Thread<Errno | undefined> {
   const df = device.file;
@@ -89,8 +89,9 @@ export function* vfioDeviceBind(
   }
 }
 
-function* bindIommufd(df: VfioDeviceFile, iommufd: File | undefined, tell?: Tell): Thread<Errno | undefined> {
+function* bindIommufd(df: VfioDeviceFile, lookup: () => File | undefined, tell?: Tell): Thread<Errno | undefined> {
   if (df.accessGranted) return 'EINVAL';
+  const iommufd = lookup();
   if (iommufd === undefined || !iommufd.getActive()) return 'EBADF';
   let failed = yield* vfioDfOpen(df.device, iommufd);
   if (failed === undefined) {

@@ -76,7 +76,7 @@ function callOf(device: VfioPciDevice, step: Call): Thread<Errno | undefined> {
 function open(scene: TriggerScene, device: VfioPciDevice, ctx: number): Answer {
   if (scene.mappings.has(device)) return 'EBUSY';
   scene.call(vfioDeviceOpen(device));
-  const refused = scene.call(vfioDeviceBind(device, scene.contexts[ctx]?.file));
+  const refused = scene.call(vfioDeviceBind(device, () => scene.contexts[ctx]?.file));
   if (refused !== undefined) {
     scene.within(() => device.file?.file.put());
     return refused;

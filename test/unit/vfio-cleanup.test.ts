@@ -87,7 +87,7 @@ describe('closing the device', () => {
     expect([priv.vdev, priv.revoked, priv.revocations]).toEqual([undefined, true, 1]);
     expect(device.registration.count).toBe(1);
     rig.call(vfioDeviceOpen(device));
-    rig.call(vfioDeviceBind(device, rig.ctx));
+    rig.call(vfioDeviceBind(device, () => rig.ctx));
     expect(device.dmabufs).toEqual([]);
     expect(rig.map(importer)).toBe('ENODEV');
     expect(priv.revoked).toBe(true);

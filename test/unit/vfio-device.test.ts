@@ -28,7 +28,7 @@ function setup() {
   const rig = new Rig();
   const device = rig.device();
   const open = () => rig.call(vfioDeviceOpen(device));
-  const bind = (iommufd: File | undefined = rig.ctx) => rig.call(vfioDeviceBind(device, iommufd));
+  const bind = (iommufd: File | undefined = rig.ctx) => rig.call(vfioDeviceBind(device, () => iommufd));
   const ctx = ctxIn(rig.ctx);
   return { rig, device, open, bind, ctx };
 }
@@ -104,14 +104,14 @@ describe('bind', () => {
     const { rig, device, open, bind } = setup();
     open();
     bind();
-    expect(rig.call(vfioDeviceBind(device, undefined))).toBe('EINVAL');
+    expect(rig.call(vfioDeviceBind(device, () => undefined))).toBe('EINVAL');
     expect(bind(fakeIommufd('other'))).toBe('EINVAL');
   });
 
   test('answers EBADF for a closed iommufd and EBADFD for what is none', () => {
     const { rig, device, open, bind } = setup();
     open();
-    expect(rig.call(vfioDeviceBind(device, undefined))).toBe('EBADF');
+    expect(rig.call(vfioDeviceBind(device, () => undefined))).toBe('EBADF');
     const closed = fakeIommufd('closed');
     rig.within(() => closed.put());
     expect(bind(closed)).toBe('EBADF');

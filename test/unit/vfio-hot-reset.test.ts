@@ -73,7 +73,9 @@ class TroubledSet {
     const foreign = trouble === 'another iommufd has it';
     const device = this.rig.device({ name, group: foreign ? new Rig().group : this.rig.group });
     this.rig.call(vfioDeviceOpen(device));
-    expect(this.rig.call(vfioDeviceBind(device, foreign ? fakeIommufd('other') : this.rig.ctx))).toBeUndefined();
+    expect(
+      this.rig.call(vfioDeviceBind(device, () => (foreign ? fakeIommufd('other') : this.rig.ctx))),
+    ).toBeUndefined();
     const importer = this.rig.attach(this.rig.exported(device));
     importer.onInvalidate = () => this.log.push(name);
     this.importers.set(device, importer);
@@ -160,7 +162,7 @@ describe('hot reset', () => {
     const device = rig.opened({ name: 'dev0' });
     const other = rig.device({ name: 'dev1', group: new Rig().group });
     rig.call(vfioDeviceOpen(other));
-    expect(rig.call(vfioDeviceBind(other, fakeIommufd('other')))).toBeUndefined();
+    expect(rig.call(vfioDeviceBind(other, () => fakeIommufd('other')))).toBeUndefined();
     expect(rig.call(vfioHotReset(device))).toBe('EINVAL');
     expect(rig.call(vfioHotReset(other))).toBe('EINVAL');
   });
@@ -228,7 +230,10 @@ describe('hot reset', () => {
     const rig = new Rig();
     const [device, opening] = [rig.opened({ name: 'dev0' }), rig.device({ name: 'dev1' })];
     rig.call(vfioDeviceOpen(opening));
-    const bind = rig.actor('bind', vfioDeviceBind(opening, rig.ctx));
+    const bind = rig.actor(
+      'bind',
+      vfioDeviceBind(opening, () => rig.ctx),
+    );
     bind.runTo('memory_lock(W)');
     const reset = rig.actor('reset', vfioHotReset(device));
     expect(reset.run()).toBe(false);

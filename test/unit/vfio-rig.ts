@@ -130,7 +130,7 @@ export class Rig {
   opened(config: DeviceConfig = {}): VfioPciDevice {
     const device = this.device(config);
     this.call(vfioDeviceOpen(device));
-    const refused = this.call(vfioDeviceBind(device, this.ctx));
+    const refused = this.call(vfioDeviceBind(device, () => this.ctx));
     if (refused !== undefined) throw new Error(`bind answers ${refused}`);
     return device;
   }
