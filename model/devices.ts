@@ -1,9 +1,10 @@
 /** Devices: opening and binding, and what takes their memory back: the memory bit, power states, low power, resets. */
 
+import type { Handle } from '../trace/command.ts';
 import { answers, restore, revoke } from './buffers.ts';
 import { contextNamed, deviceNamed, whenBound, woken } from './names.ts';
 import { done, first, swap } from './outcome.ts';
-import type { Device, Do, Opening, Outcome, State } from './spec.ts';
+import type { Context, Device, Do, Opening, Outcome, State } from './spec.ts';
 
 /** Unless the device still answers after the write, its memory is taken back. */
 export const toggle = (state: State, c: Do<'vfio_memory' | 'vfio_power'>): Outcome =>
@@ -62,10 +63,16 @@ export const open = (s: State, { dev }: Do<'vfio_open'>): Outcome => {
 /** A group belongs to one context at a time, and a device to one opening. Its memory is on from then on. */
 export const bind = (s: State, { dev, ctx }: Do<'vfio_bind'>): Outcome => {
   const [device, context] = [deviceNamed(s, dev), contextNamed(s, ctx)];
-  const { opening, holder, config } = device;
+  const { opening, holder } = device;
+  const refusal = first([!opening, 'EBADF'], [holder === opening, 'EINVAL'], [!context, 'EBADF']);
+  return refusal ?? bindTo(s, dev, opening!, context!);
+};
+/** Both are there, and the opening has the device not bound yet. */
+export const bindTo = (s: State, dev: Handle, opening: Opening, context: Context): Outcome => {
+  const device = deviceNamed(s, dev);
+  const { holder, config } = device;
   const foreign = s.devices.some((d) => d.config.group === config.group && (d.context ?? context) !== context);
   return (
-    first([!opening, 'EBADF'], [holder === opening, 'EINVAL'], [!context, 'EBADF']) ??
     first([holder !== undefined, 'EINVAL'], [foreign, 'EPERM']) ??
     done({ ...s, devices: swap(s.devices, device, { context, holder: opening, memory: true, lost: false }) })
   );

@@ -117,7 +117,9 @@ export const closeDescriptor = (s: State, { dev }: Do<'vfio_close'>): Outcome =>
 /** Whether nothing is left that keeps a device which somebody has bound. */
 export const orphaned = (s: State, { opening, holder }: Device): boolean => {
   const kept = s.mappings.some(({ source }) => source.owner === holder && !source.of);
-  return holder !== undefined && opening !== holder && !kept && !isHeld(s, holder, 'uses');
+  return (
+    holder !== undefined && opening !== holder && !kept && !isHeld(s, holder, 'uses') && !isHeld(s, holder, 'inherits')
+  );
 };
 
 /**

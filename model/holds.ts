@@ -9,6 +9,7 @@ import type { Area, Iova, State } from './spec.ts';
 export type By = number;
 /**
  * - `uses` an object, a context, an opening or a buffer: it is not destroyed, or let go of, meanwhile
+ * - `inherits` an open file: the process has forked, and its child has yet to close all that it got
  * - `locks` or `reads`: a lock, by name; of a space it is domains_rwsem, and for writing iova_rwsem, too
  * - `enters`: memory_lock, but the CPU still reaches what it did
  * - `reserves`: what a device that is about to enter, or has just left, a space keeps for itself in there; `frees`:
@@ -18,7 +19,18 @@ export type By = number;
  * - `keeps`: what the CPU still reaches of a buffer that is revoked
  * - `has` areas that are in no space yet, by the pages that they are to show
  */
-export type How = 'uses' | 'locks' | 'reads' | 'enters' | 'reserves' | 'frees' | 'removes' | 'fills' | 'keeps' | 'has';
+export type How =
+  | 'uses'
+  | 'inherits'
+  | 'locks'
+  | 'reads'
+  | 'enters'
+  | 'reserves'
+  | 'frees'
+  | 'removes'
+  | 'fills'
+  | 'keeps'
+  | 'has';
 export type Hold = Readonly<{ by: By; how: How; what: object | string }> &
   Readonly<{ filled?: readonly [from: Iova, to: Iova]; areas?: readonly Area[] }>;
 

@@ -37,7 +37,7 @@ const targetIn = (s: State, object: Space | Domain): Domain =>
 const isNew = (s: State, { space }: Domain, domain: Domain): boolean => !home(s, space, true).domains.includes(domain);
 
 /** Of who is attached to nothing: reserved · there · and a new domain is filled. */
-const attaching = (dev: Handle, object: Space | Domain): Part =>
+export const attaching = (dev: Handle, object: Space | Domain): Part =>
   part('reserves', (s, by) => {
     const device = deviceNamed(s, dev);
     const domain = targetIn(s, object);

@@ -1,14 +1,14 @@
-/** The smaller steps of single buffers and of mappings: how they are born, revoked for good, mapped and touched. */
+/** The smaller steps of single buffers and of mappings: born, revoked for good, mapped, touched, and forked. */
 
 import { born, bufferOf, faults, ofBuffer, revoked } from './buffers.ts';
 import { isHeld } from './holds.ts';
-import { barMmap, mappable, mapSource, peek } from './memory.ts';
-import { deviceNamed, mappingNamed, sourceNamed } from './names.ts';
+import { barMmap, fork, mappable, mapSource, peek } from './memory.ts';
+import { deviceNamed, inUserSpace, mappingNamed, sourceNamed } from './names.ts';
 import { done, give } from './outcome.ts';
 import { drop, end, go, hold, OK, type Part, part, refuse, taken, whole, written } from './part.ts';
 import { using } from './parts-areas.ts';
 import { deviceCall, locking, memoryOf, shootOne, zapping } from './parts-revoke.ts';
-import type { Device, Do } from './spec.ts';
+import type { Device, Do, Named, State } from './spec.ts';
 
 /** Export: checked · born, on the list · unlocked · the descriptor. */
 export const exportParts = (c: Do<'vfio_export'>): readonly Part[] =>
@@ -86,3 +86,14 @@ export const peekParts = (c: Do<'peek'>): readonly Part[] => [
   }),
 ];
 const awake = (it: Device): Device => ({ ...it, memory: true, power: 0, lowPower: undefined, lost: false });
+
+/** Fork: the child has every open file · it has the mappings, too · it has closed its descriptors. */
+export const forkParts = (c: Do<'fork'>): readonly Part[] => [
+  part('copies the descriptors', (s, by) => {
+    const isFile = (it: Named | undefined): it is Named => it !== undefined && 'base' in it && !inUserSpace(it);
+    const openings = s.devices.flatMap(({ opening }) => opening ?? []);
+    const files = [...s.contexts, ...openings, ...[...s.handles.values()].filter(isFile)];
+    return go(files.reduce<State>((state, file) => hold(state, by, 'inherits', file), s));
+  }),
+  part('copies the mappings', (s) => whole(fork(s, c), s)),
+];

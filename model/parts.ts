@@ -3,8 +3,8 @@
  * value; run alone to its end it leads where the whole command does.
  *
  * In one step, because nobody can see more: what opens, duplicates or makes something; `dma_read`; `iommufd_close`, for
- * no device is left that could look; `destroy` of an IOAS, for the same reason; `fork`; `vfio_wake`; the kernel's test
- * devices and test exporter, which has one buffer in each call. `vfio_bind` only waits for the lock of the set.
+ * no device is left that could look; `destroy` of an IOAS, for the same reason; `vfio_wake`; and what the kernel's test
+ * exporter does, which has one buffer in each call.
  *
  * Left out, because only who cannot be in the history could tell: the lock of a buffer, which is always inside another;
  * the order in which an unwinding takes areas out of a domain; memory_lock while a device wakes up or falls asleep.
@@ -15,16 +15,17 @@ import type { Command } from '../trace/command.ts';
 import { closeDescriptor } from './domains.ts';
 import type { By, Hold } from './holds.ts';
 import { unmapAll, unmapPages } from './memory.ts';
-import { deviceNamed, objectNamed } from './names.ts';
-import { type Freedom, type Part, part, type Taken, taken, whole } from './part.ts';
+import { type Freedom, type Part, part, type Taken, whole } from './part.ts';
 import { copyParts, mapParts, unmapParts } from './parts-areas.ts';
 import { attachParts } from './parts-attach.ts';
+import { bindParts } from './parts-bind.ts';
 import * as buffers from './parts-buffers.ts';
 import { destroyParts, detachParts, hwptParts } from './parts-domains.ts';
 import { ioasParts } from './parts-ioas.ts';
+import { mockDestroyParts, mockDomainParts } from './parts-mock.ts';
 import { owedFor } from './parts-release.ts';
 import { hotResetParts } from './parts-reset.ts';
-import { lowPowerParts, setOf, triggerParts } from './parts-revoke.ts';
+import { lowPowerParts, triggerParts } from './parts-revoke.ts';
 import { swept } from './spaces.ts';
 import { type Device, type State, step } from './spec.ts';
 
@@ -59,12 +60,13 @@ export const nextOf = ({ left }: UnderWay): string => left[0]?.name ?? 'returns'
 const letsGo = (s: State, by: By): Taken => {
   const holds = s.holds.filter((it) => it.by !== by);
   const idle = ({ holder, lowPower }: Device): boolean =>
-    lowPower !== undefined && s.holds.some((it) => it.by === by && it.what === holder) && !uses(holds, holder);
+    lowPower !== undefined && uses(s.holds, holder) && !uses(holds, holder);
   const devices = s.devices.map((it): Device => (idle(it) && it.power !== 0 ? { ...it, power: 0 } : it));
   const shut = s.holds.some(({ by: whose, what }) => whose === by && isContext(what) && !s.contexts.includes(what));
   return { state: shut ? swept({ ...s, devices, holds }) : { ...s, devices, holds } };
 };
-const uses = (holds: readonly Hold[], holder: Device['holder']): boolean => holds.some(({ what }) => what === holder);
+const uses = (holds: readonly Hold[], holder: Device['holder']): boolean =>
+  holds.some(({ what, how }) => what === holder && how === 'uses');
 const isContext = (what: object | string): what is State['contexts'][number] =>
   typeof what === 'object' && 'is' in what && what.is === 'context';
 
@@ -81,6 +83,8 @@ const partsOf = (c: Command): readonly Part[] => {
     case 'ioas_allow_iovas':
     case 'ioas_option_huge_pages':
       return ioasParts(c);
+    case 'vfio_bind':
+      return bindParts(c);
     case 'vfio_attach':
       return attachParts(c);
     case 'vfio_detach':
@@ -109,6 +113,12 @@ const partsOf = (c: Command): readonly Part[] => {
       return buffers.fdMmapParts(c);
     case 'peek':
       return buffers.peekParts(c);
+    case 'fork':
+      return buffers.forkParts(c);
+    case 'mock_domain':
+      return mockDomainParts(c);
+    case 'mock_domain_destroy':
+      return mockDestroyParts(c);
     case 'munmap':
       return [part('unmaps', (s) => whole(unmapPages(s, c), s))];
     case 'exit':
@@ -116,14 +126,6 @@ const partsOf = (c: Command): readonly Part[] => {
     case 'vfio_close':
       return [part('closes', (s) => whole(closeDescriptor(s, c), s))];
     default:
-      return [part('acts', (s, by, { iova }) => (waits(s, by, c) ? 'waits' : whole(step(s, c, iova), s)))];
+      return [part('acts', (s, _, { iova }) => whole(step(s, c, iova), s))];
   }
-};
-
-/** Of commands that are one step: the locks that they need are somebody else's. */
-const waits = (s: State, by: By, c: Command): boolean => {
-  if (c.do === 'vfio_bind') return taken(s, by, setOf(deviceNamed(s, c.dev)));
-  const object = c.do === 'mock_domain' ? objectNamed(s, c.ioas) : undefined;
-  const mock = c.do === 'mock_domain_destroy' ? deviceNamed(s, c.dev).domain : object;
-  return mock !== undefined && taken(s, by, mock.is === 'domain' ? mock.space : mock);
 };

@@ -11,10 +11,10 @@ const codeLinesAllowed: ReadonlyArray<readonly [prefix: string, lines: number]> 
  * The rules: `spec.ts` and its chapters. The smaller steps of commands that are not atomic, the invariants, which are
  * judged by, and what is shown come on top.
  */
-const modelLinesAllowed = 810;
+const modelLinesAllowed = 830;
 const besideTheRules = /^model\/(observation|observe|invariants|witnesses|holds|parts?(-[a-z0-9]+)?)\.ts$/;
 /** Of the smaller steps. */
-const partLinesAllowed = 750;
+const partLinesAllowed = 840;
 const smallerSteps = /^model\/(holds|parts?(-[a-z0-9]+)?)\.ts$/;
 const columnsAllowed = 120;
 

@@ -221,15 +221,15 @@ describe('sizes', () => {
     ]);
   });
 
-  test('the rules of the model may have 810 lines of code in all, and its smaller steps 750', () => {
+  test('the rules of the model may have 830 lines of code in all, and its smaller steps 840', () => {
     const files = (name: string, last: number) =>
       Object.fromEntries(
-        [116, 116, 116, 116, 116, 116, last].map((lines, i) => [`model/${name}${i}.ts`, linesOfCode(lines)]),
+        [116, 116, 116, 116, 116, 116, 116, last].map((lines, i) => [`model/${name}${i}.ts`, linesOfCode(lines)]),
       );
-    expect(tidied(files('m', 114))).toEqual([]);
-    expect(tidied(files('m', 115))).toEqual(['model:1: 811 lines of code in all where 810 are allowed']);
-    expect(tidied(files('parts-a', 54))).toEqual([]);
-    expect(tidied(files('parts-a', 55))).toEqual(['model:1: 751 lines of code in smaller steps where 750 are allowed']);
+    expect(tidied(files('m', 18))).toEqual([]);
+    expect(tidied(files('m', 19))).toEqual(['model:1: 831 lines of code in all where 830 are allowed']);
+    expect(tidied(files('parts-a', 28))).toEqual([]);
+    expect(tidied(files('parts-a', 29))).toEqual(['model:1: 841 lines of code in smaller steps where 840 are allowed']);
   });
 
   test('a line may be 120 columns wide', () => {
