@@ -60,6 +60,8 @@ export class IommufdCtx {
   vfioIoas: IommufdObject | undefined;
   /** By number; ids are the lowest free from 1 on. */
   readonly #objects: (IommufdObject | undefined)[] = [];
+  /** Ghost: how often each number was given out. */
+  readonly given: number[] = [];
   /** Every number below is taken. */
   #lowest = 1;
   /** Held for writing by who must know every IOAS. */
@@ -89,6 +91,7 @@ export class IommufdCtx {
     while (this.#objects[this.#lowest] !== undefined) this.#lowest++;
     object.id = this.#lowest;
     this.#objects[object.id] = object;
+    this.given[object.id] = (this.given[object.id] ?? 0) + 1;
     tablesChange();
     return undefined;
   }

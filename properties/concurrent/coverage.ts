@@ -87,14 +87,22 @@ export class ConcurrentCoverage {
   calls = 0;
   /** Runs in which three calls were under way at once. */
   threefold = 0;
+  /** Runs that nobody can judge: what came of a number that was given out again. */
+  setAside = 0;
+  /** How the last of them came about. */
+  lastAside: string | undefined;
   /** How often commands overlapped, by `ioas_map_file, vfio_reset`. */
   readonly pairs = new Map<string, number>();
   /** How often a call that overlapped another answered so, by `ioas_unmap EBUSY`. */
   readonly answers = new Map<string, number>();
   readonly witnessed = new Map<string, number>();
 
-  see({ calls, steps }: Ran): void {
+  see({ calls, steps, setAside }: Ran): void {
     this.schedules++;
+    if (setAside !== undefined) {
+      this.setAside++;
+      this.lastAside = setAside;
+    }
     this.steps += steps;
     this.calls += calls.length;
     if (calls.some((one) => new Set(calls.filter((it) => overlap(one, it)).map(({ branch }) => branch)).size > 1))
@@ -123,6 +131,8 @@ export class ConcurrentCoverage {
       line(this.pairs.size, 'pairs of commands overlapped'),
       line(this.threefold, 'three calls were under way at once'),
       ...Object.keys(WITNESSES).map((name) => line(this.witnessed.get(name) ?? 0, name)),
+      line(this.setAside, 'runs set aside: a number was given out again under a call that had passed it'),
+      ...(this.lastAside === undefined ? [] : [`           such as: ${this.lastAside}`]),
     ];
   }
 }

@@ -14,8 +14,9 @@ import type { Call } from './run.ts';
 /** Run the branches where the prefix is done: what each call answered, the drawing, and what is broken. */
 export function draw(world: World, branches: Program['branches'], schedule: Schedule): string[] {
   const sketch = new Sketch(following(schedule));
-  const { calls, broken } = judge(world, branches, sketch.choose);
+  const { calls, broken, setAside } = judge(world, branches, sketch.choose);
   const wrong = broken === undefined ? [] : ['', broken.breach, ...broken.details];
+  if (setAside !== undefined) wrong.push('', `set aside: ${setAside}`);
   return [...callLines(branches.length, calls), '', ...sketch.lines(), ...wrong];
 }
 

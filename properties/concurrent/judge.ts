@@ -17,11 +17,16 @@ const ORDER = 0;
 /**
  * Run the branches in a world in which the prefix is done. What is `broken`: a splat, or a rule after a step; no order
  * of the calls that explains what was answered and what is seen, with both worlds in agreement; or what is left when
- * all is closed.
+ * all is closed. `setAside`: no order explains a run in which a number was given out again under a call that had passed
+ * it. The kernel may do that, and the model knows no numbers.
  */
 export function judge(world: World, branches: readonly (readonly Command[])[], choose: Choose): Ran {
   const ran = run(world.machine, branches, choose);
-  const broken = ran.broken ?? unexplained(world, branches.length, ran.calls) ?? breachIn(() => closeAll(world, ORDER));
+  if (ran.broken !== undefined) return ran;
+  const wrong = unexplained(world, branches.length, ran.calls);
+  if (wrong !== undefined)
+    return ran.reused === undefined ? { ...ran, broken: wrong } : { ...ran, setAside: ran.reused };
+  const broken = breachIn(() => closeAll(world, ORDER));
   return broken === undefined ? ran : { ...ran, broken };
 }
 

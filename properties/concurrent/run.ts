@@ -9,6 +9,7 @@ import type { Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
 import { breachOf } from '../perform.ts';
 import { broken } from '../races/rules.ts';
+import { Numbers } from './numbers.ts';
 
 /** A system call of a branch, and the steps of the run, counted from 1, in which it began and returned. */
 export interface Call {
@@ -31,6 +32,10 @@ export interface Ran {
   readonly calls: readonly Call[];
   readonly steps: number;
   readonly broken?: Breach;
+  /** That a call has passed a number which then came to name something else, and how. */
+  readonly reused?: string;
+  /** Why nobody can say whether the answers are right. Nothing that was looked at is broken. */
+  readonly setAside?: string;
 }
 
 /** A rule that does not hold after a step. */
@@ -40,17 +45,23 @@ class Broken extends Error {}
 export function run(machine: Machine, branches: readonly (readonly Command[])[], choose: Choose): Ran {
   const running = new Running(machine);
   const broken = running.go(branches, choose);
-  const { calls, steps } = running;
-  return { calls, steps, ...(broken && { broken }) };
+  const { calls, steps, reused } = running;
+  return { calls, steps, ...(broken && { broken }), ...(reused !== undefined && { reused }) };
 }
 
 class Running {
   readonly #machine: Machine;
+  readonly #numbers: Numbers;
   readonly calls: Call[] = [];
   steps = 0;
 
   constructor(machine: Machine) {
     this.#machine = machine;
+    this.#numbers = new Numbers(machine);
+  }
+
+  get reused(): string | undefined {
+    return this.#numbers.reused;
   }
 
   go(branches: readonly (readonly Command[])[], choose: Choose): Breach | undefined {
@@ -79,6 +90,7 @@ class Running {
   }
 
   #look({ name }: Task): void {
+    this.#numbers.look();
     const found = broken(this.#machine);
     if (found !== undefined) throw new Broken(`after a step of ${name}: ${found}`);
   }
@@ -94,7 +106,9 @@ class Running {
       if (i > 0) yield preempt;
       const call: Call = { branch, command, began: this.steps };
       this.calls.push(call);
+      this.#numbers.began(command);
       call.result = yield* syscall(task, operation(this.#machine, command));
+      this.#numbers.returned(command);
       call.returned = this.steps;
     }
   }
