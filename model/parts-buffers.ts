@@ -7,7 +7,7 @@ import { deviceNamed, inUserSpace, mappingNamed, sourceNamed } from './names.ts'
 import { done, give } from './outcome.ts';
 import { drop, end, go, hold, OK, type Part, part, refuse, taken, whole, written } from './part.ts';
 import { using } from './parts-areas.ts';
-import { deviceCall, locking, memoryOf, shootOne, zapping } from './parts-revoke.ts';
+import { deviceCall, locking, memoryOf, telling } from './parts-revoke.ts';
 import type { Device, Do, Named, State } from './spec.ts';
 
 /** Export: checked · born, on the list · unlocked · the descriptor. */
@@ -54,8 +54,8 @@ export const forGoodParts = (c: Do<'vfio_dmabuf_revoke'>): readonly Part[] => [
     const act = part('revokes it', (now, by) => {
       if (now.takenBack.includes(buffer)) return refuse(now, 'EBADFD');
       const was = revoked(now, buffer);
-      const state = { ...(was ? now : shootOne(now, by, buffer)), takenBack: [...now.takenBack, buffer] };
-      return end(state, OK, was ? [] : zapping(now, buffer));
+      const state = { ...(was ? now : hold(now, by, 'keeps', buffer)), takenBack: [...now.takenBack, buffer] };
+      return end(state, OK, was ? [] : telling(now, buffer));
     });
     return deviceCall(c.dev, () => [find, locking(c.dev, false), act])[0]!.take(s, by, free);
   }),

@@ -59,7 +59,7 @@ export const locking = (dev: Handle, revokes: boolean): Part =>
 export const revoking = (s: State, dev: Handle): readonly Part[] =>
   usable(s, deviceNamed(s, dev)).length > 0 ? [revokingNext(dev)] : [];
 
-/** The oldest that is usable. Where the CPU maps buffers, it reaches this one a moment longer. */
+/** The oldest that is usable. */
 const revokingNext = (dev: Handle): Part =>
   part(`revokes a buffer of ${dev}`, (before, by) => {
     const s = zapped(before, by, dev);
@@ -68,19 +68,14 @@ const revokingNext = (dev: Handle): Part =>
     const devices = swap(s.devices, device, { lost: true, spared });
     if (!buffer) return go({ ...s, devices });
     const more = spared.length > 0 ? [revokingNext(dev)] : [];
-    return go({ ...shootOne(s, by, buffer), devices }, [...zapping(s, buffer), ...more]);
+    return go(hold({ ...s, devices }, by, 'keeps', buffer), [...telling(s, buffer), ...more]);
   });
-export const shootOne = (s: State, by: By, buffer: Source): State =>
-  hold(
-    shoot(s, (source) => source === buffer),
-    by,
-    'keeps',
-    buffer,
-  );
-export const zapping = (s: State, buffer: Source): readonly Part[] =>
-  s.mappings.some(({ source }) => (source.of ?? source) === buffer)
-    ? [part('zaps it', (now, by) => go(drop(now, by, 'keeps', buffer)))]
-    : [];
+/** It is refused already: devices reach it until its importers are told, and the CPU, where it maps buffers, longer. */
+export const telling = (s: State, buffer: Source): readonly Part[] => {
+  const tell = part('tells its importers', (now) => go(shoot(now, (source) => source === buffer)));
+  const zap = part('zaps it', (now, by) => go(drop(now, by, 'keeps', buffer)));
+  return s.mappings.some(({ source }) => (source.of ?? source) === buffer) ? [tell, zap] : [tell];
+};
 
 /** All buffers of the device again if it answers, the oldest first; else all are lost. */
 export const restoring = (s: State, dev: Handle): Stepped => {
