@@ -1,17 +1,14 @@
 /**
- * What must hold at every step of every race, wherever nobody holds the lock that guards it: the first invariant, for
- * every way to reach memory that was taken back, and what the drain of a revoke promises.
+ * What must hold of devices at every step of every race, wherever nobody holds the memory lock that guards it: what the
+ * CPU reaches, and what the drain of a revoke promises.
  *
  * Source: iommufd 8.1; vfio-dmabuf 2.7, 7.3; V-13, V-14, V-47, V-59
  */
 import type { Machine } from '../../impl/machine.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT, type VfioPciDevice } from '../../impl/vfio/pci-device.ts';
-import { staleTranslation } from './stale.ts';
 
 /** What is broken, in words; nothing, when all is well. */
 export function broken(machine: Machine): string | undefined {
-  const stale = staleTranslation(machine);
-  if (stale !== undefined) return stale;
   for (const device of machine.devices.values()) {
     if (device.memoryLock.locked) continue;
     const found = atRest(device);
@@ -46,5 +43,5 @@ function atRest(device: VfioPciDevice): string | undefined {
 }
 
 /** M(d), which wants the lock; a device that is closed has no buffers. */
-const memoryOn = ({ vconfig, power, noCommandMemory }: VfioPciDevice): boolean =>
+export const memoryOn = ({ vconfig, power, noCommandMemory }: VfioPciDevice): boolean =>
   power < PCI_D3HOT && (noCommandMemory || ((vconfig?.command ?? 0) & PCI_COMMAND_MEMORY) !== 0);

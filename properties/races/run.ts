@@ -7,6 +7,7 @@ import { endOf, wordsOf } from './look.ts';
 import type { Actor, Case, Step } from './race.ts';
 import { broken } from './rules.ts';
 import { threadNames } from './show.ts';
+import { Watch } from './watch.ts';
 import { World } from './world.ts';
 
 /** What a run does wrong that no splat tells: at a step, or when everybody has returned. */
@@ -61,8 +62,9 @@ export class Run {
     const { actors, fails, ends } = this.#one;
     if (fails !== undefined) machine.kernel.faults.arm(fails.nth, fails.site);
     const all = new Interleaving(this.branches());
+    const watch = new Watch(machine);
     all.go(choose, ({ task }) => {
-      const found = broken(machine);
+      const found = watch.broken() ?? broken(machine);
       if (found !== undefined) throw new Broken('invariant', `after a step of ${task.name}: ${found}`);
     });
     const blocked = blame(all.waiting.filter(({ wants }) => wants !== pieces));

@@ -12,7 +12,7 @@ import { putRegistration } from '../../impl/vfio/registration.ts';
 import * as takeBack from '../../impl/vfio/take-back.ts';
 import { end } from '../../properties/races/race.ts';
 import { BYTE, mapBar, OFF, START, touch } from '../../properties/races/steps.ts';
-import { atRest, inOwnRace, inRace, invariant, type Mutant, outcome, splat } from './mutant.ts';
+import { atRest, inOwnRace, inRace, invariant, type Mutant, outcome, splat, takenBack } from './mutant.ts';
 import { patch, without } from './patch.ts';
 
 const { TABLE } = status as { TABLE: Record<status.State, Record<status.Event, status.Transition | undefined>> };
@@ -51,7 +51,10 @@ export const BUFFER_MUTANTS: readonly Mutant[] = [
     cured: DERIVED,
     patches: [patch(takeBack, 'takeBack', () => function* () {})],
     ...inRace('vfio-R18', 'one domain'),
-    found: [invariant('after a step of vfio_memory: dev0.dmabuf0 is usable, and the memory of dev0 is off')],
+    found: [
+      invariant('after a step of vfio_memory: dev0.dmabuf0 is usable, and the memory of dev0 is off'),
+      takenBack('vfio_memory', 'ioas'),
+    ],
   },
   {
     id: 'M26',
@@ -98,9 +101,7 @@ export const BUFFER_MUTANTS: readonly Mutant[] = [
       ),
     ],
     ...inRace('iommufd-R1', 'one domain'),
-    found: [
-      invariant('after a step of ioas_map_file: ioas 0x1000000 is mapped, but its owner has taken dev0.dmabuf0 back'),
-    ],
+    found: [takenBack('ioas_map_file', 'ioas')],
   },
   {
     id: 'M47',
