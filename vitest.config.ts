@@ -29,6 +29,7 @@ export default defineConfig({
   test: {
     // No test is a stopwatch: a slow machine must not fail one.
     testTimeout: 600_000,
+    hookTimeout: 600_000,
     // Two workers in one process: the whole suite stays below a gigabyte.
     pool: 'threads',
     maxWorkers: 2,
