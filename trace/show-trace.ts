@@ -20,7 +20,7 @@ export function showTrace({ name, about, note, recorded, kernel, machine, steps,
     : kernel === undefined
       ? ''
       : `, as on Linux ${kernel}`;
-  const schedule = threads?.schedule.map(({ after, to }) => `after ${after} to ${to}`) ?? [];
+  const schedule = threads?.schedule.map(({ after, to }) => `${after}>${to}`) ?? [];
   const lines = [
     `${name}${origin}`,
     ...(about === undefined ? [] : [`  ${about}`]),
@@ -28,7 +28,7 @@ export function showTrace({ name, about, note, recorded, kernel, machine, steps,
     ...showMachine(machine),
     ...steps.flatMap((step, i) => showStep(step, i + 1, column, reached)),
     ...branches.flatMap((branch, i) => [`branch ${i + 1}`, ...showBranch(branch, column, reached)]),
-    ...(threads ? [`schedule: ${schedule.join(', ') || 'one branch after the other'}`] : []),
+    ...(threads ? [`schedule: ${schedule.join(' ') || 'sequential'}`] : []),
   ];
   return lines.flatMap(fold);
 }

@@ -185,6 +185,6 @@ branch 2
    1  detach dev0
        fault  kmalloc, number 3
        reach  dev0  - 0x0 → dev0:2+0x0 length 0x1000 read-only
-schedule: after 3 to 1
+schedule: 3>1
 `);
 });
