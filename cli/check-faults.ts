@@ -3,9 +3,9 @@ import { FaultCoverage } from '../properties/faults/coverage.ts';
 import { checkFaults } from '../properties/faults/property.ts';
 import { RacedCoverage } from '../properties/raced-faults/coverage.ts';
 import { checkRaced } from '../properties/raced-faults/property.ts';
-import { reportOf } from '../properties/regression.ts';
+import { regressionOf, reportOf } from '../properties/regression.ts';
 import { Progress } from './progress.ts';
-import { keep } from './regressions.ts';
+import { reportKept, tryToKeep } from './regressions.ts';
 import { seedOf } from './seeds.ts';
 
 const DEFAULT_SWEEPS = 2000;
@@ -43,7 +43,7 @@ export function checkFaultSweeps(options: Options): Promise<number> {
     count: () => coverage.sweeps,
     batch: (seed, runs) => {
       const { failure } = checkFaults({ seed, runs, longest: LONGEST }, coverage);
-      return failure && reportOf(failure, keep(failure));
+      return failure && reportKept(tryToKeep(regressionOf(failure)), (file) => reportOf(failure, file));
     },
     said: () => `${coverage.sweeps} sweeps, ${coverage.faults} faults`,
     table: () => coverage.table,

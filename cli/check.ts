@@ -1,13 +1,13 @@
 /** `shootdown check`: random sequences outside the test runner, for as long as one likes. */
 import { Coverage } from '../properties/coverage.ts';
 import { Digest } from '../properties/digest.ts';
-import { reportOf } from '../properties/regression.ts';
+import { regressionOf, reportOf } from '../properties/regression.ts';
 import { checkSequences, type Report } from '../properties/sequential.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
 import { checkFaultSweeps, checkRacedFaults } from './check-faults.ts';
 import { checkRawCalls } from './check-raw.ts';
 import { Progress } from './progress.ts';
-import { keep } from './regressions.ts';
+import { reportKept, tryToKeep } from './regressions.ts';
 import { seedOf } from './seeds.ts';
 import { UsageError } from './usage.ts';
 
@@ -116,7 +116,9 @@ function print(result: Result, coverage: Coverage, report: Report | undefined): 
   if (failure === undefined) {
     console.log(`\n${coverage.table.join('\n')}\n\nno disagreement`);
   } else {
-    console.log(`\n${reportOf(failure.divergence, keep(failure.divergence)).join('\n')}`);
+    const { divergence } = failure;
+    const lines = reportKept(tryToKeep(regressionOf(divergence)), (file) => reportOf(divergence, file));
+    console.log(`\n${lines.join('\n')}`);
   }
 }
 
@@ -130,7 +132,7 @@ function asJson(result: Result, coverage: Coverage, report: Report | undefined):
       breach: failure.divergence.breach,
       details: failure.divergence.details,
       steps: failure.divergence.world?.history.length,
-      file: keep(failure.divergence),
+      ...tryToKeep(regressionOf(failure.divergence)),
     },
   };
 }

@@ -3,9 +3,9 @@ import { ConcurrentCoverage } from '../properties/concurrent/coverage.ts';
 import { regressionOfFailure, tell } from '../properties/concurrent/failure.ts';
 import { type ConcurrentReport, checkPrograms } from '../properties/concurrent/property.ts';
 import { Divergence } from '../properties/divergence.ts';
-import { reportOf } from '../properties/regression.ts';
+import { type Regression, regressionOf, reportOf } from '../properties/regression.ts';
 import { Progress } from './progress.ts';
-import { keep, keepRegression } from './regressions.ts';
+import { reportKept, tryToKeep } from './regressions.ts';
 import { seedOf } from './seeds.ts';
 import type { Chooses } from './strategies.ts';
 
@@ -34,12 +34,16 @@ export async function raceRandom(options: Options): Promise<number> {
   } catch (error) {
     // The worlds disagreed while there was one thread.
     if (!(error instanceof Divergence)) throw error;
-    console.log(`\n${reportOf(error, keep(error)).join('\n')}`);
-    return 1;
+    return printKept(regressionOf(error), (file) => reportOf(error, file));
   }
-  if (failure === undefined) console.log(`\n${coverage.table.join('\n')}\n\nnothing broken`);
-  else console.log(`\n${tell(failure, keepRegression(regressionOfFailure(failure))).join('\n')}`);
-  return failure === undefined ? 0 : 1;
+  if (failure !== undefined) return printKept(regressionOfFailure(failure), (file) => tell(failure, file));
+  console.log(`\n${coverage.table.join('\n')}\n\nnothing broken`);
+  return 0;
+}
+
+function printKept(regression: Regression, report: (file: string | undefined) => readonly string[]): number {
+  console.log(`\n${reportKept(tryToKeep(regression), report).join('\n')}`);
+  return 1;
 }
 
 /** Until one fails, all are done, or the time is up; says what was done, also when it is interrupted. */

@@ -18,3 +18,20 @@ export function keepRegression({ file, trace }: Regression, folder: string = REG
   if (!existsSync(path)) writeFileSync(path, writeTrace(trace));
   return relative(process.cwd(), path);
 }
+
+/** The file that a failure is in, or why there is none. */
+export type Kept = { readonly file: string } | { readonly unwritten: string };
+
+/** The same for the command line, which must not lose a failure because it can not be written. */
+export function tryToKeep(regression: Regression, folder: string = REGRESSIONS): Kept {
+  try {
+    return { file: keepRegression(regression, folder) };
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    return { unwritten: error.message };
+  }
+}
+
+/** A failure that was kept, for a person; last how to replay it, or why it could not be written. */
+export const reportKept = (kept: Kept, report: (file: string | undefined) => readonly string[]): readonly string[] =>
+  'file' in kept ? report(kept.file) : [...report(undefined), '', `its trace could not be written: ${kept.unwritten}`];

@@ -38,8 +38,8 @@ export function regressionNamed(
   return { file: `${name}.json`, trace: { ...traceNamed(name), about } };
 }
 
-/** The failure for a person: every step with its answer, what is wrong, and how to see it again. */
-export function reportOf(divergence: Divergence, file: string): string[] {
+/** The failure for a person: every step with its answer, what is wrong, and how to see it again if it is in a file. */
+export function reportOf(divergence: Divergence, file?: string): string[] {
   const history = divergence.world?.history ?? [];
   const shown = history.map(({ command }) => showCommand(command));
   const width = Math.min(Math.max(0, ...shown.map((line) => line.length)), 84);
@@ -54,7 +54,6 @@ export function reportOf(divergence: Divergence, file: string): string[] {
     ...lines,
     '',
     ...divergence.message.split('\n'),
-    '',
-    `replay it:  npx shootdown replay ${file}`,
+    ...(file === undefined ? [] : ['', `replay it:  npx shootdown replay ${file}`]),
   ];
 }

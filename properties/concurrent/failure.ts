@@ -24,8 +24,8 @@ export function traceOf({ program, schedule }: Pick<Failure, 'program' | 'schedu
 export const regressionOfFailure = (failure: Failure): Regression =>
   regressionNamed(failure.breach, failure.details[0], (name) => traceOf(failure, name));
 
-/** The failure for a person: what was done before, what at once, the run drawn, and how to see it again. */
-export function tell({ breach, program, schedule }: Failure, file: string): string[] {
+/** The failure for a person: what was done before, what at once, the run drawn, and how to replay its file. */
+export function tell({ breach, program, schedule }: Failure, file?: string): string[] {
   const { prefix, branches, kernel } = program;
   return [
     `BROKEN: ${breach}, by ${branches.length} threads, behaving as Linux ${kernel}`,
@@ -35,7 +35,6 @@ export function tell({ breach, program, schedule }: Failure, file: string): stri
     `and then together, with the schedule ${showSchedule(schedule)}`,
     '',
     ...draw(begin(program), branches, schedule),
-    '',
-    `replay it:  npx shootdown replay ${file}`,
+    ...(file === undefined ? [] : ['', `replay it:  npx shootdown replay ${file}`]),
   ];
 }
