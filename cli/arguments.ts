@@ -27,6 +27,7 @@ export function wholeNumber(name: string, text: string, least: number): number {
 export function duration(name: string, text: string): number {
   const parts = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)$/.exec(text);
   if (parts === null) throw new UsageError(`--${name} takes a duration such as 30s, 5m or 2h, not "${text}"`);
+  if (Number(parts[1]) === 0) throw new UsageError(`--${name} takes some time, not "${text}"`);
   const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
   return Number(parts[1]) * (units[parts[2] as string] as number);
 }

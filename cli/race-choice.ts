@@ -29,9 +29,13 @@ export function chosen(names: readonly string[], start: string | undefined): Cho
 export function listing(all: readonly Chosen[]): string[] {
   return all.flatMap(({ table, race, one, number }) => [
     ...(number === 1 ? [`${nameOf(table, race)}  ${race.actors}`] : []),
-    `  ${number}  ${one.from}${one.kernel === undefined ? '' : `, as Linux ${one.kernel}`}`,
+    `  ${number}  ${one.from}${kernelOf(one)}`,
   ]);
 }
+
+/** `v4` and `v4-literal` are profiles, not versions of Linux. */
+const kernelOf = ({ kernel }: Case): string =>
+  kernel === undefined ? '' : `, as ${kernel.startsWith('v') ? '' : 'Linux '}${kernel}`;
 
 function named(name: string): Chosen[] {
   for (const table of ALL_TABLES) {

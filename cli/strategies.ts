@@ -4,11 +4,8 @@ import { Exhaustive } from '../explore/exhaustive.ts';
 import { Pct } from '../explore/pct.ts';
 import { RandomWalk } from '../explore/random-walk.ts';
 import { Reduced } from '../explore/reduced.ts';
-import { Replay } from '../explore/replay.ts';
 import { RoundRobin } from '../explore/round-robin.ts';
-import { readSchedule } from '../explore/schedule.ts';
 import type { Strategy } from '../explore/strategy.ts';
-import { wholeNumber } from './arguments.ts';
 import { UsageError } from './usage.ts';
 
 /** How the schedules are chosen. */
@@ -26,7 +23,7 @@ const DEFAULT_STRATEGY = 'pct:3';
 /** Fails with a UsageError that names what there is. */
 export function strategyOf(text = DEFAULT_STRATEGY): Chooses {
   const [name = '', number, ...more] = text.split(':');
-  const parameter = number === undefined ? undefined : wholeNumber('strategy', number, name === 'pct' ? 1 : 0);
+  const parameter = number === undefined ? undefined : parameterOf(name, number);
   const takes = name === 'pct' || name === 'exhaustive';
   if (more.length === 0 && (takes || parameter === undefined)) {
     switch (name) {
@@ -49,9 +46,10 @@ export function strategyOf(text = DEFAULT_STRATEGY): Chooses {
   );
 }
 
-/** The one run that a schedule leads through. */
-export function replayOf(text: string): Chooses {
-  const schedule = readSchedule(text);
-  if (schedule === undefined) throw new UsageError(`--schedule takes a schedule such as "3>1 0>2", not "${text}"`);
-  return { make: () => new Replay(schedule), ends: true, whole: false };
+function parameterOf(name: string, text: string): number | undefined {
+  const least = name === 'pct' ? 1 : 0;
+  if (/^[0-9]{1,9}$/.test(text) && Number(text) >= least) return Number(text);
+  if (name !== 'pct' && name !== 'exhaustive') return Number.NaN;
+  const form = name === 'pct' ? 'pct:D' : 'exhaustive:N';
+  throw new UsageError(`--strategy ${form} takes a whole number from ${least} on, not "${text}"`);
 }

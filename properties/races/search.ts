@@ -112,16 +112,16 @@ export function shrinkFailure<T>(failure: Failure<T>): Failure<T> {
   return { ...ended, trial: smallTrial, schedule: small.schedule };
 }
 
-/** The failure for a person: what was done before, who took part, and the run drawn. */
-export function tell<T>({ trial, schedule, kind, what }: Failure<T>): string[] {
+/** The failure for a person. */
+export const tell = <T>(failure: Failure<T>): string[] => [
+  `BROKEN: ${failure.kind}, in ${failure.trial.title}`,
+  '',
+  ...tellRun(failure, failure.what),
+];
+
+/** A run for a person: what was done before, who took part, and the run drawn; at its end what is wrong. */
+export function tellRun<T>({ trial, schedule }: Pick<Failure<T>, 'trial' | 'schedule'>, what?: string): string[] {
   const sketch = new Sketch(following(schedule));
   trial.with(trial.threads).judge(sketch.choose);
-  return [
-    `BROKEN: ${kind}, in ${trial.title}`,
-    '',
-    ...trial.describe(),
-    `with the schedule ${showSchedule(schedule)}`,
-    '',
-    ...sketch.lines(what),
-  ];
+  return [...trial.describe(), `with the schedule ${showSchedule(schedule)}`, '', ...sketch.lines(what)];
 }
