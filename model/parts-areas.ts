@@ -16,8 +16,8 @@ export const using = (s: State, by: By, ...objects: readonly object[]): State =>
   objects.reduce<State>((state, it) => hold(state, by, 'uses', it), s);
 
 const spaceOf = (s: State, space: Space): Ioas => home(s, space, true);
-const inHand = (s: State, by: By): readonly Area[] =>
-  s.holds.find((it) => it.by === by && it.how === 'has')?.areas ?? [];
+/** Of who is yet to place them. */
+const inHand = (s: State, by: By): readonly Area[] => s.holds.find((it) => it.by === by && it.how === 'has')!.areas!;
 
 /** MAP and MAP_FILE: looked up · lent by the exporter, who may revoke it from then on · placed · filled · known. */
 export const mapParts = (c: Do<'ioas_map' | 'ioas_map_file'>): readonly Part[] => [

@@ -113,7 +113,8 @@ const reserving = (dev: Handle, to: Domain, made: boolean): Part =>
     const undo = made ? [removal(to)] : [];
     const elsewhere = old.space !== to.space;
     if (elsewhere && claims(home(s, to.space, true), s.machine.reserved)) return refuse(s, 'EADDRINUSE', undo);
-    if (to.dirty && device.holder !== undefined) return refuse(s, 'EINVAL', undo);
+    // No test device comes here, and no other tracks dirty pages.
+    if (to.dirty) return refuse(s, 'EINVAL', undo);
     const state = hold(s, by, 'locks', groupOf(device));
     if (!elsewhere) return go(state, [moving(dev, to)]);
     return go(hold(state, by, 'reserves', to.space), [freeing(old.space), moving(dev, to)]);

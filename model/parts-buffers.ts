@@ -68,10 +68,10 @@ export const forGoodParts = (c: Do<'vfio_dmabuf_revoke'>): readonly Part[] => [
 export const peekParts = (c: Do<'peek'>): readonly Part[] => [
   part('has an address', (s) => (mappingNamed(s, c.map, c.process) ? go(s) : whole(peek(s, c), s))),
   part('touches', (s, by, { hit }) => {
-    if (!mappingNamed(s, c.map, c.process)) return refuse(s, 'EFAULT');
-    const outcome = peek(s, c);
     const it = mappingNamed(s, c.map, c.process);
-    if (!('ok' in outcome) || !it) return whole(outcome, s);
+    if (!it) return refuse(s, 'EFAULT');
+    const outcome = peek(s, c);
+    if (!('ok' in outcome)) return whole(outcome, s);
     const buffer = s.machine.mapsBuffers ? (it.source.of ?? it.source) : undefined;
     const device = s.devices.find(({ holder }) => holder !== undefined && holder === it.source.owner);
     if (hit && buffer && isHeld(s, buffer, 'keeps')) {

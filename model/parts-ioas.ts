@@ -2,7 +2,7 @@
 
 import type { Command } from '../trace/command.ts';
 import { ioasNamed } from './names.ts';
-import { go, type Part, part, type Taken, taken, whole, written } from './part.ts';
+import { go, type Part, part, type Stepped, taken, whole, written } from './part.ts';
 import { using } from './parts-areas.ts';
 import { type Do, type Space, type State, step } from './spec.ts';
 
@@ -22,8 +22,9 @@ export const ioasParts = (
 ];
 
 /** The ioctl goes on in its context, though the descriptor may be closed meanwhile. */
-const inContext = (s: State, { context }: Space, c: Command): Taken => {
+const inContext = (s: State, { context }: Space, c: Command): Stepped => {
   const { contexts } = s;
-  const did = whole(step({ ...s, contexts: [...contexts, context] }, c), s);
-  return typeof did === 'object' && 'state' in did ? { ...did, state: { ...did.state, contexts } } : did;
+  // What could be refused is a choice of the kernel, and here is none.
+  const did = whole(step({ ...s, contexts: [...contexts, context] }, c), s) as Stepped;
+  return { ...did, state: { ...did.state, contexts } };
 };

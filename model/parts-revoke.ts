@@ -23,7 +23,7 @@ export const buffersOf = (s: State, { holder }: Device): readonly Source[] => {
   const all = new Set([...named, ...areas, ...shown, ...used]);
   const buffers = [...all].filter(({ is }) => is === 'dmabuf' || (s.machine.mapsBuffers && is === 'mapping'));
   const own = buffers.filter(({ owner }) => owner !== undefined && owner === holder);
-  return own.sort((a, b) => (a.nth ?? 0) - (b.nth ?? 0));
+  return own.sort((a, b) => a.nth! - b.nth!);
 };
 const usable = (s: State, device: Device): readonly Source[] => buffersOf(s, device).filter((it) => !revoked(s, it));
 
