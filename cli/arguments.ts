@@ -2,16 +2,27 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { UsageError } from './usage.ts';
 
-/** Options and files of a command line. Fails with a UsageError of one line. */
+/** Options and files of a command. Fails with a UsageError of one line. */
 export function readArguments<T extends ParseArgsOptionsConfig>(
+  command: string,
   args: readonly string[],
   options: T,
 ): ReturnType<typeof parseArgs<{ options: T; allowPositionals: true; args: string[] }>> {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? (error.message.split('\n')[0] as string) : String(error));
+    throw new UsageError(wordsOf(command, error));
   }
+}
+
+/** What Node says, without its advice for those who call `parseArgs`. */
+function wordsOf(command: string, error: unknown): string {
+  const message = error instanceof Error ? (error.message.split('\n')[0] as string) : String(error);
+  const [, unknown] = /^Unknown option '(.*?)'/.exec(message) ?? [];
+  if (unknown !== undefined) return `${command} has no option ${unknown}; see shootdown ${command} --help`;
+  const [, dashed] = /^Option '(--[a-z]+).*' argument is ambiguous/.exec(message) ?? [];
+  if (dashed !== undefined) return `${command} ${dashed} takes no value that begins with a dash`;
+  return `${command}: ${message}`;
 }
 
 /** A whole number of at least `least`. */

@@ -4,7 +4,7 @@ import { checkFaults } from '../properties/faults/property.ts';
 import { RacedCoverage } from '../properties/raced-faults/coverage.ts';
 import { checkRaced } from '../properties/raced-faults/property.ts';
 import { regressionOf, reportOf } from '../properties/regression.ts';
-import { Progress } from './progress.ts';
+import { Progress, verdictOf } from './progress.ts';
 import { reportKept, tryToKeep } from './regressions.ts';
 import { seedOf } from './seeds.ts';
 
@@ -88,6 +88,6 @@ async function search({ seed, runs, limit }: Options, { most, count, batch, said
   progress.end();
   if (interrupted) console.log('interrupted');
   console.log(`${said()} in ${seconds()} s\n`);
-  console.log((failure ?? [...table(), '', 'no disagreement']).join('\n'));
+  console.log((failure ?? [...table(), '', verdictOf('no disagreement', count(), interrupted)]).join('\n'));
   return failure === undefined ? 0 : 1;
 }

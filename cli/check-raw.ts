@@ -1,7 +1,7 @@
 /** `shootdown check --raw`: raw system calls, good and bad, for as long as one likes. */
 import { checkRaw, RawTally } from '../properties/raw/raw.ts';
 import type { RawBreach } from '../properties/raw/step.ts';
-import { Progress } from './progress.ts';
+import { Progress, verdictOf } from './progress.ts';
 import { seedOf } from './seeds.ts';
 
 const DEFAULT_CALLS = 100_000;
@@ -42,7 +42,7 @@ export async function checkRawCalls({ seed, calls, limit }: Options): Promise<nu
   if (interrupted) console.log('interrupted');
   console.log(`${tally.calls} calls in ${seconds().toFixed(1)} s, ${rate(tally.calls, seconds())} calls/s`);
   if (breach === undefined) {
-    console.log(`\n${tally.table.join('\n')}\n\nnothing broken`);
+    console.log(`\n${tally.table.join('\n')}\n\n${verdictOf('nothing broken', tally.calls, interrupted)}`);
     return 0;
   }
   console.log(`\nBROKEN: ${breach.breach}, with seed ${seed}\n\n${[...breach.history, '', breach.message].join('\n')}`);

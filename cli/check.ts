@@ -6,7 +6,7 @@ import { checkSequences, type Report } from '../properties/sequential.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
 import { checkFaultSweeps, checkRacedFaults } from './check-faults.ts';
 import { checkRawCalls } from './check-raw.ts';
-import { Progress } from './progress.ts';
+import { Progress, verdictOf } from './progress.ts';
 import { reportKept, tryToKeep } from './regressions.ts';
 import { seedOf } from './seeds.ts';
 import { UsageError } from './usage.ts';
@@ -25,7 +25,7 @@ interface Result {
 }
 
 export async function check(args: readonly string[]): Promise<number> {
-  const { values, positionals } = readArguments(args, {
+  const { values, positionals } = readArguments('check', args, {
     seed: { type: 'string' },
     runs: { type: 'string' },
     time: { type: 'string' },
@@ -114,7 +114,7 @@ function print(result: Result, coverage: Coverage, report: Report | undefined): 
   console.log(`${sequences} sequences, ${steps} steps in ${seconds.toFixed(1)} s`);
   const failure = report?.failure;
   if (failure === undefined) {
-    console.log(`\n${coverage.table.join('\n')}\n\nno disagreement`);
+    console.log(`\n${coverage.table.join('\n')}\n\n${verdictOf('no disagreement', sequences, interrupted)}`);
   } else {
     const { divergence } = failure;
     const lines = reportKept(tryToKeep(regressionOf(divergence)), (file) => reportOf(divergence, file));

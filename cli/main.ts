@@ -4,9 +4,14 @@ import { check } from './check.ts';
 import { race } from './race.ts';
 import { replayFiles } from './replay.ts';
 import { showFile } from './show.ts';
-import { USAGE, UsageError } from './usage.ts';
+import { USAGE, UsageError, usageOf } from './usage.ts';
 
 async function main([command, ...args]: readonly string[]): Promise<number> {
+  const usage = command === undefined ? '' : usageOf(command);
+  if (usage !== '' && args.some((arg) => arg === '--help' || arg === '-h')) {
+    console.log(usage);
+    return 0;
+  }
   switch (command) {
     case 'check':
       return await check(args);

@@ -1,4 +1,4 @@
-/** A live line on a terminal; nothing in a pipe. */
+/** How far a search has come: a live line on a terminal, nothing in a pipe; and what its end allows to say. */
 import type { Coverage } from '../properties/coverage.ts';
 
 export class Progress {
@@ -27,4 +27,10 @@ export class Progress {
   end(): void {
     if (this.#shown > 0) process.stdout.write(`\r${''.padEnd(76)}\r`);
   }
+}
+
+/** What a search without a failure may claim: of nothing, nothing. */
+export function verdictOf(good: string, done: number, interrupted: boolean): string {
+  if (done === 0) return 'nothing was run';
+  return interrupted ? `${good} so far` : good;
 }

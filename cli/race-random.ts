@@ -4,7 +4,7 @@ import { regressionOfFailure, tell } from '../properties/concurrent/failure.ts';
 import { type ConcurrentReport, checkPrograms } from '../properties/concurrent/property.ts';
 import { Divergence } from '../properties/divergence.ts';
 import { type Regression, regressionOf, reportOf } from '../properties/regression.ts';
-import { Progress } from './progress.ts';
+import { Progress, verdictOf } from './progress.ts';
 import { reportKept, tryToKeep } from './regressions.ts';
 import { seedOf } from './seeds.ts';
 import type { Chooses } from './strategies.ts';
@@ -28,16 +28,17 @@ interface Options {
 export async function raceRandom(options: Options): Promise<number> {
   console.log(`seed ${options.seed}`);
   const coverage = new ConcurrentCoverage();
-  let failure: ConcurrentReport['failure'];
+  let report: Searched;
   try {
-    failure = await search(options, coverage);
+    report = await search(options, coverage);
   } catch (error) {
     // The worlds disagreed while there was one thread.
     if (!(error instanceof Divergence)) throw error;
     return printKept(regressionOf(error), (file) => reportOf(error, file));
   }
+  const { failure, interrupted } = report;
   if (failure !== undefined) return printKept(regressionOfFailure(failure), (file) => tell(failure, file));
-  console.log(`\n${coverage.table.join('\n')}\n\nnothing broken`);
+  console.log(`\n${coverage.table.join('\n')}\n\n${verdictOf('nothing broken', coverage.programs, interrupted)}`);
   return 0;
 }
 
@@ -46,11 +47,13 @@ function printKept(regression: Regression, report: (file: string | undefined) =>
   return 1;
 }
 
+interface Searched {
+  readonly failure: ConcurrentReport['failure'];
+  readonly interrupted: boolean;
+}
+
 /** Until one fails, all are done, or the time is up; says what was done, also when it is interrupted. */
-async function search(
-  { seed, runs, limit, chooses }: Options,
-  coverage: ConcurrentCoverage,
-): Promise<ConcurrentReport['failure']> {
+async function search({ seed, runs, limit, chooses }: Options, coverage: ConcurrentCoverage): Promise<Searched> {
   const most = runs ?? (limit === undefined ? DEFAULT_PROGRAMS : Number.POSITIVE_INFINITY);
   const progress = new Progress(true);
   let interrupted = false;
@@ -75,5 +78,5 @@ async function search(
   progress.end();
   if (interrupted) console.log('interrupted');
   console.log(`${done()} in ${seconds()} s`);
-  return failure;
+  return { failure, interrupted };
 }

@@ -3,7 +3,7 @@ import type { Step } from '../properties/races/race.ts';
 import { type Failure, Search } from '../properties/races/search.ts';
 import { trialOf } from '../properties/races/trial.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
-import { Progress } from './progress.ts';
+import { Progress, verdictOf } from './progress.ts';
 import { chosen, listing } from './race-choice.ts';
 import { raceRandom } from './race-random.ts';
 import { raceOnce } from './race-schedule.ts';
@@ -18,7 +18,7 @@ const DEFAULT_RUNS = 500;
 const BATCH = 50;
 
 export async function race(args: readonly string[]): Promise<number> {
-  const { values, positionals } = readArguments(args, {
+  const { values, positionals } = readArguments('race', args, {
     strategy: { type: 'string' },
     seed: { type: 'string' },
     runs: { type: 'string' },
@@ -70,14 +70,17 @@ export async function race(args: readonly string[]): Promise<number> {
     return 1;
   }
   const lost = printTable(entries, chooses.whole);
-  console.log(`\n${verdictOf(entries, lost, interrupted)}`);
+  console.log(`\n${wordsOf(entries, lost, interrupted)}`);
   return lost ? 1 : 0;
 }
 
-function verdictOf(entries: readonly Entry[], lost: boolean, interrupted: boolean): string {
+function wordsOf(entries: readonly Entry[], lost: boolean, interrupted: boolean): string {
   if (lost) return 'an end that is allowed does not come about';
-  if (sum(entries, ({ explored }) => explored) === 0) return 'no schedule was run';
-  return interrupted ? 'nothing broken so far' : 'nothing broken';
+  return verdictOf(
+    'nothing broken',
+    sum(entries, ({ explored }) => explored),
+    interrupted,
+  );
 }
 
 const freshSeed = (): number => Math.floor(Math.random() * 2 ** 31);

@@ -15,7 +15,10 @@ interface Tally {
 }
 
 export function replayFiles(args: readonly string[]): number {
-  const { values, positionals } = readArguments(args, { strict: { type: 'boolean' }, kernel: { type: 'string' } });
+  const { values, positionals } = readArguments('replay', args, {
+    strict: { type: 'boolean' },
+    kernel: { type: 'string' },
+  });
   if (positionals.length === 0) throw new UsageError('replay takes files or folders');
   if (values.kernel !== undefined && featuresOf(values.kernel) === undefined) {
     throw new UsageError(

@@ -6,7 +6,7 @@ import { readArguments } from './arguments.ts';
 import { UsageError } from './usage.ts';
 
 export function showFile(args: readonly string[]): number {
-  const { positionals } = readArguments(args, {});
+  const { positionals } = readArguments('show', args, {});
   if (positionals.length === 0) throw new UsageError('show takes a file');
   for (const path of positionals) {
     for (const { trace } of readTraces(path)) {

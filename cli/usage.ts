@@ -16,8 +16,9 @@ export const USAGE = `usage: shootdown COMMAND
       S is pct:D (the default, with 3), random, round-robin, exhaustive, exhaustive:N (preemptions), reduced (leaves
       out orders that make no difference), or deepening (0, 1 and 2 preemptions, then as reduced);
       a failure is shrunk, and also drawn into FILE
-  race --schedule SCHEDULE [--start START] RACE
-      run a race once, as a failure has it
+  race --schedule SCHEDULE [--start START] [--svg FILE] RACE
+      run a race once, as a failure has it, and draw the run; in a schedule N>K means: after N steps, to the K-th next
+      thread of those that can run; sequential: one after the other
   race --list [RACE...]
       print races with their starting states
   race --random [--strategy S] [--seed S] [--runs N] [--time 30s]
@@ -29,6 +30,12 @@ export const USAGE = `usage: shootdown COMMAND
       print a trace for a person
 
 exit code: 0 all agree, 1 a disagreement, 2 bad input (with --strict, also anything skipped)`;
+
+/** What one command takes, in each of its forms; empty for what is no command. */
+export function usageOf(command: string): string {
+  const forms = USAGE.split(/\n+(?= {2}[a-z]|exit code)/).filter((form) => form.startsWith(`  ${command} `));
+  return forms.length === 0 ? '' : ['usage: shootdown COMMAND', '', ...forms].join('\n');
+}
 
 /** A mistake in the command line or in a file; its message is the one line to show. */
 export class UsageError extends Error {}
