@@ -1,7 +1,7 @@
 /** The races as a page of Markdown, `docs/races.md`. */
 import { boundOf, judge } from './judge.ts';
 import { wordsOf } from './look.ts';
-import type { Case, Race, RaceTable, Step } from './race.ts';
+import { type Case, nameOf, type Race, type RaceTable, type Step } from './race.ts';
 import type { Search } from './search.ts';
 
 export function page(tables: readonly RaceTable[]): string {
@@ -26,10 +26,10 @@ export function page(tables: readonly RaceTable[]): string {
     '`npx vitest run document-races -u` writes it.',
   ];
   for (const table of tables) {
-    lines.push('', `## ${table.source}`, '');
+    lines.push('', `## ${headingOf(table)}`, '');
     lines.push('| | Actors | From | Ends | Schedules |', '|---|---|---|---|---|');
     for (const race of table.races) lines.push(...raceLines(table, race));
-    lines.push('', ...remarkLines(table));
+    lines.push(...remarkLines(table));
   }
   return `${lines.join('\n').trimEnd()}\n`;
 }
@@ -37,7 +37,7 @@ export function page(tables: readonly RaceTable[]): string {
 function raceLines(table: RaceTable, race: Race): string[] {
   const found = judge(table, race);
   return race.cases.map((one, i) => {
-    const head = i === 0 ? [race.id, `${race.actors}: ${race.says}`] : ['', ''];
+    const head = i === 0 ? [nameOf(table, race), `${race.actors}: ${race.says}`] : ['', ''];
     const ends = one.ends.map((end) => `\`${wordsOf(end)}\``).join('<br>');
     return `| ${[...head, fromOf(one), ends, countOf(one, found[i] as Search<Step>)].join(' | ')} |`;
   });
@@ -51,14 +51,21 @@ function countOf(one: Case, { explored }: Search<Step>): string {
   return bound === undefined ? `${about}` : `${about}, with at most ${bound} preemption${bound === 1 ? '' : 's'}`;
 }
 
-/** What a reviewer should look at. */
-function remarkLines({ races }: RaceTable): string[] {
-  const lines = ['### Where the text leaves a choice, and what cannot come about', ''];
-  for (const { id, remarks = [], cases } of races) {
-    for (const remark of remarks) lines.push(`- ${id}: ${remark}`);
-    for (const { from, unreached = [] } of cases) {
-      for (const { answers, why } of unreached) lines.push(`- ${id}, ${from}: never \`${answers}\`, for ${why}.`);
-    }
-  }
-  return lines;
+/** So that section 7.3 of a text is not taken for Linux 7.3. */
+function headingOf({ source }: RaceTable): string {
+  const [, text, sections = ''] = /^(iommufd|vfio-dmabuf) (.*)$/.exec(source) ?? [];
+  return text === undefined ? source : `Section${sections.includes(',') ? 's' : ''} ${sections} of the ${text} text`;
+}
+
+/** What a reviewer should look at, under its heading; nothing where there is nothing. */
+function remarkLines(table: RaceTable): string[] {
+  const lines = table.races.flatMap((race) => {
+    const name = nameOf(table, race);
+    const { remarks = [], cases } = race;
+    const never = cases.flatMap(({ from, unreached = [] }) =>
+      unreached.map(({ answers, why }) => `- ${name}, ${from}: never \`${answers}\`, for ${why}.`),
+    );
+    return [...remarks.map((remark) => `- ${name}: ${remark}`), ...never];
+  });
+  return lines.length === 0 ? [] : ['', '### Where the text leaves a choice, and what cannot come about', '', ...lines];
 }
