@@ -70,6 +70,8 @@ class Stuck {
   }
 }
 
+const MOST_ROUNDS = 5;
+
 /** For what a trigger must have waited: fences of each usage, and importers of each kind. */
 const WAITED_FOR: readonly RegExp[] = [
   ...Object.keys(USAGE).map(
@@ -89,12 +91,16 @@ test('calls return and wait as promised in random sequences with importers, and 
   const answers = new Set<string>();
   const unseen = new Set(WAITED_FOR);
   const stuck = new Stuck();
-  const failure = checkImporters({ seed: SEED, runs: RUNS, longest: LONGEST }, (step, answer, waiting) => {
-    answers.add(`${step.do} ${answer}`);
-    stuck.see(step, answer, waiting);
-    for (const line of waiting) for (const reason of unseen) if (reason.test(line)) unseen.delete(reason);
-  });
-  if (failure !== undefined) throw new Error(failure);
+  const missing = (): readonly unknown[] => [...MUST.filter((pair) => !answers.has(pair)), ...unseen, ...stuck.unseen];
+  // What is seldom may need another round under another seed than the usual one.
+  for (let round = 0; round < MOST_ROUNDS && (round === 0 || missing().length > 0); round++) {
+    const failure = checkImporters({ seed: SEED + round, runs: RUNS, longest: LONGEST }, (step, answer, waiting) => {
+      answers.add(`${step.do} ${answer}`);
+      stuck.see(step, answer, waiting);
+      for (const line of waiting) for (const reason of unseen) if (reason.test(line)) unseen.delete(reason);
+    });
+    if (failure !== undefined) throw new Error(failure);
+  }
   expect(MUST.filter((pair) => !answers.has(pair))).toEqual([]);
   expect([...unseen].map(String)).toEqual([]);
   expect(stuck.unseen).toEqual([]);
