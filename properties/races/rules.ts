@@ -1,14 +1,17 @@
 /**
  * What must hold of devices at every step of every race, wherever nobody holds the memory lock that guards it: what the
- * CPU reaches, and what the drain of a revoke promises.
+ * CPU and domains reach, and what the drain of a revoke promises.
  *
  * Source: iommufd 8.1; vfio-dmabuf 2.7, 7.3; V-13, V-14, V-47, V-59
  */
 import type { Machine } from '../../impl/machine.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT, type VfioPciDevice } from '../../impl/vfio/pci-device.ts';
+import { staleTranslation } from './stale.ts';
 
 /** What is broken, in words; nothing, when all is well. */
 export function broken(machine: Machine): string | undefined {
+  const stale = staleTranslation(machine);
+  if (stale !== undefined) return stale;
   for (const device of machine.devices.values()) {
     if (device.memoryLock.locked) continue;
     const found = atRest(device);
