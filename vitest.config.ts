@@ -10,8 +10,8 @@ const replacing = globSync('test/**/*.test.ts').filter((file) => {
   return replaced.length > 0;
 });
 
-/** It replaces functions of many modules while it runs, which only the linking of vitest's own allows. */
-const MUTANTS = 'test/mutants/mutants.test.ts';
+/** They replace functions of many modules while they run, which only the linking of vitest's own allows. */
+const MUTANTS = 'test/mutants/*.test.ts';
 
 /** What takes longest begins first, or one worker would be left with it at the end. A project keeps its workers. */
 class LongestFirst extends BaseSequencer {

@@ -19,12 +19,14 @@ import { atMost, type Bytes, isZero, PAGE_SIZE, u64 } from '../kernel/units.ts';
 const MOST_PAGES = 512;
 
 class TestDmaBuf {
-  readonly memory: PhysVec;
+  readonly physVec: readonly [PhysVec];
   /** Protected by dma_resv. */
   revoked = false;
+  /** Ghost, for observers only: how often it was revoked or restored, which to an importer is the same. */
+  revocations = 0;
 
   constructor(memory: PhysVec) {
-    this.memory = memory;
+    this.physVec = [memory];
   }
 }
 
@@ -68,6 +70,7 @@ export function* iommufdTestDmabufRevoke(fds: FdTable, fd: number, revoked: bool
     yield dmabuf.resv;
     try {
       priv.revoked = revoked;
+      priv.revocations++;
       yield* invalidateMappings(dmabuf);
     } finally {
       dmabuf.resv.release();
@@ -87,8 +90,9 @@ export function iommufdTestDmaBufIommufdMap({ dmabuf }: Attachment): PhysVec | E
   assertHeld(dmabuf.resv);
   const priv = testDmaBufOf(dmabuf);
   if (priv === undefined) return 'EOPNOTSUPP';
-  return priv.revoked ? 'ENODEV' : priv.memory;
+  return priv.revoked ? 'ENODEV' : priv.physVec[0];
 }
 
-const testDmaBufOf = ({ ops, priv }: DmaBuf): TestDmaBuf | undefined =>
+/** Undefined for the buffer of another exporter. */
+export const testDmaBufOf = ({ ops, priv }: DmaBuf): TestDmaBuf | undefined =>
   ops === iommufdTestDmaBufOps ? (priv as TestDmaBuf) : undefined;

@@ -2,13 +2,12 @@
 import { blame } from '../../explore/blame.ts';
 import { type Branch, type Choose, Interleaving } from '../../explore/interleave.ts';
 import { operation } from '../../impl/execute.ts';
-import { Splat } from '../../impl/kernel/splat.ts';
 import { preempt, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
 import type { Machine } from '../../impl/machine.ts';
 import type { Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
-import { breachOf } from '../perform.ts';
-import { broken } from '../races/rules.ts';
+import { breachIn } from '../races/breach.ts';
+import { Watch } from '../races/watch.ts';
 import { Numbers } from './numbers.ts';
 
 /** A system call of a branch, and the steps of the run, counted from 1, in which it began and returned. */
@@ -38,9 +37,6 @@ export interface Ran {
   readonly setAside?: string;
 }
 
-/** A rule that does not hold after a step. */
-class Broken extends Error {}
-
 /** Run the branches to their ends, or until something is broken. Fails as the chooser does, and in no other way. */
 export function run(machine: Machine, branches: readonly (readonly Command[])[], choose: Choose): Ran {
   const running = new Running(machine);
@@ -52,12 +48,14 @@ export function run(machine: Machine, branches: readonly (readonly Command[])[],
 class Running {
   readonly #machine: Machine;
   readonly #numbers: Numbers;
+  readonly #watch: Watch;
   readonly calls: Call[] = [];
   steps = 0;
 
   constructor(machine: Machine) {
     this.#machine = machine;
     this.#numbers = new Numbers(machine);
+    this.#watch = new Watch(machine);
   }
 
   get reused(): string | undefined {
@@ -78,10 +76,8 @@ class Running {
       all.go(chooser, ({ task }) => this.#look(task));
     } catch (error) {
       if (choosing) throw error;
-      if (error instanceof Broken) return { breach: 'rule', details: [error.message] };
-      if (error instanceof Splat && error.kind !== 'double unmap')
-        return { breach: error.kind, details: [error.message] };
-      return breachOf(error);
+      const { kind, what } = breachIn(error);
+      return { breach: kind, details: [what] };
     }
     const waiting = blame(all.waiting);
     if (waiting.length === 0) return undefined;
@@ -91,8 +87,7 @@ class Running {
 
   #look({ name }: Task): void {
     this.#numbers.look();
-    const found = broken(this.#machine);
-    if (found !== undefined) throw new Broken(`after a step of ${name}: ${found}`);
+    this.#watch.look(name);
   }
 
   #branch(commands: readonly Command[], index: number): Branch<void> {

@@ -1,6 +1,5 @@
 /** A call of which one fault point fails, and a revoke: at one place the second comes between steps of the first. */
 import { following, interleave } from '../../explore/interleave.ts';
-import { Splat } from '../../impl/kernel/splat.ts';
 import { current } from '../../impl/kernel/thread.ts';
 import type { State } from '../../model/spec.ts';
 import type { Result } from '../../trace/answer.ts';
@@ -8,7 +7,8 @@ import type { Command } from '../../trace/command.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
 import type { Fault } from '../../trace/trace.ts';
 import { Divergence } from '../divergence.ts';
-import { broken } from '../races/rules.ts';
+import { breachIn } from '../races/breach.ts';
+import { Watch } from '../races/watch.ts';
 import { newWorld, type World } from '../world.ts';
 import type { Revoke } from './revokes.ts';
 
@@ -52,7 +52,7 @@ export function begin({ config, kernel, before, state }: Omit<RacedCall, 'call' 
   return world;
 }
 
-/** Run both. Fails with a Divergence when an invariant does not hold at a step, or the implementation splats. */
+/** Run both. Fails with a Divergence when something is broken at a step, or the implementation splats or crashes. */
 export function race(it: RacedCall, fault: Fault | undefined, { first, after }: Place): Raced {
   const world = begin(it);
   const { machine } = world;
@@ -62,15 +62,12 @@ export function race(it: RacedCall, fault: Fault | undefined, { first, after }: 
   if (fault !== undefined) faults.arm(fault.nth, (site) => site === fault.site && current().name === 'call');
   const steps = { call: 0, revoke: 0 };
   let failedAt = 0;
-  const fail = (breach: string, what: string): never => {
-    throw new Divergence(breach, world.history.length, it.call, [what]);
-  };
+  const watch = new Watch(machine);
   try {
     const answers = interleave([branches[first], branches[second]], following([{ after, to: 1 }]), ({ task }) => {
       steps[task.name as Place['first']]++;
       if (failedAt === 0 && faults.failed !== undefined) failedAt = steps.call;
-      const found = broken(machine);
-      if (found !== undefined) fail('never mapped while revoked', `after a step of the ${task.name}: ${found}`);
+      watch.look(`the ${task.name}`);
     });
     const [one, other] = answers as [Result, Result];
     const [called, revoked] = first === 'call' ? [one, other] : [other, one];
@@ -79,8 +76,8 @@ export function race(it: RacedCall, fault: Fault | undefined, { first, after }: 
     world.history.push({ command: it.revoke.command, result: revoked });
     return { world, called, revoked, failed, steps, failedAt };
   } catch (error) {
-    if (error instanceof Splat) return fail('splat', error.message);
-    throw error;
+    const { kind, what } = breachIn(error);
+    throw new Divergence(kind, world.history.length, it.call, [what]);
   } finally {
     faults.disarm();
     machine.takeCalls();

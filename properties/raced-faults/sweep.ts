@@ -34,29 +34,38 @@ export function pointsIn(it: Omit<RacedCall, 'revoke'>): readonly Fault[] {
 export function sweepRaced(it: RacedCall, points: readonly Fault[], take: Take, witness?: RacedWitness): void {
   const judge = new Judge(it);
   for (const fault of points) {
-    for (const place of take(placesOf(it, fault))) {
-      try {
+    const places = telling(it, fault, ONE_AFTER_THE_OTHER, () => placesOf(it, fault));
+    for (const place of take(places)) {
+      telling(it, fault, place, () => {
         const raced = race(it, fault, place);
         judge.judge(raced, fault, place.after);
         witness?.(it.call, fault, raced);
-      } catch (error) {
-        if (!(error instanceof Divergence)) throw error;
-        throw new RacedBreach(messageOf(it, fault, place, error), error);
-      }
+      });
     }
   }
 }
+
+/** What is wrong in the work is told with all that leads to it. */
+function telling<T>(it: RacedCall, fault: Fault, place: Place, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof Divergence)) throw error;
+    throw new RacedBreach(messageOf(it, fault, place, error), error);
+  }
+}
+
+const ONE_AFTER_THE_OTHER: Place = { first: 'call', after: SEQUENTIAL };
 
 /**
  * Where the revoke can come between the steps of the call that has this fault, and the call between those of the
  * revoke: first when the call has just failed and undoes what it has done; last, one after the other.
  */
 function placesOf(it: RacedCall, fault: Fault): readonly Place[] {
-  const { steps, failedAt } = race(it, fault, { first: 'call', after: SEQUENTIAL });
+  const { steps, failedAt } = race(it, fault, ONE_AFTER_THE_OTHER);
   const within = Array.from({ length: steps.call }, (_, after): Place => ({ first: 'call', after }));
   const around = Array.from({ length: steps.revoke - 1 }, (_, i): Place => ({ first: 'revoke', after: i + 1 }));
-  const sequential: Place = { first: 'call', after: SEQUENTIAL };
-  return [...within.slice(failedAt), ...within.slice(0, failedAt), ...around, sequential];
+  return [...within.slice(failedAt), ...within.slice(0, failedAt), ...around, ONE_AFTER_THE_OTHER];
 }
 
 function messageOf(it: RacedCall, fault: Fault, { first, after }: Place, { message }: Divergence): string {

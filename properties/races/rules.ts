@@ -1,27 +1,42 @@
 /**
- * What must hold of devices at every step of every race, wherever nobody holds the memory lock that guards it: what the
- * CPU and domains reach, and what the drain of a revoke promises.
+ * What must hold of devices at every step, wherever nobody holds the memory lock that guards it: what the CPU reaches,
+ * and what the drain of a revoke promises.
  *
  * Source: iommufd 8.1; vfio-dmabuf 2.7, 7.3; V-13, V-14, V-47, V-59
  */
 import type { Machine } from '../../impl/machine.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT, type VfioPciDevice } from '../../impl/vfio/pci-device.ts';
-import { staleTranslation } from './stale.ts';
+import { neverMappedWhileRevoked } from '../../model/invariants.ts';
+import type { Breach } from './breach.ts';
 
-/** What is broken, in words; nothing, when all is well. */
-export function broken(machine: Machine): string | undefined {
-  const stale = staleTranslation(machine);
-  if (stale !== undefined) return stale;
+/** The first rule that is broken now, and how; undefined when all is well. */
+export function brokenRule(machine: Machine): Breach | undefined {
   for (const device of machine.devices.values()) {
     if (device.memoryLock.locked) continue;
-    const found = atRest(device);
-    if (found !== undefined) return found;
+    const reached = reachedByCpu(device);
+    if (reached !== undefined) return { kind: neverMappedWhileRevoked.name, what: reached };
+    const undrained = notDrained(device);
+    if (undrained !== undefined) return { kind: 'rule', what: undrained };
   }
   return undefined;
 }
 
-/** The memory lock of the device is free. */
-function atRest(device: VfioPciDevice): string | undefined {
+/** What is off, or was taken back, and has entries. */
+function reachedByCpu(device: VfioPciDevice): string | undefined {
+  for (const { dmabuf, status } of device.dmabufs) {
+    if (dmabuf.file.refs.count > 0 && status !== 'OK' && hasEntries(dmabuf.mapping))
+      return `${dmabuf.name} is revoked, and a CPU reaches it`;
+  }
+  const shut = device.engaged || !memoryOn(device);
+  return shut && hasEntries(device.mapping) ? `a CPU reaches a BAR of ${device.name}, which is off` : undefined;
+}
+
+const hasEntries = ({ vmas }: VfioPciDevice['mapping']): boolean => {
+  for (const { mm, startPage, lastPage } of vmas) if (mm.pageTable.leaves(startPage, lastPage).length > 0) return true;
+  return false;
+};
+
+function notDrained(device: VfioPciDevice): string | undefined {
   const answers = memoryOn(device);
   for (const { dmabuf, status, kref, comp } of device.dmabufs) {
     if (dmabuf.file.refs.count === 0) continue; // Nobody can use it, and a revoke leaves it out.
@@ -31,16 +46,6 @@ function atRest(device: VfioPciDevice): string | undefined {
     if (kref.count !== maps + 1) return `the token of ${dmabuf.name} is ${kref.count} with ${maps} DMA maps`;
     if (comp.ready()) return `the token of ${dmabuf.name} is drained, and not armed again`;
     if (status !== 'OK' && !dmabuf.resv.testSignaled(3)) return `${dmabuf.name} is revoked, and work goes on`;
-    if (status === 'OK') continue;
-    for (const { mm, startPage, lastPage } of dmabuf.mapping.vmas) {
-      if (mm.pageTable.leaves(startPage, lastPage).length > 0) return `${dmabuf.name} is revoked, and a CPU reaches it`;
-    }
-  }
-  if (answers && !device.engaged) return undefined;
-  const { vmas } = device.mapping;
-  for (const { mm, startPage, lastPage } of vmas) {
-    if (mm.pageTable.leaves(startPage, lastPage).length > 0)
-      return `a CPU reaches a BAR of ${device.name}, which is off`;
   }
   return undefined;
 }

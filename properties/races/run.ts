@@ -3,23 +3,12 @@ import { blame } from '../../explore/blame.ts';
 import { type Branch, type Choose, Interleaving } from '../../explore/interleave.ts';
 import { Splat } from '../../impl/kernel/splat.ts';
 import { Task } from '../../impl/kernel/thread.ts';
+import { Broken } from './breach.ts';
 import { endOf, wordsOf } from './look.ts';
 import type { Actor, Case, Step } from './race.ts';
-import { broken } from './rules.ts';
 import { threadNames } from './show.ts';
 import { Watch } from './watch.ts';
 import { World } from './world.ts';
-
-/** What a run does wrong that no splat tells: at a step, or when everybody has returned. */
-export class Broken extends Error {
-  override readonly name = 'Broken';
-  readonly kind: 'invariant' | 'at rest';
-
-  constructor(kind: Broken['kind'], what: string) {
-    super(what);
-    this.kind = kind;
-  }
-}
 
 /** How a run ended when nothing was wrong. */
 export interface Ended {
@@ -56,17 +45,14 @@ export class Run {
     return [...branches, { task: new Task(WORKER, machine.kernel), thread: this.#world.worker() }];
   }
 
-  /** Fails with a Splat, or with what is Broken: a rule at a step, or what is not as it must be at rest. */
+  /** Fails with a Splat, or with what is Broken at a step, or is not as it must be at rest. */
   go(choose: Choose): Ended {
     const { machine, pieces } = this.#world;
     const { actors, fails, ends } = this.#one;
     if (fails !== undefined) machine.kernel.faults.arm(fails.nth, fails.site);
     const all = new Interleaving(this.branches());
     const watch = new Watch(machine);
-    all.go(choose, ({ task }) => {
-      const found = watch.broken() ?? broken(machine);
-      if (found !== undefined) throw new Broken('invariant', `after a step of ${task.name}: ${found}`);
-    });
+    all.go(choose, ({ task }) => watch.look(task.name));
     const blocked = blame(all.waiting.filter(({ wants }) => wants !== pieces));
     const circle = blocked.find((line) => line.endsWith('a deadlock'));
     if (circle !== undefined) throw new Splat('deadlock', circle);
@@ -94,5 +80,5 @@ export class Run {
 }
 
 function nothingLeft(left: readonly string[]): void {
-  if (left.length > 0) throw new Broken('at rest', left.join('; '));
+  if (left.length > 0) throw new Broken({ kind: 'at rest', what: left.join('; ') });
 }

@@ -4,12 +4,7 @@ import { type Choose, following, type Schedule } from '../../explore/interleave.
 import { Recorder, showSchedule } from '../../explore/schedule.ts';
 import { shrink } from '../../explore/shrink.ts';
 import { explore, Pruned, type Strategy } from '../../explore/strategy.ts';
-
-/** What is wrong; `kind` stays the same while a failure is shrunk. */
-export interface Breach {
-  readonly kind: string;
-  readonly what: string;
-}
+import type { Breach } from './breach.ts';
 
 /** What is run again and again, each time in a fresh world and under another schedule: a case of a race, for one. */
 export interface Trial<T> {

@@ -9,13 +9,10 @@ import { Ioas } from '../../impl/iommufd/ioas.ts';
 import type { DmabufSource, Pages } from '../../impl/iommufd/pages.ts';
 import { PAGE_SIZE, toBigint, toNumber } from '../../impl/kernel/units.ts';
 import type { Machine, Place } from '../../impl/machine.ts';
-import { vfioPciDmaBufOf } from '../../impl/vfio/pci-dmabuf.ts';
 import type { AreaSeen, Observation, Pte, Range, Stretch } from '../../model/observation.ts';
 import { wholeDomain } from '../observe.ts';
+import { type Births, exporterOf } from './births.ts';
 import { memoryOn } from './rules.ts';
-
-/** How often each buffer had been revoked when pages were made of it; of those alone that can have translations. */
-export type Births = WeakMap<DmabufSource, number>;
 
 /** All pages objects, even those whose areas are in set-up or teardown. */
 export const livePages = ({ kernel }: Machine): Iterable<Pages> =>
@@ -95,7 +92,7 @@ function areaSeen(
   const first = toNumber(area.startByte(area.iova));
   const place = placeOf(machine, pages, source.startPage * PAGE_SIZE + first, toNumber(area.length));
   if (place === undefined) return undefined;
-  const shot = source.kind === 'dmabuf' && isShot(source, births);
+  const shot = source.kind === 'dmabuf' && births.isShot(source);
   if (area.pages === undefined && !shot) return undefined;
   const domains = shot || isWhole(area) ? area.iopt.domains : domainsOf(area, source);
   const seen = {
@@ -136,18 +133,11 @@ function placeOf(machine: Machine, { source }: Pages, at: number, length: number
   }
 }
 
-/** The one range of a buffer, as its exporter has it; undefined of the test exporter's. */
+/** The one range of a buffer, as its exporter has it. */
 function bufferOf(machine: Machine, { dmabuf }: DmabufSource): Stretch | undefined {
-  const [range] = vfioPciDmaBufOf(dmabuf)?.physVec ?? [];
+  const [range] = exporterOf(dmabuf)?.physVec ?? [];
   const place = range && machine.placeOf(range.paddr);
   return place && stretchOf(place, BigInt(range.len));
-}
-
-/** Its exporter has revoked the buffer since, whatever the importer made of that. */
-function isShot(source: DmabufSource, births: Births): boolean {
-  const priv = vfioPciDmaBufOf(source.dmabuf);
-  const born = births.get(source);
-  return priv !== undefined && born !== undefined && (priv.revoked || priv.revocations > born);
 }
 
 /** BARs of devices whose memory does not answer, where nobody is about to change that. */

@@ -2,11 +2,11 @@
 import { NotDeterministic } from '../../explore/exhaustive.ts';
 import type { Choose } from '../../explore/interleave.ts';
 import { Pruned } from '../../explore/strategy.ts';
-import { Splat } from '../../impl/kernel/splat.ts';
+import { type Breach, breachIn } from './breach.ts';
 import { wordsOf } from './look.ts';
 import { type Case, nameOf, type Race, type RaceTable, type Step, sourceOf } from './race.ts';
-import { Broken, Run, threadsOf } from './run.ts';
-import type { Breach, Trial } from './search.ts';
+import { Run, threadsOf } from './run.ts';
+import type { Trial } from './search.ts';
 import { showStep, threadNames } from './show.ts';
 
 interface Options {
@@ -43,7 +43,9 @@ export class CaseTrial implements Trial<Step> {
       }
       return this.#wrongEnd(words, blocked) ?? words;
     } catch (error) {
-      return breachOf(error);
+      // A strategy may give the run up.
+      if (error instanceof Pruned || error instanceof NotDeterministic) throw error;
+      return breachIn(error);
     }
   }
 
@@ -71,15 +73,6 @@ export class CaseTrial implements Trial<Step> {
       ...fault,
     ];
   }
-}
-
-/** What is thrown for another reason than that the run is wrong, as by a strategy that gives it up, is thrown. */
-function breachOf(error: unknown): Breach {
-  if (error instanceof Splat) return { kind: error.kind, what: error.message };
-  if (error instanceof Broken) return { kind: error.kind, what: error.message };
-  if (error instanceof Pruned || error instanceof NotDeterministic || !(error instanceof Error)) throw error;
-  const [, where = ''] = (error.stack ?? '').split('\n');
-  return { kind: 'crash', what: `${error.message} ${where.trim()}` };
 }
 
 /** A case of the tables, which is told by the name of its race. */

@@ -1,22 +1,26 @@
 /**
- * The four invariants at every step of a race, each as soon as nobody holds the lock that guards it: before that it may
- * be broken for a moment. Where nothing has changed that they speak of, nothing is looked at.
+ * What must hold at every step of several threads: the four invariants, each as soon as nobody holds the lock that
+ * guards it, because before that it may be broken for a moment; and the rules of devices. Where nothing has changed
+ * that the invariants speak of, they look at nothing.
  *
  * Source: iommufd 4.1: dma_resv protects whether the exporter has revoked, pages->mutex all that is mapped and unmapped
  */
+import type { DomainCall } from '../../impl/iommu/domain.ts';
 import { Ioas } from '../../impl/iommufd/ioas.ts';
 import type { Machine } from '../../impl/machine.ts';
-import { vfioPciDmaBufOf } from '../../impl/vfio/pci-dmabuf.ts';
 import { invariants } from '../../model/invariants.ts';
 import { callsSeen } from '../observe.ts';
 import { showCounterexample } from '../show-counterexample.ts';
-import { type Births, livePages, sight } from './sight.ts';
+import { Births, exporterOf } from './births.ts';
+import { type Breach, Broken } from './breach.ts';
+import { brokenRule } from './rules.ts';
+import { livePages, sight } from './sight.ts';
 
 const GUARDS = [...new Set(invariants.map(({ guardedBy }) => guardedBy))];
 
 export class Watch {
   readonly #machine: Machine;
-  readonly #births: Births = new WeakMap();
+  readonly #births = new Births();
   /** What the last look saw of all that matters, and what there is now. */
   #seen: unknown[] = [];
   #now: unknown[] = [];
@@ -26,21 +30,31 @@ export class Watch {
   constructor(machine: Machine) {
     this.#machine = machine;
     this.#judged = machine.iommu.calls.length;
-    this.broken();
+    for (const { source } of livePages(machine)) if (source.kind === 'dmabuf') this.#births.begin(source);
+    this.#broken();
+  }
+
+  /** After a step of the thread. Fails with what is Broken. */
+  look(thread: string): void {
+    const found = this.#broken() ?? brokenRule(this.#machine);
+    if (found !== undefined) throw new Broken({ ...found, what: `after a step of ${thread}: ${found.what}` });
   }
 
   /** The first invariant that is broken now, and where; undefined when all is well. */
-  broken(): string | undefined {
+  #broken(): Breach | undefined {
     if (!this.#changed()) return undefined;
     const { calls } = this.#machine.iommu;
     // Of a mutex that is held, the rest of the calls is still to come.
     const fresh = this.#anyMapping() ? [] : calls.slice(this.#judged);
     this.#judged += fresh.length;
     for (const guard of GUARDS) {
-      const seen = { ...sight(this.#machine, this.#births, guard), ...callsSeen(this.#machine, fresh) };
-      for (const { name, guardedBy, breaches } of invariants) {
-        const [breach] = guardedBy === guard ? breaches(seen) : [];
-        if (breach !== undefined) return `${name}: ${showCounterexample(breach)}`;
+      const shown = sight(this.#machine, this.#births, guard);
+      for (const own of byDomain(fresh)) {
+        const seen = { ...shown, ...callsSeen(this.#machine, own) };
+        for (const { name, guardedBy, breaches } of invariants) {
+          const [breach] = guardedBy === guard ? breaches(seen) : [];
+          if (breach !== undefined) return { kind: name, what: showCounterexample(breach) };
+        }
       }
     }
     return undefined;
@@ -76,10 +90,10 @@ export class Watch {
       if (source.kind !== 'dmabuf') continue;
       note(source.dmabuf.resv.locked);
       note(source.len);
-      const revocations = vfioPciDmaBufOf(source.dmabuf)?.revocations;
-      // From the moment on at which the exporter has said where the memory lies.
-      if (source.len > 0 && revocations !== undefined && !this.#births.has(source))
-        this.#births.set(source, revocations);
+      const exporter = exporterOf(source.dmabuf);
+      note(exporter?.revocations);
+      note(exporter?.revoked);
+      this.#births.note(source);
     }
     for (const { table } of contexts) {
       for (const object of table) {
@@ -96,3 +110,7 @@ export class Watch {
     return now.length !== this.#seen.length || now.some((value, i) => value !== this.#seen[i]);
   }
 }
+
+/** Those of each domain by themselves: one that goes and one that comes may have the same name. */
+const byDomain = (calls: readonly DomainCall[]): readonly (readonly DomainCall[])[] =>
+  calls.length === 0 ? [calls] : [...Map.groupBy(calls, ({ domain }) => domain).values()];

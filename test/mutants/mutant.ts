@@ -1,5 +1,5 @@
 /** A known bug as data: what it was, how it is put in again, and the race in which it must be found. */
-import { neverMappedWhileRevoked } from '../../model/invariants.ts';
+import { neverMappedWhileRevoked, noDoubleUnmap } from '../../model/invariants.ts';
 import { type Case, nameOf } from '../../properties/races/race.ts';
 import { RACE_TABLES } from '../../properties/races/tables/documents.ts';
 import { CaseTrial, trialOf } from '../../properties/races/trial.ts';
@@ -42,17 +42,19 @@ export const inOwnRace = (actors: string, one: Case): Pick<Mutant, 'trial'> => (
   trial: new CaseTrial(one, `${actors}, from: ${one.from}`),
 });
 
-export const invariant = (what: string): Finding => ({ kind: 'invariant', what });
+export const rule = (what: string): Finding => ({ kind: 'rule', what });
+const mapped = (what: string): Finding => ({ kind: neverMappedWhileRevoked.name, what });
+/** The CPU reaches what is revoked; seen after a step of this thread. */
+export const shown = (thread: string, buffer: string): Finding =>
+  mapped(`after a step of ${thread}: ${buffer} is revoked, and a CPU reaches it`);
 /** A domain translates what was mapped before a revoke; seen after a step of this thread. */
 export const shot = (thread: string, domain: string, iova?: string): Finding =>
   neverMapped(thread, domain, 'a revoke has shot its area', iova);
 /** And what was mapped after it. */
 export const takenBack = (thread: string, domain: string, iova?: string): Finding =>
   neverMapped(thread, domain, 'its owner has taken it back', iova);
-const neverMapped = (thread: string, domain: string, but: string, iova = '0x1000000'): Finding => {
-  const what = `domain ${domain}, IOVA ${iova}: dev0:2+0x0 is mapped, but ${but}`;
-  return invariant(`after a step of ${thread}: ${neverMappedWhileRevoked.name}: ${what}`);
-};
+const neverMapped = (thread: string, domain: string, but: string, iova = '0x1000000'): Finding =>
+  mapped(`after a step of ${thread}: domain ${domain}, IOVA ${iova}: dev0:2+0x0 is mapped, but ${but}`);
 export const outcome = (words: string): Finding => ({ kind: 'outcome', what: `not allowed: ${words}` });
 /** What somebody who looks at everything sees when all have returned, or when all is closed then. */
 export const atRest = (what: string): Finding => ({ kind: 'at rest', what });
@@ -62,4 +64,7 @@ export const lostWakeUp = (waiting: readonly string[], words: string): Finding =
   what: [...waiting, `not allowed: ${words}`].join('; '),
 });
 /** What a debug kernel prints. */
-export const splat = (kind: string, what: string): Finding => ({ kind, what: `${kind}: ${what}` });
+export const splat = (kind: string, what: string): Finding => ({
+  kind: kind === 'double unmap' ? noDoubleUnmap.name : kind,
+  what: `${kind}: ${what}`,
+});

@@ -12,7 +12,7 @@ import { putRegistration } from '../../impl/vfio/registration.ts';
 import * as takeBack from '../../impl/vfio/take-back.ts';
 import { end } from '../../properties/races/race.ts';
 import { BYTE, mapBar, OFF, START, touch } from '../../properties/races/steps.ts';
-import { atRest, inOwnRace, inRace, invariant, type Mutant, outcome, splat, takenBack } from './mutant.ts';
+import { atRest, inOwnRace, inRace, type Mutant, outcome, rule, shown, splat, takenBack } from './mutant.ts';
 import { patch, without } from './patch.ts';
 
 const { TABLE } = status as { TABLE: Record<status.State, Record<status.Event, status.Transition | undefined>> };
@@ -43,7 +43,7 @@ export const BUFFER_MUTANTS: readonly Mutant[] = [
       ),
     ],
     ...inRace('vfio-R1', 'another buffer'),
-    found: [invariant('after a step of vfio_export: dev0.dmabuf1 is usable, and the memory of dev0 is off')],
+    found: [rule('after a step of vfio_export: dev0.dmabuf1 is usable, and the memory of dev0 is off')],
   },
   {
     id: 'M12',
@@ -52,7 +52,7 @@ export const BUFFER_MUTANTS: readonly Mutant[] = [
     patches: [patch(takeBack, 'takeBack', () => function* () {})],
     ...inRace('vfio-R18', 'one domain'),
     found: [
-      invariant('after a step of vfio_memory: dev0.dmabuf0 is usable, and the memory of dev0 is off'),
+      rule('after a step of vfio_memory: dev0.dmabuf0 is usable, and the memory of dev0 is off'),
       takenBack('vfio_memory', 'ioas'),
     ],
   },
@@ -109,7 +109,7 @@ export const BUFFER_MUTANTS: readonly Mutant[] = [
     cured: DERIVED,
     patches: [patch(addressSpace, 'unmapMappingRange', () => function* () {})],
     ...inRace('vfio-R10', 'mapped before'),
-    found: [invariant('after a step of vfio_dmabuf_revoke: dev0.dmabuf0 is revoked, and a CPU reaches it')],
+    found: [shown('vfio_dmabuf_revoke', 'dev0.dmabuf0')],
   },
   {
     id: 'M48',
@@ -123,7 +123,7 @@ export const BUFFER_MUTANTS: readonly Mutant[] = [
       actors: [touch('v'), OFF],
       ends: [end(`${BYTE}, ok`, 'TEMP TEMP'), end('SIGBUS, ok', 'TEMP TEMP')],
     }),
-    found: [invariant('after a step of vfio_memory: dev0.dmabuf1 is revoked, and a CPU reaches it')],
+    found: [shown('vfio_memory', 'dev0.dmabuf1')],
   },
   {
     id: 'M51',
@@ -131,7 +131,7 @@ export const BUFFER_MUTANTS: readonly Mutant[] = [
     cured: 'in review of the mmap series',
     patches: [patch(status, 'refusesTouch', (right) => (priv) => holdsResv(priv as VfioPciDmaBuf) && right(priv))],
     ...inRace('vfio-R10', 'mapped before'),
-    found: [invariant('after a step of peek: dev0.dmabuf0 is revoked, and a CPU reaches it')],
+    found: [shown('peek', 'dev0.dmabuf0')],
   },
   {
     id: 'M56',

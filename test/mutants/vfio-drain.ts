@@ -9,7 +9,7 @@ import * as token from '../../impl/vfio/pci-dmabuf-token.ts';
 import * as registration from '../../impl/vfio/registration.ts';
 import { end } from '../../properties/races/race.ts';
 import { importer, importerMap, OFF, START } from '../../properties/races/steps.ts';
-import { inOwnRace, inRace, invariant, lostWakeUp, type Mutant, splat } from './mutant.ts';
+import { inOwnRace, inRace, lostWakeUp, type Mutant, rule, splat } from './mutant.ts';
 import { patch } from './patch.ts';
 
 const DERIVED = 'never written; derived';
@@ -59,7 +59,7 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
     cured: REVOKES_WAIT,
     patches: [patch(token, 'drainToken', () => function* () {}), neverArmed],
     ...inRace('vfio-R5', 'an importer that unmaps when it comes to it'),
-    found: [invariant('after a step of vfio_memory: dev0.dmabuf0 is revoked, and 1 DMA maps live')],
+    found: [rule('after a step of vfio_memory: dev0.dmabuf0 is revoked, and 1 DMA maps live')],
   },
   {
     id: 'M03',
@@ -76,7 +76,7 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
       ),
     ],
     ...inRace('vfio-R6', 'work of usage BOOKKEEP'),
-    found: [invariant('after a step of vfio_memory: dev0.dmabuf0 is revoked, and work goes on')],
+    found: [rule('after a step of vfio_memory: dev0.dmabuf0 is revoked, and work goes on')],
   },
   {
     id: 'M04',
@@ -93,7 +93,7 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
       ),
     ],
     ...inRace('vfio-R6', 'work of usage READ'),
-    found: [invariant('after a step of vfio_memory: dev0.dmabuf0 is revoked, and work goes on')],
+    found: [rule('after a step of vfio_memory: dev0.dmabuf0 is revoked, and work goes on')],
   },
   {
     id: 'M05',
@@ -133,7 +133,7 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
       ),
     ],
     ...inRace('vfio-R4', 'revoked by memory off; memory on'),
-    found: [invariant('after a step of vfio_memory: the token of dev0.dmabuf0 is 1 with 1 DMA maps')],
+    found: [rule('after a step of vfio_memory: the token of dev0.dmabuf0 is 1 with 1 DMA maps')],
   },
   {
     id: 'M07',
@@ -141,7 +141,7 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
     cured: DERIVED,
     patches: [neverArmed],
     ...inRace('vfio-R4', 'not revoked; a reset, which revokes and gives back'),
-    found: [invariant('after a step of vfio_reset: the token of dev0.dmabuf0 is 0 with 0 DMA maps')],
+    found: [rule('after a step of vfio_reset: the token of dev0.dmabuf0 is 0 with 0 DMA maps')],
   },
   {
     id: 'M39',
@@ -166,7 +166,7 @@ export const DRAIN_MUTANTS: readonly Mutant[] = [
         ['vfio_memory waits for an unmap that nobody owes of dev0.dmabuf0'],
         'ENOMEM, blocked; buffers TEMP; maps 0',
       ),
-      invariant('after a step of importer_map: the token of dev0.dmabuf0 is 2 with 0 DMA maps'),
+      rule('after a step of importer_map: the token of dev0.dmabuf0 is 2 with 0 DMA maps'),
     ],
   },
 ];
