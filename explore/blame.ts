@@ -24,6 +24,27 @@ export function blamed(waiting: readonly Step[]): Blamed[] {
   });
 }
 
+/** Why it is that nobody goes on, in the words of the worst: a circle will never end, and an answer may yet come. */
+export interface Stuck {
+  readonly verdict: Exclude<Verdict, 'running'>;
+  /** Of everybody who waits; a circle is told once. */
+  readonly lines: readonly string[];
+}
+
+/** The worst first. */
+const VERDICTS = ['deadlock', 'lost wake-up', 'environment'] as const;
+
+/** When nobody can go on any more; undefined when all have ended. */
+export function stuck(waiting: readonly Step[]): Stuck | undefined {
+  const all = blamed(waiting);
+  const verdict = VERDICTS.find((word) => all.some((one) => one.verdict === word));
+  const [circle] = all.filter((one) => one.verdict === 'deadlock');
+  return verdict && { verdict, lines: (circle === undefined ? all : [circle]).map(({ line }) => line) };
+}
+
+/** Whether these are words of a run in which nobody could go on. */
+export const isStuck = (words: string): boolean => VERDICTS.some((word) => word === words);
+
 /** The lines alone. */
 export const blame = (waiting: readonly Step[]): string[] => blamed(waiting).map(({ line }) => line);
 

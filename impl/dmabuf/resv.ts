@@ -22,6 +22,8 @@ export class Fence {
   readonly name: string;
   readonly context: number;
   readonly seqno: number;
+  /** Ghost, for whoever tells of a deadlock: the thread that is about to signal it. Else a device does. */
+  signaler: Task | undefined;
   #signaled = false;
 
   constructor(name: string, context: number, seqno: number) {
@@ -153,9 +155,14 @@ class FenceWait implements WaitPoint {
     task.kernel.lockdep.wait(task, DMA_FENCE, this.name);
   }
 
-  /** Devices signal. */
+  /** Devices signal, unless somebody is about to. */
   get outside(): boolean {
     return !this.ready();
+  }
+
+  holders(): readonly Task[] {
+    const task = this.#resv.firstPending(this.#usage)?.signaler;
+    return task === undefined ? [] : [task];
   }
 
   blockedBy(): string {

@@ -1,4 +1,5 @@
 /** The threads of a trace, replayed in a world in which its steps are done. */
+import { isStuck } from '../../explore/blame.ts';
 import { following } from '../../explore/interleave.ts';
 import { showResult } from '../../trace/show.ts';
 import type { Step, Threads } from '../../trace/trace.ts';
@@ -34,7 +35,7 @@ function unexpected({ result, blocked }: Step, call: Call | undefined): string[]
 
 /** Whoever has not returned was expected to be blocked, or comes after one that was. */
 function isForeseen(breach: string, branches: Threads['branches'], calls: readonly Call[]): boolean {
-  if (breach !== 'lost wake-up' && breach !== 'deadlock') return false;
+  if (!isStuck(breach)) return false;
   return branches.every((steps, i) => {
     const own = calls.filter(({ branch }) => branch === i);
     const stuck = own.findIndex(({ returned }) => returned === undefined);

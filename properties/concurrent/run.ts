@@ -1,5 +1,5 @@
 /** The branches of a program at once: what each call answered, and when; or what went wrong meanwhile. */
-import { blame } from '../../explore/blame.ts';
+import { stuck } from '../../explore/blame.ts';
 import { type Branch, type Choose, Interleaving } from '../../explore/interleave.ts';
 import { operation } from '../../impl/execute.ts';
 import { preempt, syscall, Task, type Thread } from '../../impl/kernel/thread.ts';
@@ -79,10 +79,8 @@ class Running {
       const { kind, what } = breachIn(error);
       return { breach: kind, details: [what] };
     }
-    const waiting = blame(all.waiting);
-    if (waiting.length === 0) return undefined;
-    const circle = waiting.some((line) => line.endsWith('a deadlock'));
-    return { breach: circle ? 'deadlock' : 'lost wake-up', details: waiting };
+    const blocked = stuck(all.waiting);
+    return blocked && { breach: blocked.verdict, details: blocked.lines };
   }
 
   #look({ name }: Task): void {

@@ -1,5 +1,6 @@
 /** A call of which one fault point fails, and a revoke: at one place the second comes between steps of the first. */
-import { following, interleave } from '../../explore/interleave.ts';
+import { stuck } from '../../explore/blame.ts';
+import { following, Interleaving } from '../../explore/interleave.ts';
 import { current } from '../../impl/kernel/thread.ts';
 import type { State } from '../../model/spec.ts';
 import type { Result } from '../../trace/answer.ts';
@@ -7,7 +8,7 @@ import type { Command } from '../../trace/command.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
 import type { Fault } from '../../trace/trace.ts';
 import { Divergence } from '../divergence.ts';
-import { breachIn } from '../races/breach.ts';
+import { Broken, breachIn } from '../races/breach.ts';
 import { Watch } from '../races/watch.ts';
 import { newWorld, type World } from '../world.ts';
 import type { Revoke } from './revokes.ts';
@@ -64,12 +65,15 @@ export function race(it: RacedCall, fault: Fault | undefined, { first, after }: 
   let failedAt = 0;
   const watch = new Watch(machine);
   try {
-    const answers = interleave([branches[first], branches[second]], following([{ after, to: 1 }]), ({ task }) => {
+    const both = new Interleaving([branches[first], branches[second]]);
+    both.go(following([{ after, to: 1 }]), ({ task }) => {
       steps[task.name as Place['first']]++;
       if (failedAt === 0 && faults.failed !== undefined) failedAt = steps.call;
       watch.look(`the ${task.name}`);
     });
-    const [one, other] = answers as [Result, Result];
+    const blocked = stuck(both.waiting);
+    if (blocked !== undefined) throw new Broken({ kind: blocked.verdict, what: blocked.lines.join('; ') });
+    const [one, other] = both.answers as [Result, Result];
     const [called, revoked] = first === 'call' ? [one, other] : [other, one];
     const failed = fault !== undefined && faults.fired;
     world.history.push({ command: it.call, ...(failed && { fault }), result: called });

@@ -1,5 +1,5 @@
 /** One run of a case: a world of its own, the actors interleaved as the chooser will, and how that ended. */
-import { blame } from '../../explore/blame.ts';
+import { type Stuck, stuck } from '../../explore/blame.ts';
 import { type Branch, type Choose, Interleaving } from '../../explore/interleave.ts';
 import { Splat } from '../../impl/kernel/splat.ts';
 import { Task } from '../../impl/kernel/thread.ts';
@@ -13,8 +13,8 @@ import { World } from './world.ts';
 /** How a run ended when nothing was wrong. */
 export interface Ended {
   readonly words: string;
-  /** A line for everybody who has not returned: what for it waits. */
-  readonly blocked: readonly string[];
+  /** There when somebody has not returned. */
+  readonly stuck: Stuck | undefined;
 }
 
 const WORKER = 'worker';
@@ -53,14 +53,13 @@ export class Run {
     const all = new Interleaving(this.branches());
     const watch = new Watch(machine);
     all.go(choose, ({ task }) => watch.look(task.name));
-    const blocked = blame(all.waiting.filter(({ wants }) => wants !== pieces));
-    const circle = blocked.find((line) => line.endsWith('a deadlock'));
-    if (circle !== undefined) throw new Splat('deadlock', circle);
+    const blocked = stuck(all.waiting.filter(({ wants }) => wants !== pieces));
+    if (blocked?.verdict === 'deadlock') throw new Broken({ kind: 'deadlock', what: blocked.lines.join('; ') });
     const answers = all.answers.slice(0, actors.length).map((answer) => answer ?? 'blocked');
     const words = wordsOf(endOf(this.#world, answers, ends[0]?.extra ?? {}));
     // The machine does not know the drivers, so that it can account for all only when they have gone.
-    if (blocked.length === 0 && this.#world.importers.size === 0) nothingLeft(machine.audit());
-    return { words, blocked };
+    if (blocked === undefined && this.#world.importers.size === 0) nothingLeft(machine.audit());
+    return { words, stuck: blocked };
   }
 
   /** Close all that is open, and account for it. Nobody is under way: who is blocked keeps what it has. */

@@ -1,4 +1,5 @@
 /** A case of a race as a search runs it: each run is judged by the rules, and by how the table says that it may end. */
+import type { Stuck } from '../../explore/blame.ts';
 import { NotDeterministic } from '../../explore/exhaustive.ts';
 import type { Choose } from '../../explore/interleave.ts';
 import { Pruned } from '../../explore/strategy.ts';
@@ -36,12 +37,12 @@ export class CaseTrial implements Trial<Step> {
   judge(choose: Choose): string | Breach {
     try {
       const run = new Run(this.#one);
-      const { words, blocked } = run.go(choose);
-      if (blocked.length === 0 && this.#closed?.has(words) !== true) {
+      const { words, stuck } = run.go(choose);
+      if (stuck === undefined && this.#closed?.has(words) !== true) {
         run.close();
         this.#closed?.add(words);
       }
-      return this.#wrongEnd(words, blocked) ?? words;
+      return this.#wrongEnd(words, stuck) ?? words;
     } catch (error) {
       // A strategy may give the run up.
       if (error instanceof Pruned || error instanceof NotDeterministic) throw error;
@@ -49,10 +50,14 @@ export class CaseTrial implements Trial<Step> {
     }
   }
 
-  #wrongEnd(words: string, blocked: readonly string[]): Breach | undefined {
-    if (this.allowed === undefined || this.allowed.has(words)) return undefined;
-    if (blocked.length > 0) return { kind: 'lost wake-up', what: `${blocked.join('; ')}; not allowed: ${words}` };
-    return { kind: 'outcome', what: `not allowed: ${words}` };
+  /** A table that allows to be blocked speaks of an environment that does not answer. */
+  #wrongEnd(words: string, stuck: Stuck | undefined): Breach | undefined {
+    if (this.allowed === undefined) return undefined;
+    const isAllowed = this.allowed.has(words);
+    if (isAllowed && stuck?.verdict !== 'lost wake-up') return undefined;
+    const ended = `${isAllowed ? 'and it ends' : 'not allowed'}: ${words}`;
+    if (stuck === undefined) return { kind: 'outcome', what: ended };
+    return { kind: stuck.verdict, what: [...stuck.lines, ended].join('; ') };
   }
 
   /** The ends of a table are those of all its actors together. */

@@ -9,14 +9,14 @@ import {
   tokenUnregister,
 } from '../../impl/importers/dma-token.ts';
 import { isErrno } from '../../impl/kernel/errno.ts';
-import type { Thread, WaitPoint } from '../../impl/kernel/thread.ts';
+import { current, type Thread, type WaitPoint } from '../../impl/kernel/thread.ts';
 import { Workqueue } from '../../impl/kernel/workqueue.ts';
 import type { Machine } from '../../impl/machine.ts';
 import { PciFunction } from '../../impl/pci/topology.ts';
 import { end, type Step } from '../../properties/races/race.ts';
 import { OFF, START } from '../../properties/races/steps.ts';
 
-import { type Finding, inOwnRace, lostWakeUp, type Mutant, splat } from './mutant.ts';
+import { type Finding, inOwnRace, type Mutant, splat } from './mutant.ts';
 
 import { patch } from './patch.ts';
 
@@ -68,6 +68,7 @@ function* releases(machine: Machine): Thread<string> {
 
 function* signalLate(token: DmaToken, { fence, table }: TokenMap, also: TokenMap): Thread {
   const { resv } = token.dmabuf;
+  fence.signaler = current();
   yield resv;
   fence.signal();
   unmapAttachment(token.attachment, table);
@@ -76,11 +77,11 @@ function* signalLate(token: DmaToken, { fence, table }: TokenMap, also: TokenMap
 }
 
 /** Nobody goes on: the worker wants what the revoke holds, and the revoke waits for what the worker would do. */
-const stuck = (read: string): Finding => {
-  const held = 'waits for dev0.dmabuf0.resv, held by vfio_memory, which waits for fence map 1 of ssd (KERNEL)';
-  const lines = [`read ${read}`, 'vfio_memory waits for fence map 1 of ssd (KERNEL)', `release ${held}`];
-  return lostWakeUp(lines, 'blocked, blocked, blocked; buffers TEMP');
-};
+const circle = (first: string): Finding => ({
+  kind: 'deadlock',
+  what: `read waits for ${first}, which waits for itself: a deadlock`,
+});
+const [HELD, SIGNALED] = ['dev0.dmabuf0.resv, held by vfio_memory', 'dev0.dmabuf0.resv fences, which is up to release'];
 
 export const URING_MUTANTS: readonly Mutant[] = [
   {
@@ -112,8 +113,8 @@ export const URING_MUTANTS: readonly Mutant[] = [
         'fence map 1 of ssd completed while release of map 1 of ssd, dev0.dmabuf0.resv held, against the lock order: ' +
           'dma_resv ⊃ dma_fence (documented)',
       ),
-      stuck('waits for fence map 1 of ssd (KERNEL)'),
-      stuck('waits for dev0.dmabuf0.resv, held by vfio_memory, which waits for fence map 1 of ssd (KERNEL)'),
+      circle(`${SIGNALED}, which waits for ${HELD}, which waits for ${SIGNALED}`),
+      circle(`${HELD}, which waits for ${SIGNALED}, which waits for ${HELD}`),
     ],
   },
 ];

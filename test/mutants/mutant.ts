@@ -1,4 +1,5 @@
 /** A known bug as data: what it was, how it is put in again, and the race in which it must be found. */
+import type { Stuck } from '../../explore/blame.ts';
 import { neverMappedWhileRevoked, noDoubleUnmap } from '../../model/invariants.ts';
 import { type Case, nameOf } from '../../properties/races/race.ts';
 import { RACE_TABLES } from '../../properties/races/tables/documents.ts';
@@ -59,8 +60,13 @@ export const outcome = (words: string): Finding => ({ kind: 'outcome', what: `no
 /** What somebody who looks at everything sees when all have returned, or when all is closed then. */
 export const atRest = (what: string): Finding => ({ kind: 'at rest', what });
 /** Nobody who is left goes on: who waits for what, and how it stands then. */
-export const lostWakeUp = (waiting: readonly string[], words: string): Finding => ({
-  kind: 'lost wake-up',
+export const lostWakeUp = (waiting: readonly string[], words: string): Finding =>
+  isStuck('lost wake-up', waiting, words);
+/** And all that they wait for is up to a device. */
+export const unanswered = (waiting: readonly string[], words: string): Finding =>
+  isStuck('environment', waiting, words);
+const isStuck = (kind: Stuck['verdict'], waiting: readonly string[], words: string): Finding => ({
+  kind,
   what: [...waiting, `not allowed: ${words}`].join('; '),
 });
 /** What a debug kernel prints. */

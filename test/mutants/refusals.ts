@@ -7,7 +7,7 @@ import type { Machine } from '../../impl/machine.ts';
 import { PciFunction } from '../../impl/pci/topology.ts';
 import { end, type Step } from '../../properties/races/race.ts';
 import { A, MAPPED, OFF, START } from '../../properties/races/steps.ts';
-import { inOwnRace, lostWakeUp, type Mutant, splat } from './mutant.ts';
+import { inOwnRace, type Mutant, splat, unanswered } from './mutant.ts';
 import { without } from './patch.ts';
 
 /** A driver whose DMA goes on until it wants no more, and that has no callback. */
@@ -65,7 +65,7 @@ export const REFUSAL_MUTANTS: readonly Mutant[] = [
       ends: [end('EOPNOTSUPP, ok', 'TEMP'), end('ENODEV, ok', 'TEMP')],
     }),
     found: [
-      lostWakeUp(['vfio_memory waits for the unmap of importer nic of dev0.dmabuf0'], 'ok, blocked; buffers TEMP'),
+      unanswered(['vfio_memory waits for the unmap of importer nic of dev0.dmabuf0'], 'ok, blocked; buffers TEMP'),
     ],
   },
 ];

@@ -18,7 +18,8 @@ import { CaseTrial } from '../../properties/races/trial.ts';
 class Shared {
   count = 0;
   readonly locks = [new Mutex('a', 'staccess.lock'), new Mutex('b', 'dev_set.lock')] as const;
-  readonly done = new Completion('done', { owed: () => 'whoever is done' });
+  readonly done = new Completion('done');
+  readonly answer = new Completion('answer', { owed: () => 'an answer of the device' });
   readonly kref = new Kref('object');
 }
 
@@ -119,7 +120,7 @@ test('a lock that is held at the end of a thread', () => {
   expect([failure.what, failure.trial.threads.length]).toEqual(['lockdep: one ends holding a', 1]);
 });
 
-test('a wait that nobody is left to end is a lost wake-up, where no allowed outcome has it', () => {
+test('a wait that nobody is left to end is a lost wake-up, even where the table allows to be blocked', () => {
   function* waiter({ done }: Shared): Thread<string> {
     yield done;
     return 'ok';
@@ -134,10 +135,26 @@ test('a wait that nobody is left to end is a lost wake-up, where no allowed outc
   const failure = failureOf(caseOf(threads, 'ok, ok'));
   expect([failure.kind, failure.what]).toEqual([
     'lost wake-up',
-    'waiter waits for whoever is done; not allowed: blocked, ok; buffers none',
+    'waiter waits for whoever must complete it; not allowed: blocked, ok; buffers none',
   ]);
   // He who would wake up takes part, or there would be nothing to tell.
   expect(failure.trial.threads).toHaveLength(2);
+  expect(failureOf(caseOf(threads, 'blocked, ok'))).toMatchObject({
+    kind: 'lost wake-up',
+    what: 'waiter waits for whoever must complete it; and it ends: blocked, ok; buffers none',
+  });
+});
+
+test('a wait for a device that does not answer is up to the environment, where no allowed outcome has it', () => {
+  function* waiter({ answer }: Shared): Thread<string> {
+    yield answer;
+    return 'ok';
+  }
+  const threads = { waiter, bystander };
+  expect(failureOf(caseOf(threads, 'ok, ok'))).toMatchObject({
+    kind: 'environment',
+    what: 'waiter waits for an answer of the device; not allowed: blocked, ok; buffers none',
+  });
   const fine = new Search(new CaseTrial(caseOf(threads, 'blocked, ok'), 'a test'), new Reduced());
   expect([fine.run(), fine.complete]).toEqual([undefined, true]);
 });
@@ -173,7 +190,7 @@ test('a circle of waiting is a deadlock, and told with who holds what', () => {
   const failure = failureOf(caseOf({ one: (it) => crosswise(it, 0), two: (it) => crosswise(it, 1) }, 'ok, ok'));
   expect([failure.kind, failure.schedule]).toEqual(['deadlock', [{ after: 2, to: 1 }]]);
   expect(failure.what).toBe(
-    'deadlock: one waits for b, held by two, which waits for a, held by one, which waits for itself: a deadlock',
+    'one waits for b, held by two, which waits for a, held by one, which waits for itself: a deadlock',
   );
 });
 
