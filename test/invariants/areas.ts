@@ -3,7 +3,7 @@ import * as at from './places.ts';
 import { check, edit, proof, type Row } from './row.ts';
 
 const UNMAP = 'impl/iommufd/unmap.ts';
-const unmap = check('model rule', 'model/areas.ts', 'unmap');
+const unmap = check('model rule', 'model/unmap.ts', 'unmap');
 
 const OWNS = 'an area in set-up owns its IOVA: EEXIST to map, ENOENT to copy, EBUSY to unmap, EADDRINUSE to reserve';
 const IN_SETUP_TITLE = 'memory in set-up or teardown, which no access finds: ENOENT (I-53)';
