@@ -6,10 +6,12 @@ import type { Bytes, Named, Outcome, State } from './spec.ts';
 
 export type Refusal = Readonly<{ err: Errno }>;
 /** The first check that applies is the answer; if none does, `??` goes on. Checks stand in their documented order. */
-export const first = (...checks: readonly (readonly [when: boolean, errno: Errno])[]): Refusal | undefined => {
-  for (const check of checks) if (check[0]) return { err: check[1] };
-  return undefined;
+export const first = (a: Check, b?: Check, c?: Check): Refusal | undefined => {
+  if (a[0]) return { err: a[1] };
+  if (b?.[0]) return { err: b[1] };
+  return c?.[0] ? { err: c[1] } : undefined;
 };
+type Check = readonly [when: boolean, errno: Errno];
 export const done = (state: State): Outcome => ({ state, ok: {} });
 export const give = (s: State, as: Handle, to?: Named): State => ({ ...s, handles: new Map(s.handles).set(as, to) });
 export const swap = <T extends object>(all: readonly T[], one: T, to: Partial<T>): readonly T[] =>
