@@ -42,7 +42,7 @@ export const place = (s: State, ioas: Ioas, pieces: readonly Area[], fixed?: Iov
   const unfit = ({ prot, writable, offset }: Area): Refusal | undefined =>
     first([prot.includes('w') && !writable, 'EPERM'], [offset % align !== 0n, 'EINVAL']);
   const index = ioas.areas.findLastIndex(({ iova }) => iova < start) + 1;
-  const ioases = swap(s.ioases, ioas, { areas: ioas.areas.toSpliced(index, 0, ...laid) });
+  const ioases = swap(s.ioases, ioas, { ...ioas, areas: ioas.areas.toSpliced(index, 0, ...laid) });
   const unchosen = (fixed ?? choice) === undefined && (unfilled(s, ioas, laid) ?? UNCHOSEN);
   return (
     first([length % align !== 0n, 'EINVAL']) ??
@@ -60,7 +60,7 @@ export const unfilled = (s: State, ioas: Ioas, areas: readonly Area[]): Refusal 
 export const revise = (s: State, space: Space, which: readonly Iova[], to: (area: Area) => readonly Area[]): State => {
   const ioas = home(s, space, true);
   const areas = ioas.areas.flatMap((area) => (which.includes(area.iova) ? to(area) : [area]));
-  return { ...s, ioases: swap(s.ioases, ioas, { areas }) };
+  return { ...s, ioases: swap(s.ioases, ioas, { ...ioas, areas }) };
 };
 export const mark = (s: State, space: Space, which: readonly Iova[], busy: Busy): State =>
   revise(s, space, which, (area) => [{ ...area, busy }]);

@@ -49,7 +49,7 @@ export const restore = (s: State, devices: readonly Device[]): State => {
 /** A new buffer is usable if its device answers, whatever became of the others. */
 export const born = (s: State, device: Device, source: Source): State => {
   const spared = device.lost && answers(device) ? [...device.spared, source] : device.spared;
-  return { ...s, devices: swap(s.devices, device, { spared, exports: device.exports + 1 }) };
+  return { ...s, devices: swap(s.devices, device, { ...device, spared, exports: device.exports + 1 }) };
 };
 
 /** This works while memory is off, too: the dma-buf is then revoked from birth. */

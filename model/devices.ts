@@ -10,22 +10,22 @@ import type { Context, Device, Do, Opening, Outcome, State } from './spec.ts';
 export const toggle = (state: State, c: Do<'vfio_memory' | 'vfio_power'>): Outcome =>
   whenBound(state, c.dev, (s, device) => {
     if (c.do === 'vfio_power' && !device.config.resets.includes('pm')) return { err: 'EINVAL' };
-    const to: Partial<Device> = c.do === 'vfio_memory' ? { memory: c.enable } : { power: c.state };
+    const to: Device = c.do === 'vfio_memory' ? { ...device, memory: c.enable } : { ...device, power: c.state };
     const after = { ...s, devices: swap(s.devices, device, to) };
-    return done(restore(answers({ ...device, ...to }) ? after : revoke(after, [device]), [device]));
+    return done(restore(answers(to) ? after : revoke(after, [device]), [device]));
   });
 
 /** Takes everything back, entered or not; nothing gives it again on the way in, nor when the device wakes up. */
 export const enterLowPower = (state: State, { dev, wakeup = false }: Do<'vfio_low_power_entry'>): Outcome =>
   whenBound(state, dev, (s, device) => {
     const lowPower = device.lowPower || (wakeup ? 'until woken' : 'until left');
-    const entered: Partial<Device> = { lowPower, power: 0, lost: true, spared: [] };
+    const entered: Device = { ...device, lowPower, power: 0, lost: true, spared: [] };
     const after = { ...revoke(s, [device]), devices: swap(s.devices, device, entered) };
     return device.lowPower ? { err: 'EINVAL', state: after } : done(after);
   });
 export const exitLowPower = (state: State, { dev }: Do<'vfio_low_power_exit'>): Outcome =>
   whenBound(state, dev, (s, device) =>
-    done(restore({ ...s, devices: swap(s.devices, device, { lowPower: undefined }) }, [device])),
+    done(restore({ ...s, devices: swap(s.devices, device, { ...device, lowPower: undefined }) }, [device])),
   );
 
 /** Any reset takes the memory back, and leaves the device in D0. */
@@ -33,7 +33,7 @@ export const reset = (state: State, c: Do<'vfio_reset' | 'vfio_flr'>): Outcome =
   whenBound(state, c.dev, (s, device) => {
     const { resets } = device.config;
     if (c.do === 'vfio_flr' ? !resets.includes('flr') : resets.length === 0) return { err: 'EINVAL' };
-    const awake = { ...s, devices: swap(s.devices, device, { power: 0 }) };
+    const awake = { ...s, devices: swap(s.devices, device, { ...device, power: 0 }) };
     return done(restore(revoke(awake, [device]), [device]));
   });
 
@@ -56,8 +56,9 @@ export const wake = (s: State, { dev }: Do<'vfio_wake'>): Outcome => done(woken(
 
 export const open = (s: State, { dev }: Do<'vfio_open'>): Outcome => {
   const opening: Opening = { is: 'opening', device: dev };
-  const devices = swap(s.devices, deviceNamed(s, dev), { opening });
-  return deviceNamed(s, dev).opening ? { err: 'EBUSY' } : done({ ...s, devices });
+  const device = deviceNamed(s, dev);
+  const devices = swap(s.devices, device, { ...device, opening });
+  return device.opening ? { err: 'EBUSY' } : done({ ...s, devices });
 };
 
 /** A group belongs to one context at a time, and a device to one opening. Its memory is on from then on. */
@@ -72,8 +73,9 @@ export const bindTo = (s: State, dev: Handle, opening: Opening, context: Context
   const device = deviceNamed(s, dev);
   const { holder, config } = device;
   const foreign = s.devices.some((d) => d.config.group === config.group && (d.context ?? context) !== context);
+  const bound: Device = { ...device, context, holder: opening, memory: true, lost: false };
   return (
     first([holder !== undefined, 'EINVAL'], [foreign, 'EPERM']) ??
-    done({ ...s, devices: swap(s.devices, device, { context, holder: opening, memory: true, lost: false }) })
+    done({ ...s, devices: swap(s.devices, device, bound) })
   );
 };

@@ -58,7 +58,7 @@ export const hwptOf = (s: State, { dev, ioas: name, as, flags = 0n }: Do<'hwpt_a
 /** An IOAS has one more domain. */
 export const join = (s: State, domain: Domain): Outcome => {
   const ioas = home(s, domain.space, true);
-  const ioases = swap(s.ioases, ioas, { domains: [...ioas.domains, domain] });
+  const ioases = swap(s.ioases, ioas, { ...ioas, domains: [...ioas.domains, domain] });
   return unextendable(s, ioas) ?? unfilling(s, ioas) ?? done({ ...s, ioases });
 };
 
@@ -110,7 +110,7 @@ export const close = (s: State, c: Do<'vfio_close'>): Outcome => {
 };
 export const closeDescriptor = (s: State, { dev }: Do<'vfio_close'>): Outcome => {
   const device = deviceNamed(s, dev);
-  const closed = { ...s, devices: swap(s.devices, device, { opening: undefined }) };
+  const closed = { ...s, devices: swap(s.devices, device, { ...device, opening: undefined }) };
   return device.opening ? done(closed) : { err: 'EBADF' };
 };
 
@@ -130,5 +130,6 @@ export const released = (s: State, dev: Handle): State => {
   const device = deviceNamed(s, dev);
   if (!orphaned(s, device)) return s;
   const left = detach(revoke(s, [device]), device);
-  return swept({ ...left, devices: swap(left.devices, deviceNamed(left, dev), SHUT) });
+  const it = deviceNamed(left, dev);
+  return swept({ ...left, devices: swap(left.devices, it, { ...it, ...SHUT }) });
 };

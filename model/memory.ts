@@ -106,14 +106,13 @@ export const munmap = (s: State, c: Do<'munmap'>): Outcome => {
 };
 export const unmapPages = (s: State, { map, offset = 0n, length, process }: Do<'munmap'>): Outcome => {
   const it = mappingNamed(s, map, process);
-  const { source } = it ?? { source: NOTHING };
-  const end = offset + ceil(length ?? source.length - offset, s.machine.pageSize);
+  if (!it) return { err: 'EBADF' };
+  const end = offset + ceil(length ?? it.source.length - offset, s.machine.pageSize);
   const ragged = offset % s.machine.pageSize !== 0n || end <= offset;
-  const refusal = first([!it, 'EBADF'], [ragged, 'EINVAL'], [end > source.length, 'EFAULT']);
+  const refusal = first([ragged, 'EINVAL'], [end > it.source.length, 'EFAULT']);
   if (refusal) return refusal;
-  const mappings = swap(s.mappings, it!, {
-    left: it!.left.flatMap(([from, last]) => gaps([[offset, end - 1n]], from, last)),
-  });
+  const left = it.left.flatMap(([from, last]) => gaps([[offset, end - 1n]], from, last));
+  const mappings = swap(s.mappings, it, { ...it, left });
   return done({ ...s, mappings: mappings.filter(({ left }) => left.length > 0) });
 };
 

@@ -14,6 +14,6 @@ export const first = (a: Check, b?: Check, c?: Check): Refusal | undefined => {
 type Check = readonly [when: boolean, errno: Errno];
 export const done = (state: State): Outcome => ({ state, ok: {} });
 export const give = (s: State, as: Handle, to?: Named): State => ({ ...s, handles: new Map(s.handles).set(as, to) });
-export const swap = <T extends object>(all: readonly T[], one: T, to: Partial<T>): readonly T[] =>
-  all.map((other) => (other === one ? { ...one, ...to } : other));
+export const swap = <T>(all: readonly T[], one: T, to: NoInfer<T>): readonly T[] =>
+  all.map((it) => (it === one ? to : it));
 export const total = (parts: readonly { length: Bytes }[]): Bytes => parts.reduce((sum, it) => sum + it.length, 0n);

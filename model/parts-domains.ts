@@ -15,7 +15,7 @@ export const mutexOf = (space: Space): string => `mutex of ${space.name}`;
 export const groupOf = ({ config }: Device): string => `group ${config.group}`;
 export const domainsOf = (s: State, space: Space, to: (domains: readonly Domain[]) => readonly Domain[]): State => {
   const ioas = home(s, space, true);
-  return { ...s, ioases: swap(s.ioases, ioas, { domains: to(ioas.domains) }) };
+  return { ...s, ioases: swap(s.ioases, ioas, { ...ioas, domains: to(ioas.domains) }) };
 };
 /** The hardware of the group of a device goes to a domain, or nowhere. */
 export const point = (s: State, { name, config }: Device, domain: Domain | undefined, attached: boolean): State => {

@@ -43,12 +43,14 @@ const letGo = (device: Device): readonly Part[] => [
     return locking(device.name, true).take(hold(s, by, 'locks', setOf(device)), by, {});
   }),
   part('forgets its buffers', (s, by) => {
-    const devices = swap(s.devices, deviceNamed(s, device.name), { lost: true, spared: [] });
+    const it = deviceNamed(s, device.name);
+    const devices = swap(s.devices, it, { ...it, lost: true, spared: [] });
     return go(unlocked({ ...s, devices }, by, device.name));
   }),
   leaving(device.name),
   part('is let go of', (s, by) => {
-    const devices = swap(s.devices, deviceNamed(s, device.name), SHUT);
+    const it = deviceNamed(s, device.name);
+    const devices = swap(s.devices, it, { ...it, ...SHUT });
     return go(swept({ ...s, devices, holds: s.holds.filter((it) => it.by !== by) }));
   }),
 ];

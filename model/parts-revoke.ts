@@ -65,7 +65,7 @@ const revokingNext = (dev: Handle): Part =>
     const s = zapped(before, by, dev);
     const device = deviceNamed(s, dev);
     const [buffer, ...spared] = usable(s, device);
-    const devices = swap(s.devices, device, { lost: true, spared });
+    const devices = swap(s.devices, device, { ...device, lost: true, spared });
     if (!buffer) return go({ ...s, devices });
     const more = spared.length > 0 ? [revokingNext(dev)] : [];
     return go(hold({ ...s, devices }, by, 'keeps', buffer), [...telling(s, buffer), ...more]);
@@ -82,7 +82,7 @@ export const restoring = (s: State, dev: Handle): Stepped => {
   const device = deviceNamed(s, dev);
   const [buffer, ...more] = buffersOf(s, device).filter((it) => revoked(s, it) && !s.takenBack.includes(it));
   if (!answers(device) || !buffer || more.length === 0) return go(settled(s, [device]));
-  const devices = swap(s.devices, device, { lost: true, spared: [...device.spared, buffer] });
+  const devices = swap(s.devices, device, { ...device, lost: true, spared: [...device.spared, buffer] });
   return go({ ...s, devices }, [part(`restores a buffer of ${dev}`, (now) => restoring(now, dev))]);
 };
 
@@ -93,7 +93,10 @@ const trigger = (dev: Handle, revokes: boolean, change: Change): readonly Part[]
   part('acts', (before, by) => {
     const s = zapped(before, by, dev);
     const device = deviceNamed(s, dev);
-    return { ...restoring({ ...s, devices: swap(s.devices, device, change(device)) }, dev), answer: OK };
+    return {
+      ...restoring({ ...s, devices: swap(s.devices, device, { ...device, ...change(device) }) }, dev),
+      answer: OK,
+    };
   }),
 ];
 
@@ -116,7 +119,7 @@ export const lowPowerParts = ({ dev, wakeup = false }: Do<'vfio_low_power_entry'
       const s = zapped(before, by, dev);
       const device = deviceNamed(s, dev);
       const lowPower = device.lowPower || (wakeup ? 'until woken' : 'until left');
-      const devices = swap(s.devices, device, { lowPower, power: 0, lost: true, spared: [] });
+      const devices = swap(s.devices, device, { ...device, lowPower, power: 0, lost: true, spared: [] });
       return device.lowPower ? refuse({ ...s, devices }, 'EINVAL') : end({ ...s, devices }, OK);
     }),
   ]);

@@ -43,7 +43,7 @@ export const destroy = (s: State, { obj }: Do<'destroy'>): Outcome => {
   const whole = ioas.space === object;
   const kept = object !== undefined && isHeld(s, object, 'uses');
   const used = kept || s.devices.some(({ domain }) => domain === object) || (whole && domains.length > 0);
-  const ioases = whole ? s.ioases.filter((other) => other !== ioas) : swap(s.ioases, ioas, { domains });
+  const ioases = whole ? s.ioases.filter((other) => other !== ioas) : swap(s.ioases, ioas, { ...ioas, domains });
   return first([ioas === CLOSED, 'EBADF'], [ioas === GONE, 'ENOENT'], [used, 'EBUSY']) ?? done({ ...s, ioases });
 };
 
@@ -64,7 +64,7 @@ export const allowIovas = (s: State, { ioas: name, ranges: allowed }: Do<'ioas_a
   return (
     first([ioas === CLOSED, 'EBADF'], [ioas === GONE, 'ENOENT'], [short || twice, 'EINVAL']) ??
     first([claims({ areas: [], allowed }, reserved(s, ioas)), 'EADDRINUSE']) ??
-    done({ ...s, ioases: swap(s.ioases, ioas, { allowed }) })
+    done({ ...s, ioases: swap(s.ioases, ioas, { ...ioas, allowed }) })
   );
 };
 
@@ -78,6 +78,6 @@ export const hugePages = (s: State, { ioas: name, enable }: Do<'ioas_option_huge
     first([ioas === CLOSED, 'EBADF'], [ioas === GONE, 'ENOENT']) ??
     first([off && ioas.domains.length > 0 && ioas.areas.length > 0, 'EINVAL']) ??
     first([off && ioas.areas.some(ragged), 'EADDRINUSE']) ??
-    done({ ...s, ioases: swap(s.ioases, ioas, { largePages: enable }) })
+    done({ ...s, ioases: swap(s.ioases, ioas, { ...ioas, largePages: enable }) })
   );
 };

@@ -36,6 +36,6 @@ export const unmap = (s: State, c: Unmap): Outcome => {
   let next = lowest(ioas, c, c.iova);
   for (; next && 'live' in next; next = lowest(ioas, c, next.iova + next.length)) gone.push(next);
   const areas = ioas.areas.filter((area) => !gone.includes(area));
-  const state = gone.length === 0 ? s : { ...s, ioases: swap(s.ioases, ioas, { areas }) };
+  const state = gone.length === 0 ? s : { ...s, ioases: swap(s.ioases, ioas, { ...ioas, areas }) };
   return { ...(next ?? removed(c, total(gone))), state };
 };
