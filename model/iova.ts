@@ -19,10 +19,13 @@ export const meeting = (...intervals: readonly Interval[]): ((it: Pick<Area, 'io
 
 /** What of `[from, last]` is not taken: ascending, each as long as can be. */
 export const gaps = (taken: readonly Interval[], from: Bytes, last: Bytes): readonly Interval[] => {
-  const lows = new Set([from, ...taken.map(([, end]) => end + 1n)]);
-  const free = [...lows].filter((iova) => iova >= from && iova <= last && !meeting(...taken)({ iova, length: 1n }));
-  const end = (low: Bytes): Bytes => taken.reduce((end, [next]) => (low < next && next <= end ? next - 1n : end), last);
-  return free.sort((a, b) => (a < b ? -1 : 1)).map((low) => [low, end(low)]);
+  const free: Interval[] = [];
+  let low = from;
+  for (const [first, end] of taken.toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    if (low < first && low <= last) free.push([low, lower(first - 1n, last)]);
+    low = higher(low, end + 1n);
+  }
+  return low <= last ? [...free, [low, last]] : free;
 };
 
 /** What the iova, length and offset of an area are multiples of: anything, as long as nobody minds. */
