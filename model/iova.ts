@@ -2,20 +2,22 @@
 
 import type { Interval } from '../trace/command.ts';
 import { isHeld } from './holds.ts';
-import { first, type Refusal } from './outcome.ts';
-import type { Area, Bytes, Ioas, Iova, Outcome, State } from './spec.ts';
+import { first, type Refusal, type Refused } from './outcome.ts';
+import type { Area, Bytes, Ioas, Iova, State } from './spec.ts';
 
 /** One past the last byte. */
 export const END: Bytes = 1n << 64n;
 export const MAX: Bytes = END - 1n;
 const HUGE = 0x20_0000n;
+/** The kernel looks for no hole of this length. */
+const LONG: Bytes = MAX / 2n;
 
 export const lower = (a: Bytes, b: Bytes): Bytes => (a < b ? a : b);
 export const higher = (a: Bytes, b: Bytes): Bytes => (a > b ? a : b);
 export const ceil = (value: Bytes, to: Bytes): Bytes => ((value + to - 1n) / to) * to;
-export const meeting = (...intervals: readonly Interval[]): ((it: Pick<Area, 'iova' | 'length'>) => boolean) => {
-  return ({ iova, length }) => intervals.some((it) => iova <= it[1] && it[0] < iova + length);
-};
+/** Whether an area has any address from `low` to `last`. */
+export const meets = ({ iova, length }: Pick<Area, 'iova' | 'length'>, low: Iova, last: Iova): boolean =>
+  iova <= last && low < iova + length;
 
 /** What of `[from, last]` is not taken: ascending, each as long as can be. */
 export const gaps = (taken: readonly Interval[], from: Bytes, last: Bytes): readonly Interval[] => {
@@ -41,27 +43,31 @@ export const reserved = (s: State, { space, domains }: Ioas): readonly Interval[
 
 /** Whether an IOAS uses any of these addresses, or counts on them. */
 export const claims = ({ areas, allowed }: Pick<Ioas, 'areas' | 'allowed'>, taken: readonly Interval[]): boolean => {
-  const hit = meeting(...taken);
+  const hit = (it: Pick<Area, 'iova' | 'length'>): boolean => taken.some(([low, last]) => meets(it, low, last));
   return areas.some(hit) || allowed.some(([iova, last]) => hit({ iova, length: last - iova + 1n }));
 };
 
 /** Why `length` bytes cannot be at `iova`. */
-export const clash = (s: State, ioas: Ioas, iova: Iova, length: Bytes): Refusal | undefined =>
-  first([iova % alignment(s, ioas) !== 0n, 'EINVAL'], [iova + length > END, 'EOVERFLOW']) ??
-  first([meeting(...reserved(s, ioas))({ iova, length }), 'EINVAL']) ??
-  first([ioas.areas.some(meeting([iova, iova + length - 1n])), 'EEXIST']);
+export const clash = (s: State, ioas: Ioas, iova: Iova, length: Bytes): Refusal | undefined => {
+  const end = iova + length - 1n;
+  return (
+    first([iova % alignment(s, ioas) !== 0n, 'EINVAL'], [iova + length > END, 'EOVERFLOW']) ??
+    first([reserved(s, ioas).some(([low, last]) => meets({ iova, length }, low, last)), 'EINVAL']) ??
+    first([ioas.areas.some((area) => meets(area, iova, end)), 'EEXIST'])
+  );
+};
 
 /**
  * What is wrong with an automatic IOVA for `length` bytes, of which the first is byte `from` of a file or of user
  * space. A choice is not 0, it is allowed, and it would have been granted as a fixed one. None is made when there is no
  * room.
  */
-export const misplaced = (s: State, ioas: Ioas, from: Bytes, length: Bytes, choice?: Iova): Outcome | undefined => {
-  const refusal = first([length >= MAX / 2n, 'EOVERFLOW'], [from % alignment(s, ioas) !== 0n, 'EINVAL']);
+export const misplaced = (s: State, ioas: Ioas, from: Bytes, length: Bytes, choice?: Iova): Refused => {
+  const refusal = first([length >= LONG, 'EOVERFLOW'], [from % alignment(s, ioas) !== 0n, 'EINVAL']);
   if (refusal || choice === undefined) return refusal ?? first([!hasRoom(s, ioas, from, length), 'ENOSPC']);
   const err = choice === 0n ? 'EINVAL' : clash(s, ioas, choice, length)?.err;
   if (err) return { refused: `IOVA 0x${choice.toString(16)} was chosen, and as a fixed one it is ${err}` };
-  const outside = meeting(...forbidden(ioas))({ iova: choice, length });
+  const outside = forbidden(ioas).some(([low, last]) => meets({ iova: choice, length }, low, last));
   return outside ? { refused: `IOVA 0x${choice.toString(16)} was chosen, and is not allowed` } : undefined;
 };
 

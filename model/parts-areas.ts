@@ -3,12 +3,12 @@
  * and COPY of it ENOENT; devices reach it from when its domains are filled until they are emptied.
  */
 
-import { mapping, mark, pieces, place, revise, UNCHOSEN, uncopied, unfilled, unlent } from './areas.ts';
+import { entered, laid, mapping, pieces, UNCHOSEN, uncopied, unfilled, unlent, unplaced } from './areas.ts';
 import type { By } from './holds.ts';
 import { GONE, home, ioasNamed, objectNamed, showHex } from './names.ts';
-import { total } from './outcome.ts';
+import { swap } from './outcome.ts';
 import { drop, end, go, hold, type Part, part, refuse, whole, written } from './part.ts';
-import type { Area, Bytes, Do, Ioas, Iova, Space, State } from './spec.ts';
+import type { Area, Busy, Bytes, Do, Ioas, Iova, Space, State } from './spec.ts';
 import { lowest, removed, unasked } from './unmap.ts';
 
 /** An ioctl keeps its context, and the objects that it has looked up. */
@@ -22,9 +22,10 @@ const inHand = (s: State, by: By): readonly Area[] => s.holds.find((it) => it.by
 /** MAP and MAP_FILE: looked up · lent by the exporter, who may revoke it from then on · placed · filled · known. */
 export const mapParts = (c: Do<'ioas_map' | 'ioas_map_file'>): readonly Part[] => [
   part('looks up', (s, by) => {
-    const area = mapping(s, c);
+    const ioas = ioasNamed(s, c.ioas);
+    const area = mapping(s, ioas, c);
     if ('err' in area) return refuse(s, area.err);
-    const { space } = ioasNamed(s, c.ioas);
+    const { space } = ioas;
     const lent = part('is lent', (now, by) => {
       const refusal = unlent(now, area.source);
       if (refusal) return refuse(now, refusal.err);
@@ -37,7 +38,7 @@ export const mapParts = (c: Do<'ioas_map' | 'ioas_map_file'>): readonly Part[] =
 /** COPY: looked up · the pages of the source · the destination · placed · filled, one piece after the other · known. */
 export const copyParts = (c: Do<'ioas_copy'>): readonly Part[] => [
   part('looks up', (s, by) => {
-    const refusal = uncopied(s, c);
+    const refusal = uncopied(ioasNamed(s, c.src), ioasNamed(s, c.dst), c);
     if (refusal) return refuse(s, refusal.err);
     const [src, dst] = [ioasNamed(s, c.src).space, objectNamed(s, c.dst)!];
     if (src.context !== dst.context) return refuse(s, 'ENOENT');
@@ -56,17 +57,28 @@ export const copyParts = (c: Do<'ioas_copy'>): readonly Part[] => [
   }),
 ];
 
+/** Some areas of a space become something else, or nothing. */
+const revise = (s: State, space: Space, which: readonly Iova[], to: (area: Area) => readonly Area[]): State => {
+  const ioas = spaceOf(s, space);
+  const areas = ioas.areas.flatMap((area) => (which.includes(area.iova) ? to(area) : [area]));
+  return { ...s, ioases: swap(s.ioases, ioas, { ...ioas, areas }) };
+};
+const mark = (s: State, space: Space, which: readonly Iova[], busy: Busy): State =>
+  revise(s, space, which, (area) => [{ ...area, busy }]);
+const unmapped = (area: Area): Area => ({ ...area, busy: 'unmapped' });
+
 const placing = (space: Space, fixed: Iova | undefined): Part =>
   part('places', (s, by, { iova }) => {
     if (written(s, by, space)) return 'waits';
-    const areas = inHand(s, by);
-    const placed = place(s, spaceOf(s, space), areas, fixed, iova);
-    if ('refused' in placed && (fixed ?? iova) === undefined) return go(s, [untold(space)]);
-    if (!('ok' in placed)) return whole(placed, s);
-    const { iova: start } = placed.ok;
-    const iovas = areas.map((_, i) => start! + total(areas.slice(0, i)));
+    const ioas = spaceOf(s, space);
+    const areas = laid(inHand(s, by), fixed ?? iova ?? 0n);
+    const refused = unplaced(s, ioas, areas, fixed, iova);
+    if (refused === UNCHOSEN) return go(s, [untold(space)]);
+    if (refused) return whole(refused, s);
+    const iovas = areas.map((area) => area.iova);
     const fill = iovas.map((_, i) => filling(space, iovas, i));
-    return go(drop(placed.state, by, 'has'), [...fill, publishing(space, iovas)]);
+    const placed = entered(s, ioas, areas.map(unmapped));
+    return go(drop(placed, by, 'has'), [...fill, publishing(space, iovas)]);
   });
 
 /** Where nobody is told where it was placed, it cannot be filled. */
@@ -99,9 +111,10 @@ const publishing = (space: Space, iovas: readonly Iova[]): Part =>
 /** UNMAP: looked up; then each area, the lowest first: taken · out of its domains · gone. */
 export const unmapParts = (c: Do<'ioas_unmap'>): readonly Part[] => [
   part('looks up', (s, by) => {
-    const refusal = unasked(s, c);
+    const ioas = ioasNamed(s, c.ioas);
+    const refusal = unasked(ioas, c);
     if (refusal) return refuse(s, refusal.err);
-    const { space } = ioasNamed(s, c.ioas);
+    const { space } = ioas;
     return go(using(s, by, space, space.context), [taking(c, space, c.iova, 0n)]);
   }),
 ];

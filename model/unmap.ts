@@ -1,7 +1,7 @@
 /** How areas are unmapped, whole. */
 
 import type { Result } from '../trace/answer.ts';
-import { END, MAX, meeting } from './iova.ts';
+import { END, MAX, meets } from './iova.ts';
 import { CLOSED, GONE, ioasNamed } from './names.ts';
 import { first, type Refusal, swap, total } from './outcome.ts';
 import type { Area, Bytes, Do, Ioas, Iova, Outcome, State } from './spec.ts';
@@ -9,8 +9,8 @@ import type { Area, Bytes, Do, Ioas, Iova, Outcome, State } from './spec.ts';
 type Unmap = Do<'ioas_unmap'>;
 const everything = ({ iova, length }: Unmap): boolean => iova === 0n && length === MAX;
 const endOf = (c: Unmap): Iova => (everything(c) ? END : c.iova + c.length);
-export const unasked = (s: State, c: Unmap): Refusal | undefined =>
-  first([ioasNamed(s, c.ioas) === CLOSED, 'EBADF'], [ioasNamed(s, c.ioas) === GONE, 'ENOENT']) ??
+export const unasked = (ioas: Ioas, c: Unmap): Refusal | undefined =>
+  first([ioas === CLOSED, 'EBADF'], [ioas === GONE, 'ENOENT']) ??
   first([!everything(c) && (c.iova === MAX || c.length === MAX), 'EOVERFLOW'], [c.length === 0n, 'EINVAL']) ??
   first([endOf(c) > END, 'EOVERFLOW']);
 
@@ -19,8 +19,9 @@ export const unasked = (s: State, c: Unmap): Refusal | undefined =>
  * one that somebody has placed across `from` meanwhile, partly where this very call has made room.
  */
 export const lowest = ({ areas }: Ioas, c: Unmap, from: Iova): Area | Refusal | undefined => {
-  const area = areas.find(meeting([from, endOf(c) - 1n]));
-  const out = area !== undefined && (area.iova < from || area.iova + area.length > endOf(c));
+  const end = endOf(c);
+  const area = areas.find((it) => meets(it, from, end - 1n));
+  const out = area !== undefined && (area.iova < from || area.iova + area.length > end);
   return first([area?.busy !== undefined, 'EBUSY'], [out, 'ENOENT']) ?? area;
 };
 /** What an unmap answers that has come to the end of the range. */
@@ -30,7 +31,7 @@ export const removed = (c: Unmap, length: Bytes): Result =>
 /** Whole areas, the lowest first. One that sticks out of the range ends it, and those before it are gone by then. */
 export const unmap = (s: State, c: Unmap): Outcome => {
   const ioas = ioasNamed(s, c.ioas);
-  const refusal = unasked(s, c);
+  const refusal = unasked(ioas, c);
   if (refusal) return refusal;
   const gone: Area[] = [];
   let next = lowest(ioas, c, c.iova);
