@@ -6,7 +6,7 @@ import { CLOSED, GONE, inUserSpace, ioasNamed, NOTHING, sourceNamed } from './na
 import { first, firstOf, type Refusal, type Refused, swap, total } from './outcome.ts';
 import type { Area, Bytes, Do, Ioas, Iova, Outcome, Source, State } from './spec.ts';
 
-/** The flags that `iova` and `prot` stand for: fixed, writeable, readable. */
+/** The flags that `iova` and `prot` stand for: fixed, writeable, readable; no others are below them. */
 const SPOKEN = 7n;
 /** Where user memory begins: some multiple of 64 MiB in the lower half of the address space. */
 const USER = 0x7f00_0000_0000n;
@@ -16,8 +16,8 @@ export const addressOf = ({ source, offset }: Area): Bytes => offset - source.ba
 
 type Making = Do<'ioas_map' | 'ioas_map_file' | 'ioas_copy'>;
 /** How all ways to make an area begin: nothing is looked up yet. */
-const malformed = ({ flags = 0n, prot }: Making, ...values: readonly (Bytes | undefined)[]): Refusal | undefined =>
-  first([(flags & ~SPOKEN) !== 0n, 'EOPNOTSUPP'], [values.includes(MAX), 'EOVERFLOW'], [prot === '', 'EINVAL']);
+const malformed = ({ flags = 0n, prot }: Making, a?: Bytes, b?: Bytes, c?: Bytes): Refusal | undefined =>
+  first([flags > SPOKEN, 'EOPNOTSUPP'], [a === MAX || b === MAX || c === MAX, 'EOVERFLOW'], [prot === '', 'EINVAL']);
 
 /** Why a domain cannot be filled with an area: its memory is not there, or cannot be had; or it is made of less. */
 export const unfillable = (s: State, area: Area, align: Bytes): Refusal | undefined => {
@@ -80,14 +80,14 @@ export const mapping = (s: State, ioas: Ioas, c: Do<'ioas_map' | 'ioas_map_file'
   const from = user ? (USER + c.offset) % END : c.start;
   const offset = source.base + (user ? from - USER : from);
   const small = source.is === 'dmabuf' && from + length > source.length;
+  const area: Area = { iova: 0n, length, prot, source, offset, writable: prot.includes('w'), live: true };
   return (
     first([ioas === CLOSED || (user && source === NOTHING), 'EBADF']) ??
     malformed(c, c.iova, length) ??
     first([ioas === GONE, 'ENOENT'], [length === 0n, 'EINVAL']) ??
     first([from + length > (user ? MAX : END), 'EOVERFLOW'], [source === NOTHING, 'EBADF']) ??
-    first([small || length > MAX - s.machine.pageSize, 'EINVAL']) ?? {
-      ...{ iova: 0n, length, prot, source, offset, writable: prot.includes('w'), live: true },
-    }
+    first([small || length > MAX - s.machine.pageSize, 'EINVAL']) ??
+    area
   );
 };
 

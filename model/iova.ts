@@ -49,11 +49,13 @@ export const claims = ({ areas, allowed }: Pick<Ioas, 'areas' | 'allowed'>, take
 
 /** Why `length` bytes cannot be at `iova`. */
 export const clash = (s: State, ioas: Ioas, iova: Iova, length: Bytes): Refusal | undefined => {
-  const end = iova + length - 1n;
+  const end = iova + length;
+  // No other can be in the way, because areas are ascending and disjoint.
+  const below = ioas.areas.findLast((area) => area.iova < end);
   return (
-    first([iova % alignment(s, ioas) !== 0n, 'EINVAL'], [iova + length > END, 'EOVERFLOW']) ??
+    first([iova % alignment(s, ioas) !== 0n, 'EINVAL'], [end > END, 'EOVERFLOW']) ??
     first([reserved(s, ioas).some(([low, last]) => meets({ iova, length }, low, last)), 'EINVAL']) ??
-    first([ioas.areas.some((area) => meets(area, iova, end)), 'EEXIST'])
+    first([below !== undefined && iova < below.iova + below.length, 'EEXIST'])
   );
 };
 

@@ -33,7 +33,8 @@ export const home = (s: State, object: Space | Domain | undefined, inside = fals
   return s.ioases.find(({ space, domains }) => space === object || domains.some((domain) => domain === object)) ?? GONE;
 };
 export const ioasNamed = (s: State, name: Handle): Ioas => {
-  const [object, ioas] = [objectNamed(s, name), home(s, objectNamed(s, name))];
+  const object = objectNamed(s, name);
+  const ioas = home(s, object);
   return ioas === CLOSED || ioas.space === object ? ioas : GONE;
 };
 /** Of a child, or of the first process. */

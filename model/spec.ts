@@ -32,7 +32,7 @@ import * as buffers from './buffers.ts';
 import * as devices from './devices.ts';
 import * as domains from './domains.ts';
 import type { Hold } from './holds.ts';
-import { END, gaps, MAX } from './iova.ts';
+import { gaps, MAX } from './iova.ts';
 import * as memory from './memory.ts';
 import * as mock from './mock.ts';
 import { deviceNamed, home, LOOSE, targetOf, unbound } from './names.ts';
@@ -117,24 +117,16 @@ export type Outcome = Readonly<{ state: State; ok: Answer } | { err: Errno; stat
 export const initial = (machine: MachineConfig, mapsBuffers = false): State => {
   const [grain, outside] = [machine.pageSizes[0]!, gaps([machine.aperture], 0n, MAX)];
   const devices = [...machine.devices].map(([name, config]): Device => ({ name, config, ...LOOSE }));
-  const nothing = {
-    ioases: [],
-    handles: new Map(),
-    contexts: [],
-    takenBack: [],
-    mappings: [],
-    processes: [],
-    holds: [],
-  };
-  return { machine: { ...machine, grain, outside, mapsBuffers }, devices, ...nothing };
+  const nothing = { ioases: [], contexts: [], takenBack: [], mappings: [], processes: [], holds: [] };
+  return { machine: { ...machine, grain, outside, mapsBuffers }, devices, handles: new Map(), ...nothing };
 };
 
 /** What the device's domain maps, even if the device itself is detached or closed meanwhile. */
 export const mapped = (s: State, dev: Handle): readonly Area[] => {
   const { domain } = deviceNamed(s, dev);
-  const [low, high] = s.holds.find(({ how, what }) => how === 'fills' && what === domain)?.filled ?? [0n, END];
-  const filled = ({ iova, live, busy }: Area): boolean => live && busy !== 'unmapped' && low <= iova && iova < high;
-  return home(s, domain, true).areas.filter(filled);
+  const filled = s.holds.find(({ how, what }) => how === 'fills' && what === domain)?.filled;
+  const within = ({ iova }: Area): boolean => !filled || (filled[0] <= iova && iova < filled[1]);
+  return home(s, domain, true).areas.filter((area) => area.live && area.busy !== 'unmapped' && within(area));
 };
 
 /** What a DMA to `iova` touches. This is the promise; the rest says how it comes about. */
@@ -200,7 +192,8 @@ const ruleOf = (name: Command['do']): Rule =>
 
 /** The device reads, and nobody calls it. */
 const read = (s: State, { dev, iova }: Do<'dma_read'>): Outcome => {
+  const refusal = unbound(s, dev);
+  if (refusal) return refusal;
   const at = reach(s, dev, iova);
-  const ok = at?.prot.includes('r') ? { target: targetOf(at.memory, at.offset) } : ({ fault: true } as const);
-  return unbound(s, dev) ?? { state: s, ok };
+  return { state: s, ok: at?.prot.includes('r') ? { target: targetOf(at.memory, at.offset) } : { fault: true } };
 };

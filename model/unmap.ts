@@ -1,7 +1,7 @@
 /** How areas are unmapped, whole. */
 
 import type { Result } from '../trace/answer.ts';
-import { END, MAX, meets } from './iova.ts';
+import { END, MAX } from './iova.ts';
 import { CLOSED, GONE, ioasNamed } from './names.ts';
 import { first, type Refusal, swap, total } from './outcome.ts';
 import type { Area, Bytes, Do, Ioas, Iova, Outcome, State } from './spec.ts';
@@ -20,9 +20,10 @@ export const unasked = (ioas: Ioas, c: Unmap): Refusal | undefined =>
  */
 export const lowest = ({ areas }: Ioas, c: Unmap, from: Iova): Area | Refusal | undefined => {
   const end = endOf(c);
-  const area = areas.find((it) => meets(it, from, end - 1n));
-  const out = area !== undefined && (area.iova < from || area.iova + area.length > end);
-  return first([area?.busy !== undefined, 'EBUSY'], [out, 'ENOENT']) ?? area;
+  const area = areas.find(({ iova, length }) => from < iova + length);
+  if (!area || end <= area.iova) return undefined;
+  const out = area.iova < from || area.iova + area.length > end;
+  return first([area.busy !== undefined, 'EBUSY'], [out, 'ENOENT']) ?? area;
 };
 /** What an unmap answers that has come to the end of the range. */
 export const removed = (c: Unmap, length: Bytes): Result =>
