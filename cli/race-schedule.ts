@@ -1,6 +1,6 @@
 /** `shootdown race --schedule`: one race from one start, run once and drawn, as a failure has it. */
 import { Replay } from '../explore/replay.ts';
-import { readSchedule, showSchedule } from '../explore/schedule.ts';
+import { neverCame, readSchedule, showSchedule } from '../explore/schedule.ts';
 import { Search, tellRun } from '../properties/races/search.ts';
 import { trialOf } from '../properties/races/trial.ts';
 import type { Chosen } from './race-choice.ts';
@@ -8,8 +8,8 @@ import { printFailure, writePicture } from './race-told.ts';
 import { UsageError } from './usage.ts';
 
 /**
- * The exit code: 2 where a preemption never came, since the run was not the one that was asked for.
- * Fails with a UsageError where no run follows the schedule.
+ * The exit code, by what was judged. A schedule that was kept from a failure may be longer than the run is now that it
+ * is mended: it is followed as far as the run goes. Fails with a UsageError where it hands over to no thread.
  */
 export function raceOnce(chosen: Chosen, text: string, svg: string | undefined): number {
   const schedule = readSchedule(text);
@@ -27,19 +27,18 @@ export function raceOnce(chosen: Chosen, text: string, svg: string | undefined):
     const why = `of ${length} threads, the others are ${places} on`;
     throw new UsageError(`--schedule: ${showSchedule([wrong])} hands over ${wrong.to} places round the queue; ${why}`);
   }
-  const search = new Search(trial, new Replay(schedule));
+  const replay = new Replay(schedule);
+  const search = new Search(trial, replay);
   const failure = search.run();
   if (failure !== undefined) {
     printFailure(chosen, failure, svg);
     return 1;
   }
   const told = [trial.title, '', ...tellRun({ trial, schedule })];
-  const [[ended, followed]] = [...search.seen] as [[string, typeof schedule]];
+  const [ended] = search.seen.keys();
   console.log(`${told.join('\n')}\n\nit ends as it may: ${ended}`);
+  const shorter = neverCame(replay.follower, schedule, search.steps);
+  if (shorter !== undefined) console.log(shorter);
   if (svg !== undefined) writePicture(svg, told);
-  const left = schedule.length - followed.length;
-  if (left === 0) return 0;
-  const came = `the run is over after ${search.steps} steps, and was ${showSchedule(followed)}`;
-  console.error(`shootdown: --schedule: ${left} of ${schedule.length} preemptions never came: ${came}`);
-  return 2;
+  return 0;
 }

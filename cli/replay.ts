@@ -46,6 +46,7 @@ function judge(where: string, text: string, kernel: string | undefined, tally: T
   const verdict = replay(trace, kernel);
   if (verdict.verdict === 'agree') {
     tally.passed++;
+    if (verdict.remark !== undefined) console.log(`${where}: ${trace.name}: ${verdict.remark}`);
   } else if (verdict.verdict === 'skipped') {
     tally.skipped.set(verdict.because, (tally.skipped.get(verdict.because) ?? 0) + 1);
   } else {

@@ -44,18 +44,26 @@ export interface Step {
   readonly wants: WaitPoint | undefined;
 }
 
-/** The chooser that follows a schedule, for one run. */
-export function following(schedule: Schedule): Choose {
-  let next = 0;
-  let ran = 0;
-  return () => {
-    const preemption = schedule[next];
-    if (preemption === undefined || ran++ < preemption.after) return 0;
-    next++;
-    ran = 1; // The step that this choice leads to.
-    return preemption.to;
-  };
+/** Follows a schedule, for one run. */
+export class Follower {
+  readonly choose: Choose;
+  /** How many of its preemptions have come. */
+  came = 0;
+
+  constructor(schedule: Schedule) {
+    let ran = 0;
+    this.choose = () => {
+      const preemption = schedule[this.came];
+      if (preemption === undefined || ran++ < preemption.after) return 0;
+      this.came++;
+      ran = 1; // The step that this choice leads to.
+      return preemption.to;
+    };
+  }
 }
+
+/** The chooser alone. */
+export const following = (schedule: Schedule): Choose => new Follower(schedule).choose;
 
 /**
  * Run all branches to their ends; what each answers, in the order of the branches. `watch` is told of every step.

@@ -1,14 +1,16 @@
 /** One run, as a schedule has it. */
-import { type Choose, following, type Schedule } from './interleave.ts';
+import { type Choose, Follower, type Schedule } from './interleave.ts';
 import type { Strategy } from './strategy.ts';
 
 export class Replay implements Strategy {
   readonly name = 'replay';
+  readonly follower: Follower;
   readonly choose: Choose;
   #done = false;
 
   constructor(schedule: Schedule) {
-    this.choose = following(schedule);
+    this.follower = new Follower(schedule);
+    this.choose = this.follower.choose;
   }
 
   begin(): boolean {

@@ -1,5 +1,5 @@
 /** A schedule as a value: made from any run, printed, read again, and followed. */
-import type { Choose, Preemption, Schedule } from './interleave.ts';
+import type { Choose, Follower, Preemption, Schedule } from './interleave.ts';
 
 /** Whatever the chooser does, written down as the schedule that does the same. */
 export class Recorder {
@@ -29,6 +29,14 @@ export class Recorder {
 /** In short, as `3>1 0>2`: after 3 steps one place on, at once two places on. The empty schedule is `sequential`. */
 export const showSchedule = (schedule: Schedule): string =>
   schedule.map(({ after, to }) => `${after}>${to}`).join(' ') || 'sequential';
+
+/** For a person, when the run is over: that it was shorter than the schedule; undefined when it was not. */
+export function neverCame({ came }: Follower, { length }: Schedule, steps: number): string | undefined {
+  const left = length - came;
+  if (left === 0) return undefined;
+  const last = left === 1 ? 'the last preemption' : `the last ${left} preemptions`;
+  return `${last} of ${length} never came: the run was over after ${steps} steps`;
+}
 
 /** What `showSchedule` has shown; undefined for anything else. */
 export function readSchedule(text: string): Schedule | undefined {

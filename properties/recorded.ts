@@ -18,9 +18,9 @@ import { perform, sameResult } from './perform.ts';
 import { finish } from './walk.ts';
 import { newWorld, type World } from './world.ts';
 
-/** What became of a trace; `threads` is all that comes after its steps. */
+/** What became of a trace; `threads` is all that comes after its steps, and a remark is for a person. */
 export type Verdict =
-  | { readonly verdict: 'agree'; readonly steps: number }
+  | { readonly verdict: 'agree'; readonly steps: number; readonly remark?: string }
   | { readonly verdict: 'disagree'; readonly step: number | 'threads'; readonly details: readonly string[] }
   | { readonly verdict: 'skipped'; readonly because: string };
 
@@ -43,9 +43,9 @@ export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT
   }
   const { steps, threads } = trace;
   if (threads === undefined) return { verdict: 'agree', steps: steps.length };
-  const details = replayThreads(world, threads);
-  if (details.length > 0) return { verdict: 'disagree', step: 'threads', details };
-  return { verdict: 'agree', steps: steps.length + threads.branches.flat().length };
+  const { wrong, remark } = replayThreads(world, threads);
+  if (wrong.length > 0) return { verdict: 'disagree', step: 'threads', details: wrong };
+  return { verdict: 'agree', steps: steps.length + threads.branches.flat().length, ...(remark && { remark }) };
 }
 
 function firstUnsupported({ steps, threads }: Trace): string | undefined {

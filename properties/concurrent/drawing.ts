@@ -1,6 +1,7 @@
 /** The threads of a program or a trace, run once and drawn: a column for each, a bar for each lock while it is held. */
 import { Sketch } from '../../explore/drawing.ts';
-import { following, type Schedule } from '../../explore/interleave.ts';
+import { Follower, type Schedule } from '../../explore/interleave.ts';
+import { neverCame } from '../../explore/schedule.ts';
 import { DEFAULT_KERNEL, featuresOf } from '../../impl/kernel/features.ts';
 import { showCommand, showResult } from '../../trace/show.ts';
 import { kernelOf, type Trace } from '../../trace/trace.ts';
@@ -13,10 +14,13 @@ import type { Call } from './run.ts';
 
 /** Run the branches where the prefix is done: what each call answered, the drawing, and what is broken. */
 export function draw(world: World, branches: Program['branches'], schedule: Schedule): string[] {
-  const sketch = new Sketch(following(schedule));
-  const { calls, broken, setAside } = judge(world, branches, sketch.choose);
+  const follower = new Follower(schedule);
+  const sketch = new Sketch(follower.choose);
+  const { calls, broken, setAside, steps } = judge(world, branches, sketch.choose);
   const wrong = broken === undefined ? [] : ['', broken.breach, ...broken.details];
   if (setAside !== undefined) wrong.push('', `set aside: ${setAside}`);
+  const shorter = broken === undefined ? neverCame(follower, schedule, steps) : undefined;
+  if (shorter !== undefined) wrong.push('', shorter);
   return [...callLines(branches.length, calls), '', ...sketch.lines(), ...wrong];
 }
 

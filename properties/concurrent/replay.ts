@@ -1,17 +1,29 @@
 /** The threads of a trace, replayed in a world in which its steps are done. */
 import { isStuck } from '../../explore/blame.ts';
-import { following } from '../../explore/interleave.ts';
+import { Follower } from '../../explore/interleave.ts';
+import { neverCame } from '../../explore/schedule.ts';
 import { showResult } from '../../trace/show.ts';
 import type { Step, Threads } from '../../trace/trace.ts';
 import { sameResult } from '../perform.ts';
 import type { World } from '../world.ts';
 import { judge } from './judge.ts';
-import type { Call } from './run.ts';
+import type { Call, Ran } from './run.ts';
 
-/** What differs from what the trace expects, or else what is broken, a line each; nothing, when all is well. */
-export function replayThreads(world: World, { branches, schedule }: Threads): readonly string[] {
+export interface Replayed {
+  /** What differs from what the trace expects, or else what is broken, a line each; nothing, when all is well. */
+  readonly wrong: readonly string[];
+  /** That the run was shorter than its schedule. */
+  readonly remark: string | undefined;
+}
+
+export function replayThreads(world: World, { branches, schedule }: Threads): Replayed {
+  const follower = new Follower(schedule);
   const commands = branches.map((steps) => steps.map(({ command }) => command));
-  const { calls, broken, setAside } = judge(world, commands, following(schedule));
+  const ran = judge(world, commands, follower.choose);
+  return { wrong: wrongIn(ran, branches), remark: neverCame(follower, schedule, ran.steps) };
+}
+
+function wrongIn({ calls, broken, setAside }: Ran, branches: Threads['branches']): readonly string[] {
   const asExpected = branches.map((steps, i) =>
     steps.map((step, at) => {
       const call = calls.filter(({ branch }) => branch === i)[at];

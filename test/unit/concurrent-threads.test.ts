@@ -1,10 +1,15 @@
 /** Traces with threads: replayed under their schedule, judged by what they expect and by all rules, and drawn. */
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test, vi } from 'vitest';
+import { replayFiles } from '../../cli/replay.ts';
 import { drawTrace } from '../../properties/concurrent/drawing.ts';
 import { MACHINES } from '../../properties/machines.ts';
 import { replay } from '../../properties/recorded.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
 import type { Preemption, Step, Trace } from '../../trace/trace.ts';
+import { writeTrace } from '../../trace/write.ts';
 
 const PREFIX: readonly Step[] = [
   { command: { do: 'iommufd_open', as: 'ctx' } },
@@ -43,7 +48,35 @@ test.each<[what: string, answer: Step['result'], after: number]>([
     [[{ command: map, ...(result && { result }) }], [{ command: off, result: { ok: {} } }]],
     [{ after, to: 1 }],
   );
-  expect(replay(trace)).toEqual({ verdict: 'agree', steps: 8 });
+  expect(replay(trace)).toMatchObject({ verdict: 'agree', steps: 8 });
+});
+
+test('replay follows a schedule that is longer than the run as far as that goes, and says so', () => {
+  const longer = [
+    { after: 1, to: 1 },
+    { after: 999, to: 1 },
+  ];
+  const trace = traceOf([[{ command: map }], [{ command: off }]], longer);
+  const remark = expect.stringMatching(/^the last preemption of 2 never came: the run was over after [0-9]+ steps$/);
+  expect(replay(trace)).toEqual({ verdict: 'agree', steps: 8, remark });
+  expect(drawTrace(trace).slice(-2)).toEqual(['', remark]);
+  const wrong = traceOf([[{ command: map, result: { ok: {} } }], [{ command: off }]], longer);
+  expect(replay(wrong)).toMatchObject({ verdict: 'disagree', step: 'threads' });
+});
+
+test('shootdown replay passes such a trace, with a line of its own', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'longer-'));
+  const log = vi.spyOn(console, 'log').mockImplementation(() => {});
+  try {
+    const file = join(folder, 'longer.json');
+    writeFileSync(file, writeTrace(traceOf([[{ command: map }], [{ command: off }]], [{ after: 999, to: 1 }])));
+    expect(replayFiles([file])).toBe(0);
+    const said = expect.stringContaining(`${file}: t: the last preemption of 1 never came: the run was over after `);
+    expect(log.mock.calls).toEqual([[said], ['1 passed, 0 failed']]);
+  } finally {
+    log.mockRestore();
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('replay of threads says which branch answers otherwise than the trace expects, and what it expects', () => {
