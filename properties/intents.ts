@@ -77,12 +77,12 @@ export const MIX: readonly (readonly [Command['do'], number])[] = [
 ];
 
 /** From a number to the command; the most frequent are the lowest, and so the simplest. */
-const WEIGHTED: readonly Command['do'][] = MIX.flatMap(([what, weight]) => Array<Command['do']>(weight).fill(what));
+export const WEIGHTED: readonly Command['do'][] = MIX.flatMap(([what, weight]) =>
+  Array<Command['do']>(weight).fill(what),
+);
 
 /** The lowest number of each command. */
 const FIRST: readonly number[] = MIX.map(([what]) => WEIGHTED.indexOf(what));
-
-export const meant = ({ what }: Intent): Command['do'] => WEIGHTED[what] as Command['do'];
 
 /** The simplest intent for a command. */
 export const intentFor = (what: Command['do'], fields: Partial<Intent> = {}): Intent => ({

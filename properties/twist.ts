@@ -3,10 +3,9 @@
  * misaligned, too large, or wraps; a flag that nobody knows.
  */
 import type { Area, Do, State } from '../model/spec.ts';
-import type { BarMmap, Command } from '../trace/command.ts';
-import { domainNames } from './changes.ts';
+import type { BarMmap, Command, Interval } from '../trace/command.ts';
 import type { Intent } from './intents.ts';
-import { destroyedObjects, namesOf, type Pool, pick, sources } from './view.ts';
+import { destroyedObject, machineDevices, namesOf, type Pool, pick, sources } from './view.ts';
 
 const MAX = (1n << 64n) - 1n;
 const PAGE = 0x1000n;
@@ -48,115 +47,123 @@ const HANDLES: Readonly<Record<string, readonly Pool[]>> = {
 
 const NUMBERS = ['start', 'length', 'iova', 'offset', 'src_iova', 'dst_iova'];
 
-/** Put one thing wrong; a command without arguments to spoil stays as it is. */
+/** Put one thing of a new command wrong; one without arguments to spoil stays as it is. */
 export function twist(command: Command, intent: Intent, state: State): Command {
-  const way = pick(waysFor(command), intent.odd);
-  return way === undefined ? command : put(command, way(command, intent, state));
+  return wayOf(command, intent.odd)?.(command, intent, state) ?? command;
 }
 
-type Fields = Record<string, unknown>;
+/** The command with one thing wrong. */
+type Way<C extends Command = Command> = (command: C, intent: Intent, state: State) => Command;
 
-/** What can be put in place of some argument of a command; without a value, it is left out. */
-type Way<C extends Command = Command> = (command: C, intent: Intent, state: State) => Fields;
-
-/** All ways of its arguments, then those of the command. */
-function waysFor(command: Command): readonly Way[] {
-  const ways: Way[] = [];
+/** Way `n` modulo their number, of all ways of its arguments and then those of the command. */
+function wayOf(command: Command, n: number): Way | undefined {
+  const own = (OF_COMMAND[command.do] ?? NONE) as readonly Way[];
+  let count = own.length;
+  for (const key in command) count += waysOf(key, command).length;
+  let left = n % count;
   for (const key in command) {
-    if (key === 'dev' && command.do === 'mock_domain') continue;
-    for (const way of OF_ARGUMENT[key] ?? NONE) ways.push(way);
+    const ways = waysOf(key, command);
+    if (left < ways.length) return ways[left];
+    left -= ways.length;
   }
-  for (const way of (OF_COMMAND[command.do] ?? NONE) as readonly Way[]) ways.push(way);
-  return ways;
+  return own[left];
 }
 
-/** Nothing is deleted from an object, because that makes every later look at it slow. */
-function put(command: Command, fields: Fields): Command {
-  const whole: Fields = { ...command, ...fields };
-  for (const key in fields) if (fields[key] === undefined) return present(whole) as unknown as Command;
-  return whole as unknown as Command;
+function waysOf(key: string, command: Command): readonly Way[] {
+  return key === 'dev' && command.do === 'mock_domain' ? NONE : (OF_ARGUMENT[key] ?? NONE);
 }
-
-const present = (fields: Fields): Fields =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 
 const NONE: readonly Way[] = [];
+
+/** The command was made for this, and nobody else has it: it is changed as it is, which costs a tenth of a copy. */
+function put<C extends Command>(command: C, key: string, value: unknown): C {
+  (command as unknown as Record<string, unknown>)[key] = value;
+  return command;
+}
 
 /** A handle of another kind or of nobody; and where an IOAS is meant, one of what is destroyed. */
 function handleWays(key: string, pools: readonly Pool[]): readonly Way[] {
   const names = pools.flatMap(namesOf);
-  const other: Way = (command, { at, from }, state) => ({
-    [key]: pick(command.do === 'fd_mmap' ? names.filter(unlessMemfd(state)) : names, at + from),
-  });
-  const destroyed: Way = (command, { at }, state) => ({
-    [key]: pick(destroyedObjects(state), at) ?? command[key as keyof Command],
-  });
+  const other: Way = (command, { at, from }, state) =>
+    put(command, key, pick(command.do === 'fd_mmap' ? names.filter(unlessMemfd(state)) : names, at + from));
+  const destroyed: Way = (command, { at }, state) => {
+    const gone = destroyedObject(state, at);
+    return gone === undefined ? command : put(command, key, gone);
+  };
   return pools.includes('ioas') ? [other, destroyed] : [other];
 }
 
 const numberWays = (key: string): readonly Way[] => [
-  (_, { at }) => ({ [key]: pick(EDGES, at) }),
-  (command, { from }) => ({
-    [key]: ((command[key as keyof Command] as unknown as bigint) + (pick(EDGES, from) as bigint)) & MAX,
-  }),
+  (command, { at }) => put(command, key, pick(EDGES, at)),
+  (command, { from }) => {
+    const meant = command[key as keyof Command] as unknown as bigint;
+    return put(command, key, BigInt.asUintN(64, meant + (pick(EDGES, from) as bigint)));
+  },
 ];
 
 const OF_ARGUMENT: Readonly<Record<string, readonly Way[]>> = {
   ...Object.fromEntries(Object.entries(HANDLES).map(([key, pools]) => [key, handleWays(key, pools)])),
   ...Object.fromEntries(NUMBERS.map((key) => [key, numberWays(key)])),
-  dev: [(command, { at }, state) => ({ dev: someDevice(command, at, state) ?? command['dev' as keyof Command] })],
-  attr: [(_, { at }) => ({ attr: at % 5 })],
-  prot: [(_, { how }) => ({ prot: how % 2 === 0 ? '' : 'rw' })],
+  dev: [
+    (command, { at }, state) => put(command, 'dev', someDevice(command, at, state) ?? command['dev' as keyof Command]),
+  ],
+  attr: [(command, { at }) => put(command, 'attr', at % 5)],
+  prot: [(command, { how }) => put(command, 'prot', how % 2 === 0 ? '' : 'rw')],
 };
 
-const flags: Way = (_, { how }) => ({ flags: how % 2 === 0 ? 8n : 1n << BigInt(3 + (how % 61)) });
+const flags: Way = (command, { how }) => put(command, 'flags', how % 2 === 0 ? 8n : 1n << BigInt(3 + (how % 61)));
 
-/** On top of an area; or larger than any aperture, and anywhere: there is no room. A buffer is refused before that. */
-const mapWays: readonly Way<Do<'ioas_map' | 'ioas_map_file'>>[] = [
+/** Larger than any aperture, and anywhere: there is no room. */
+const ROOMLESS = 1n << 60n;
+
+/** On top of an area; or where there is no room. A buffer is refused before that. */
+const mapWays = <C extends Do<'ioas_map' | 'ioas_map_file'>>(roomless: Way<C>): readonly Way<C>[] => [
   flags,
-  ({ ioas }, { at }, state) => overlapping(ioas, at, state),
-  ...times(4, (): Way => () => ({ iova: undefined, length: 1n << 60n })),
+  (command, { at }, state) => put(command, 'iova', overlapping(command.ioas, at, state)),
+  ...times(4, () => roomless),
 ];
-const empty: Way = () => ({ length: 0n });
-const otherFile: Way<Do<'mock_revoke' | 'vfio_dmabuf_revoke' | 'vfio_dmabuf_memattr'>> = ({ fd }, { at }, state) => ({
-  fd: pick([...sources(state, 'dmabuf'), ...sources(state, 'memfd')], at)?.name ?? fd,
+const empty: Way<Do<'mem_alloc' | 'memfd_create'>> = (command) => ({ ...command, length: 0n });
+const otherFile: Way<Do<'mock_revoke' | 'vfio_dmabuf_revoke' | 'vfio_dmabuf_memattr'>> = (command, { at }, state) => ({
+  ...command,
+  fd: pick([...sources(state, 'dmabuf'), ...sources(state, 'memfd')], at)?.name ?? command.fd,
 });
 
 const OF_COMMAND: { readonly [Name in Command['do']]?: readonly Way<Do<Name>>[] } = {
-  ioas_map_file: mapWays,
-  ioas_map: mapWays,
-  ioas_copy: [flags, ({ src }, _, state) => anywhereElse(src, state)],
-  hwpt_alloc: [flags, ({ ioas }, _, state) => ({ ioas: largestArea(state)?.name ?? ioas })],
+  ioas_map_file: mapWays(({ do: it, ioas, fd, start, prot }) => ({ do: it, ioas, fd, start, length: ROOMLESS, prot })),
+  ioas_map: mapWays(({ do: it, ioas, mem, offset, prot }) => ({ do: it, ioas, mem, offset, length: ROOMLESS, prot })),
+  ioas_copy: [flags, (command, _, state) => anywhereElse(command, state)],
+  hwpt_alloc: [flags, (command, _, state) => ({ ...command, ioas: largestArea(state)?.name ?? command.ioas })],
   mem_alloc: [empty],
   memfd_create: [empty],
   ioas_allow_iovas: times(
     5,
-    (way): Way =>
-      (_, { at, from }) =>
-        wrongRanges(way, at, from),
+    (way): Way<Do<'ioas_allow_iovas'>> =>
+      (command, { at, from }) => ({ ...command, ranges: wrongRanges(way, at, from) }),
   ),
   mock_domain: times(
     4,
     (): Way<Do<'mock_domain'>> =>
-      ({ ioas }, { at }, state) => ({ ioas: unfillable(at, state) ?? ioas }),
+      (command, { at }, state) => ({ ...command, ioas: unfillable(at, state) ?? command.ioas }),
   ),
   mock_revoke: [otherFile, otherFile],
-  munmap: [(_, { at, from }) => ({ offset: pick(EDGES, at), length: pick(EDGES, from) })],
+  munmap: [
+    (command, { at, from }) => ({ ...command, offset: pick(EDGES, at) as bigint, length: pick(EDGES, from) as bigint }),
+  ],
   vfio_dmabuf_revoke: [otherFile],
   vfio_dmabuf_memattr: [otherFile],
   bar_mmap: [
-    (_, { at }) => ({ region: at % 12 }),
+    (command, { at }) => ({ ...command, region: at % 12 }),
     (command, _, state) => onePageTooMany(command, state),
     // The last page of the file of a device, whose regions are side by side.
-    ({ region }) => ({ offset: MAX - PAGE + 1n - (BigInt(region) << 40n) }),
+    (command) => ({ ...command, offset: MAX - PAGE + 1n - (BigInt(command.region) << 40n) }),
   ],
   vfio_export: [
     flags,
     ...times(
       6,
-      (way): Way =>
-        (_, { at, from }) =>
-          wrongExport(way, at, from),
+      (way): Way<Do<'vfio_export'>> =>
+        (command, { at, from }) =>
+          wrongExport(command, way, at, from),
     ),
   ],
 };
@@ -166,9 +173,9 @@ function times<T>(count: number, make: (n: number) => T): T[] {
 }
 
 /** Another device; a test device only where one may be named. */
-function someDevice({ do: what }: Command, at: number, { devices, machine }: State): string | undefined {
+function someDevice({ do: what }: Command, at: number, state: State): string | undefined {
   const any = what === 'hwpt_alloc' || what === 'mock_domain_destroy';
-  return any ? pick([...devices, { name: 'md2' }], at)?.name : pick([...machine.devices.keys()], at);
+  return (any ? pick([...state.devices, { name: 'md2' }], at) : pick(machineDevices(state), at))?.name;
 }
 
 /** It is a rule of traces that `fd_mmap` names no memfd, which can be mapped. */
@@ -178,34 +185,29 @@ const unlessMemfd =
     handles.get(name)?.is !== 'memfd';
 
 /** A BAR from where it was to be mapped to its end, and a page. */
-function onePageTooMany({ dev, region, offset }: BarMmap, { machine }: State): Fields {
+function onePageTooMany(command: BarMmap, { machine }: State): Command {
+  const { dev, region, offset } = command;
   const bar = machine.devices.get(dev)?.bars.get(region) ?? 0n;
-  return { length: (bar > offset ? bar - offset : 0n) + PAGE };
+  return { ...command, length: (bar > offset ? bar - offset : 0n) + PAGE };
 }
 
 /** On top of an area, or over its end. */
-function overlapping(ioas: string, at: number, state: State): Fields {
+function overlapping(ioas: string, at: number, state: State): bigint {
   const areas = state.ioases.find(({ space }) => space.name === ioas)?.areas ?? [];
   const area = pick(areas, at);
-  return area === undefined ? { iova: 0xfee0_0000n } : { iova: area.iova + (at % 2 === 0 ? 0n : area.length - 1n) };
+  return area === undefined ? 0xfee0_0000n : area.iova + (at % 2 === 0 ? 0n : area.length - 1n);
 }
 
 /**
  * The largest area there is, anywhere in an IOAS that has a domain: it may be larger than any aperture, and its memory
  * may not be there.
  */
-function anywhereElse(src: string, state: State): Fields {
+function anywhereElse(command: Do<'ioas_copy'>, state: State): Command {
   const largest = largestArea(state);
-  if (largest === undefined) return { src };
-  const translated = state.ioases.find((ioas) => domainNames(ioas).length > 0);
+  if (largest === undefined) return command;
   const { iova: src_iova, length } = largest.area;
-  return {
-    src: largest.name,
-    src_iova,
-    length,
-    dst_iova: undefined,
-    ...(translated && { dst: translated.space.name }),
-  };
+  const dst = state.ioases.find(({ domains }) => domains.length > 0)?.space.name ?? command.dst;
+  return { do: 'ioas_copy', dst, src: largest.name, src_iova, length, prot: command.prot };
 }
 
 /** An IOAS with an area of more memory than there is, of a memfd if there is one: no domain can be filled with it. */
@@ -227,29 +229,29 @@ function largestArea({ ioases }: State): { name: string; area: Area } | undefine
 }
 
 /** Allowed ranges that are none, that meet, or that somebody has reserved. */
-function wrongRanges(way: number, at: number, from: number): Fields {
+function wrongRanges(way: number, at: number, from: number): Interval[] {
   const [a, b] = [pick(EDGES, at) as bigint, pick(EDGES, from) as bigint];
-  const range = a < b ? [a, b] : [b, a];
-  if (way === 0) return { ranges: [[b, a]] };
-  if (way === 1) return { ranges: [range, range] };
-  return { ranges: way === 2 ? [[0xfee0_0000n, 0xfeef_ffffn]] : way === 3 ? [[0n, PAGE]] : [range] };
+  const range: Interval = a < b ? [a, b] : [b, a];
+  if (way === 0) return [[b, a]];
+  if (way === 1) return [range, range];
+  return way === 2 ? [[0xfee0_0000n, 0xfeef_ffffn]] : way === 3 ? [[0n, PAGE]] : [range];
 }
 
 /** Ranges and BARs that an export must refuse, each for a reason of its own. */
-function wrongExport(way: number, at: number, from: number): Fields {
-  const edges = [pick(EDGES, at), pick(EDGES, from)];
+function wrongExport(command: Do<'vfio_export'>, way: number, at: number, from: number): Command {
+  const edges = [pick(EDGES, at) as bigint, pick(EDGES, from) as bigint] as const;
   switch (way) {
     case 0:
-      return { ranges: [[MAX - PAGE + 1n, PAGE]] };
+      return { ...command, ranges: [[MAX - PAGE + 1n, PAGE]] };
     case 1:
-      return { region: at % 9 };
+      return { ...command, region: at % 9 };
     case 2:
-      return { ranges: [] };
+      return { ...command, ranges: [] };
     case 3:
-      return { ranges: [edges] };
+      return { ...command, ranges: [edges] };
     case 4:
-      return { ranges: [[0n, PAGE], edges] };
+      return { ...command, ranges: [[0n, PAGE], edges] };
     default:
-      return { ranges: [[PAGE, MAX - PAGE + 1n]] };
+      return { ...command, ranges: [[PAGE, MAX - PAGE + 1n]] };
   }
 }

@@ -1,6 +1,7 @@
 /** What an intent can choose from: the state of the model, by the names of things. */
-import type { Area, Context, Device, Domain, Ioas, Mapping, Source, State } from '../model/spec.ts';
+import type { Area, Context, Device, Domain, Ioas, Mapping, Source, Space, State } from '../model/spec.ts';
 import type { Handle } from '../trace/command.ts';
+import type { DeviceConfig } from '../trace/machine-config.ts';
 
 /**
  * Names for new things. A name is given again when what it stood for is gone; memory's names are in targets, and last.
@@ -45,34 +46,83 @@ function taken(state: State, pool: Pool, name: Handle): boolean {
 export const pick = <T>(all: readonly T[], n: number): T | undefined =>
   all.length === 0 ? undefined : all[n % all.length];
 
+/** The same of those that fit. */
+export function pickOf<T>(all: readonly T[], n: number, fits: (one: T) => boolean): T | undefined {
+  let fitting = 0;
+  for (const one of all) if (fits(one)) fitting++;
+  if (fitting === all.length) return pick(all, n);
+  let left = n % fitting;
+  for (const one of all) if (fits(one) && left-- === 0) return one;
+  return undefined;
+}
+
 export const openContexts = (state: State): readonly Context[] => state.contexts;
 
 /** The IOASes that can be named: those of an open context. */
-export function usableIoases(state: State): readonly Ioas[] {
-  return state.ioases.filter(({ space }) => state.contexts.includes(space.context));
+export function usableIoases({ ioases, contexts }: State): readonly Ioas[] {
+  const usable = ({ space }: Ioas): boolean => contexts.includes(space.context);
+  return ioases.every(usable) ? ioases : ioases.filter(usable);
 }
 
 export const manualDomains = (state: State): readonly Domain[] =>
   usableIoases(state).flatMap(({ domains }) => domains.filter(({ automatic }) => !automatic));
 
-export const boundDevices = (state: State): readonly Device[] =>
-  state.devices.filter(({ opening, holder }) => holder !== undefined && holder === opening);
+export const isBound = ({ opening, holder }: Device): boolean => holder !== undefined && holder === opening;
+
+export const boundDevices = ({ devices }: State): readonly Device[] => devices.filter(isBound);
 
 /** The devices that the machine has, open or not. */
 export const machineDevices = (state: State): readonly Device[] =>
   state.devices.filter(({ name }) => state.machine.devices.has(name));
 
-/** The kernel's own test devices: attached from birth. */
+/** One of the kernel's own test devices: attached from birth. */
+export const isTestDevice = ({ name }: Device, { machine }: State): boolean => !machine.devices.has(name);
+
 export const testDevices = (state: State): readonly Device[] =>
-  state.devices.filter(({ name }) => !state.machine.devices.has(name));
+  state.devices.filter((device) => isTestDevice(device, state));
+
+const PAGE = 0x1000;
+
+/** Whole pages. */
+export const pagesIn = (length: bigint): number => Math.floor(Number(length) / PAGE);
+
+/** The number and the length of the largest BAR; of several the first. */
+export function largestBar({ bars }: DeviceConfig): readonly [region: number, length: bigint] {
+  let largest: readonly [number, bigint] = [0, 0n];
+  for (const bar of bars) if (bar[1] > largest[1]) largest = bar;
+  return largest;
+}
+
+/** What is behind an open descriptor, or memory, by its name. */
+export interface NamedSource {
+  readonly name: Handle;
+  readonly source: Source;
+}
 
 /** Open descriptors of buffers or memfds, or memory, by name. */
-export function sources(state: State, is: Source['is']): { name: Handle; source: Source }[] {
-  const found: { name: Handle; source: Source }[] = [];
-  for (const [name, named] of state.handles) {
-    if (named !== undefined && named.is === is) found.push({ name, source: named });
+export const sources = ({ handles }: State, is: Source['is']): readonly NamedSource[] => sorted(handles)[is];
+
+/** What names were given to, sorted by what it is; in each kind in the order of the names. */
+interface Sorted extends Readonly<Record<Source['is'], NamedSource[]>> {
+  readonly object: { readonly name: Handle; readonly object: Space | Domain }[];
+}
+
+/** Most steps give no name: what was sorted last is mostly asked for again. */
+let last: { readonly handles: State['handles']; readonly sorted: Sorted } | undefined;
+
+function sorted(handles: State['handles']): Sorted {
+  if (last?.handles !== handles) last = { handles, sorted: sort(handles) };
+  return last.sorted;
+}
+
+function sort(handles: State['handles']): Sorted {
+  const kinds: Sorted = { dmabuf: [], memfd: [], memory: [], mapping: [], object: [] };
+  for (const [name, named] of handles) {
+    if (named === undefined) continue;
+    if ('base' in named) kinds[named.is].push({ name, source: named });
+    else if ('context' in named) kinds.object.push({ name, object: named });
   }
-  return found;
+  return kinds;
 }
 
 /** What the first process has mapped. */
@@ -81,19 +131,15 @@ export const ownMappings = ({ mappings }: State): readonly Mapping[] =>
 
 /** Areas that can be named, with their IOAS. */
 export function someArea(state: State, n: number): { ioas: Ioas; area: Area } | undefined {
-  const ioases = usableIoases(state).filter(({ areas }) => areas.length > 0);
-  const ioas = pick(ioases, n);
+  const ioas = pickOf(usableIoases(state), n, ({ areas }) => areas.length > 0);
   const area = ioas && pick(ioas.areas, n >> 2);
   return ioas && area && { ioas, area };
 }
 
-/** Names of IOASes and domains that are destroyed. */
-export function destroyedObjects(state: State): Handle[] {
-  const gone: Handle[] = [];
-  for (const [name, named] of state.handles) {
-    if (named === undefined || !('context' in named)) continue;
-    const exists = state.ioases.some(({ space, domains }) => space === named || domains.some((it) => it === named));
-    if (!exists) gone.push(name);
-  }
-  return gone;
+/** The name of an IOAS or domain that is destroyed, `n` modulo their number; undefined if none is. */
+export function destroyedObject(state: State, n: number): Handle | undefined {
+  const { object: all } = sorted(state.handles);
+  const isAt = ({ space, domains }: Ioas, it: Space | Domain): boolean =>
+    space === it || domains.includes(it as Domain);
+  return pickOf(all, n, ({ object }) => !state.ioases.some((ioas) => isAt(ioas, object)))?.name;
 }

@@ -2,37 +2,47 @@
  * Intents about areas: where to map what, what to copy, what to unmap. Undefined while there is nothing to do it with.
  */
 import { revoked } from '../../model/buffers.ts';
-import type { Area, Ioas, Source, State } from '../../model/spec.ts';
+import type { Area, Ioas, State } from '../../model/spec.ts';
 import type { Command, Prot } from '../../trace/command.ts';
-import { domainNames } from '../changes.ts';
 import type { Intent } from '../intents.ts';
-import { boundDevices, ownMappings, pick, someArea, sources, testDevices, usableIoases } from '../view.ts';
+import {
+  isBound,
+  isTestDevice,
+  type NamedSource,
+  ownMappings,
+  pick,
+  pickOf,
+  someArea,
+  sources,
+  usableIoases,
+} from '../view.ts';
 import { mockDomainOf } from './mock.ts';
 
-const PAGE = 0x1000n;
+/** What is drawn is small; it becomes a bigint when it is in a command. */
+const PAGE = 0x1000;
 const MAX = (1n << 64n) - 1n;
 /** Where fixed areas go: pages of a window above 16 MiB, so that they meet and adjoin; large ones at 2 MiB. */
-export const WINDOW = 0x100_0000n;
+export const WINDOW = 0x100_0000;
 const WINDOW_PAGES = 64;
-const HUGE = 0x20_0000n;
+const HUGE = 0x20_0000;
 
 const PROTS: readonly Prot[] = ['rw', 'rw', 'rw', 'r', 'rw', 'w', 'rw', 'rw'];
 
 /** The IOAS meant, and the smallest step in it: what alignment allows, and mostly a page. */
-function target(intent: Intent, state: State): { ioas: Ioas; unit: bigint } | undefined {
+function target(intent: Intent, state: State): { ioas: Ioas; unit: number } | undefined {
   const ioas = pick(usableIoases(state), intent.pick);
   return ioas && { ioas, unit: unitOf(ioas, intent, state) };
 }
 
-function unitOf(ioas: Ioas, { size }: Intent, state: State): bigint {
-  if (size % 32 === 31 && domainNames(ioas).length === 0) return 1n;
-  return size % 2 === 1 ? state.machine.grain : PAGE;
+function unitOf({ domains }: Ioas, { size }: Intent, { machine }: State): number {
+  if (size % 32 === 31 && domains.length === 0) return 1;
+  return size % 2 === 1 ? Number(machine.grain) : PAGE;
 }
 
 export function mapFileOf(intent: Intent, state: State): Command | undefined {
   const to = target(intent, state);
-  if (to === undefined || boundDevices(state).length + testDevices(state).length === 0) return undefined;
-  const unseen = domainNames(to.ioas).length === 0;
+  if (to === undefined || !state.devices.some((it) => isBound(it) || isTestDevice(it, state))) return undefined;
+  const unseen = to.ioas.domains.length === 0;
   const memfd =
     intent.how % (unseen ? 4 : 16) === (unseen ? 3 : 9) ? pick(sources(state, 'memfd'), intent.from) : undefined;
   const file = memfd ?? someBuffer(intent, state);
@@ -43,32 +53,30 @@ export function mapFileOf(intent: Intent, state: State): Command | undefined {
   if (attached !== undefined) return attached;
   // Without a domain nobody looks at a memfd: it may be too short.
   const blind = memfd !== undefined && intent.size % 4 >= 2 && unseen;
-  const [start, length] = blind ? [0n, memfd.source.length + PAGE] : slice(file.source.length, intent, to.unit);
-  const iova = placeFor(to.ioas, length, intent, to.unit);
+  const [start, length] = blind ? [0n, memfd.source.length + BigInt(PAGE)] : slice(file.source.length, intent, to.unit);
   const prot = PROTS[(intent.how >> 4) % PROTS.length] as Prot;
-  return { do: 'ioas_map_file', ioas: to.ioas.space.name, fd: file.name, start, length, prot, ...iova };
+  const command = { do: 'ioas_map_file', ioas: to.ioas.space.name, fd: file.name, start, length, prot } as const;
+  const iova = placeFor(to.ioas, length, intent, to.unit);
+  return iova === undefined ? command : { ...command, iova };
 }
 
 function attachSome({ space }: Ioas, intent: Intent, state: State): Command | undefined {
-  const device = pick(
-    boundDevices(state).filter(({ context }) => context === space.context),
-    intent.pick >> 3,
-  );
+  const device = pickOf(state.devices, intent.pick >> 3, (it) => isBound(it) && it.context === space.context);
   if (device === undefined) return state.machine.devices.size === 0 ? mockDomainOf(intent, state) : undefined;
   return { do: 'vfio_attach', dev: device.name, pt: space.name };
 }
 
 /** Mostly a buffer that can be mapped: its device answers, and was not closed since. If there is none, what helps. */
-function someBuffer({ from, how }: Intent, state: State): { name: string; source: Source } | Command | undefined {
+function someBuffer({ from, how }: Intent, state: State): NamedSource | Command | undefined {
   const all = sources(state, 'dmabuf');
-  const usable = all.filter(({ source }) => source.ranges.length < 2 && !revoked(state, source));
   const any = pick(all, from >> 4);
   if (how % 8 === 5 || any === undefined) return any;
-  return pick(usable, from >> 4) ?? remedy(any, state);
+  const usable = ({ source }: NamedSource): boolean => source.ranges.length < 2 && !revoked(state, source);
+  return pickOf(all, from >> 4, usable) ?? remedy(any, state);
 }
 
 /** What makes a buffer usable again: a restore, memory, power, or another buffer in its place. */
-function remedy({ name, source }: { name: string; source: Source }, { devices, takenBack }: State): Command {
+function remedy({ name, source }: NamedSource, { devices, takenBack }: State): Command {
   if (source.owner === undefined) return { do: 'mock_revoke', fd: name, revoked: false };
   const device = devices.find(({ holder }) => holder !== undefined && holder === source.owner);
   if (device === undefined || source.ranges.length > 1 || takenBack.includes(source))
@@ -79,31 +87,32 @@ function remedy({ name, source }: { name: string; source: Source }, { devices, t
 }
 
 /** A part of `total` bytes: some units from somewhere on, or all of it. */
-function slice(total: bigint, { from, size }: Intent, unit: bigint): [start: bigint, length: bigint] {
+function slice(total: bigint, { from, size }: Intent, unit: number): [start: bigint, length: bigint] {
   if (size > 1000) return [0n, total];
-  const units = total / unit;
-  if (units <= 1n) return [0n, total];
-  const start = BigInt(from % 16) % units;
-  const left = units - start;
-  const wanted = 1n + (BigInt(size >> 3) % 4n);
-  return [start * unit, (wanted < left ? wanted : left) * unit];
+  // Not exact for very many, but only the first few are used.
+  const units = Math.floor(Number(total) / unit);
+  if (units <= 1) return [0n, total];
+  const start = (from % 16) % units;
+  const count = Math.min(1 + ((size >> 3) % 4), units - start);
+  return [BigInt(start * unit), BigInt(count * unit)];
 }
 
-/** Nothing, for an automatic IOVA; else a free place near the one that the intent says. */
-function placeFor({ areas }: Ioas, length: bigint, { at, how }: Intent, unit: bigint): { iova?: bigint } {
-  if (how % 4 === 2) return {};
-  const step = length >= HUGE ? HUGE : unit;
-  let iova = length >= HUGE ? HUGE * BigInt(16 + (at % 16)) : WINDOW + PAGE * BigInt(at % WINDOW_PAGES);
-  if (unit < PAGE) iova += unit * BigInt(at % 3);
+/** None, for an automatic IOVA; else a free place near the one that the intent says. */
+function placeFor({ areas }: Ioas, length: bigint, { at, how }: Intent, unit: number): bigint | undefined {
+  if (how % 4 === 2) return undefined;
+  const huge = length >= HUGE;
+  const aside = unit < PAGE ? unit * (at % 3) : 0;
+  let iova = BigInt((huge ? HUGE * (16 + (at % 16)) : WINDOW + PAGE * (at % WINDOW_PAGES)) + aside);
   let top = iova + length;
   for (const area of areas) {
     if (area.iova >= top) break; // The areas are ascending.
     const end = area.iova + area.length;
     if (iova >= end) continue;
+    const step = BigInt(huge ? HUGE : unit);
     iova = ((end + step - 1n) / step) * step;
     top = iova + length;
   }
-  return { iova };
+  return iova;
 }
 
 export function mapOf(intent: Intent, state: State): Command | undefined {
@@ -114,12 +123,13 @@ export function mapOf(intent: Intent, state: State): Command | undefined {
   if (to === undefined || mem === undefined) return undefined;
   const prot = PROTS[(intent.how >> 4) % PROTS.length] as Prot;
   // Without a domain nobody looks at the memory: it may end too early, or be larger than any aperture.
-  const blind = intent.how % 8 >= 6 && domainNames(to.ioas).length === 0;
+  const blind = intent.how % 8 >= 6 && to.ioas.domains.length === 0;
   const [offset, length] = blind
-    ? [mem.source.length - PAGE, intent.size % 2 === 0 ? 2n * PAGE : 1n << 60n]
+    ? [mem.source.length - BigInt(PAGE), intent.size % 2 === 0 ? BigInt(2 * PAGE) : 1n << 60n]
     : slice(mem.source.length, intent, to.unit);
+  const command = { do: 'ioas_map', ioas: to.ioas.space.name, mem: mem.name, offset, length, prot } as const;
   const iova = placeFor(to.ioas, length, intent, to.unit);
-  return { do: 'ioas_map', ioas: to.ioas.space.name, mem: mem.name, offset, length, prot, ...iova };
+  return iova === undefined ? command : { ...command, iova };
 }
 
 /** A copy of a whole area, of a part of it, or of it and its neighbour if they adjoin. */
@@ -127,30 +137,25 @@ export function copyOf(intent: Intent, state: State): Command | undefined {
   const found = someArea(state, intent.from);
   if (found === undefined) return undefined;
   const { ioas, area } = found;
-  const dsts = usableIoases(state).filter(({ space }) => space.context === ioas.space.context);
-  const dst = pick(dsts, intent.pick) ?? ioas;
-  const [src_iova, length] = sourceRange(ioas, area, intent, unitOf(dst, intent, state));
-  const { iova } = placeFor(dst, length, intent, unitOf(dst, intent, state));
+  const { context } = ioas.space;
+  const dst = pickOf(usableIoases(state), intent.pick, ({ space }) => space.context === context) ?? ioas;
+  const unit = unitOf(dst, intent, state);
+  const [src_iova, length] = sourceRange(ioas, area, intent, unit);
   const prot: Prot = area.writable && intent.how % 8 !== 3 ? 'rw' : 'r';
-  return {
-    do: 'ioas_copy',
-    dst: dst.space.name,
-    src: ioas.space.name,
-    src_iova,
-    length,
-    prot,
-    ...(iova !== undefined && { dst_iova: iova }),
-  };
+  const command = { do: 'ioas_copy', dst: dst.space.name, src: ioas.space.name, src_iova, length, prot } as const;
+  const dst_iova = placeFor(dst, length, intent, unit);
+  return dst_iova === undefined ? command : { ...command, dst_iova };
 }
 
-function sourceRange({ areas }: Ioas, area: Area, intent: Intent, unit: bigint): [iova: bigint, length: bigint] {
-  const after = areas.find(({ iova }) => iova === area.iova + area.length);
-  if (after !== undefined && intent.size % 4 === 0) return [area.iova, area.length + after.length];
-  if (intent.size % 4 === 1 && area.length > unit) {
-    const [start, length] = slice(area.length, intent, unit);
-    return [area.iova + start, length];
+function sourceRange({ areas }: Ioas, area: Area, intent: Intent, unit: number): [iova: bigint, length: bigint] {
+  const { iova, length } = area;
+  const after = intent.size % 4 === 0 ? areas[areas.indexOf(area) + 1] : undefined;
+  if (after?.iova === iova + length) return [iova, length + after.length];
+  if (intent.size % 4 === 1 && length > unit) {
+    const [start, part] = slice(length, intent, unit);
+    return [iova + start, part];
   }
-  return [area.iova, area.length];
+  return [iova, length];
 }
 
 /** One area; or with its neighbours, and the gaps between; or, now and then, everything. */
@@ -168,9 +173,14 @@ export function unmapOf(intent: Intent, state: State): Command | undefined {
 /** Somewhere in an area, or just before or after it; what a device may try to read. */
 export function iovaOf(intent: Intent, state: State): bigint {
   const found = someArea(state, intent.from);
-  if (found === undefined) return WINDOW;
-  const { iova, length } = found.area;
-  const places = [iova, iova + (length / 2n / 4n) * 4n, iova + length - 4n, iova + length, iova - 4n];
-  const at = places[intent.at % places.length] as bigint;
+  if (found === undefined) return BigInt(WINDOW);
+  const at = placeAt(found.area, intent.at % 5);
   return at >= 0n && at <= MAX ? at - (at % 4n) : 0n;
+}
+
+function placeAt({ iova, length }: Area, n: number): bigint {
+  if (n === 0) return iova;
+  if (n === 1) return iova + (length / 2n / 4n) * 4n;
+  if (n === 2) return iova + length - 4n;
+  return n === 3 ? iova + length : iova - 4n;
 }

@@ -2,25 +2,22 @@
 import type { Mapping, State } from '../../model/spec.ts';
 import type { Command, Interval } from '../../trace/command.ts';
 import type { Intent } from '../intents.ts';
-import { freeName, pick, sources } from '../view.ts';
+import { freeName, largestBar, pagesIn, pick, pickOf, sources } from '../view.ts';
 import { lacksSeries } from './power.ts';
 
-const PAGE = 0x1000n;
+const PAGE = 0x1000;
 
 /** Some pages of the largest BAR of an open device, bound or not: its first, its last, or others. */
 export function barMmapOf({ pick: n, from, size, how }: Intent, state: State): Command | undefined {
   const as = freeName(state, 'mapping');
-  const device = pick(
-    state.devices.filter(({ opening }) => opening !== undefined),
-    n,
-  );
+  const device = pickOf(state.devices, n, ({ opening }) => opening !== undefined);
   if (as === undefined || device === undefined) return undefined;
-  const [region, bar] = [...device.config.bars].reduce((a, b) => (b[1] > a[1] ? b : a), [0, 0n]);
-  const pages = Number(bar / PAGE);
+  const [region, bar] = largestBar(device.config);
+  const pages = pagesIn(bar);
   const places = [0, Math.max(0, pages - 1 - (size % 8)), from % Math.max(pages, 1)];
   const first = places[how % 3] as number;
-  const length = BigInt(1 + (size % Math.max(1, Math.min(pages - first, 8)))) * PAGE;
-  return { do: 'bar_mmap', dev: device.name, region, offset: BigInt(first) * PAGE, length, as };
+  const count = 1 + (size % Math.max(1, Math.min(pages - first, 8)));
+  return { do: 'bar_mmap', dev: device.name, region, offset: BigInt(first * PAGE), length: BigInt(count * PAGE), as };
 }
 
 /**
@@ -28,7 +25,7 @@ export function barMmapOf({ pick: n, from, size, how }: Intent, state: State): C
  * was cut comes first: its end must still show what it showed.
  */
 export function peekOf({ pick: n, from, how }: Intent, state: State): Command | undefined {
-  const mapping = (how % 4 < 2 ? pick(state.mappings.filter(isCut), n) : undefined) ?? pick(state.mappings, n);
+  const mapping = (how % 4 < 2 ? pickOf(state.mappings, n, isCut) : undefined) ?? pick(state.mappings, n);
   if (mapping === undefined) return undefined;
   const [first, last] = how % 8 === 6 ? [0n, mapping.source.length - 1n] : (pick(mapping.left, from) as Interval);
   const length = last - first + 1n;
@@ -45,10 +42,10 @@ export function munmapOf({ pick: n, from, size, how }: Intent, state: State): Co
   if (mapping === undefined) return undefined;
   const whole = { do: 'munmap', map: mapping.name, ...by(mapping) } as const;
   if (how % 4 < 2) return whole;
-  const pages = Number(mapping.source.length / PAGE);
+  const pages = pagesIn(mapping.source.length);
   const first = how % 8 === 7 ? 0 : from % pages;
-  const length = BigInt(1 + (size % Math.min(pages - first, 3))) * PAGE;
-  return { ...whole, offset: BigInt(first) * PAGE, ...(how % 4 === 3 && { length }) };
+  const length = BigInt((1 + (size % Math.min(pages - first, 3))) * PAGE);
+  return { ...whole, offset: BigInt(first * PAGE), ...(how % 4 === 3 && { length }) };
 }
 
 const by = ({ process }: Mapping): { process?: string } => (process === undefined ? {} : { process });
@@ -57,14 +54,14 @@ const by = ({ process }: Mapping): { process?: string } => (process === undefine
 export function fdMmapOf({ pick: n, from, size, how, at }: Intent, state: State): Command | undefined {
   const as = freeName(state, 'mapping');
   const all = sources(state, 'dmabuf');
-  const joint = all.filter(({ source }) => source.ranges.length > 1);
-  const buffer = pick(how % 4 === 3 ? joint : all, n) ?? pick(all, n);
+  const joint = how % 4 === 3 ? pickOf(all, n, ({ source }) => source.ranges.length > 1) : undefined;
+  const buffer = joint ?? pick(all, n);
   if (as === undefined || buffer === undefined || lacksSeries(at, state)) return undefined;
   const { length, ranges } = buffer.source;
-  const pages = Number(length / PAGE);
+  const pages = pagesIn(length);
   const first = ranges.length > 1 ? pages / 2 - 1 : from % Math.min(pages, 4);
   const count = 1 + (size % Math.min(pages - first, 8));
-  return { do: 'fd_mmap', fd: buffer.name, offset: BigInt(first) * PAGE, length: BigInt(count) * PAGE, as };
+  return { do: 'fd_mmap', fd: buffer.name, offset: BigInt(first * PAGE), length: BigInt(count * PAGE), as };
 }
 
 export function forkOf(intent: Intent, state: State): Command {

@@ -2,16 +2,16 @@
  * Intents of the test lane: the kernel's own test devices and test buffers. A machine has devices, or the test lane, or
  * both; what it lacks has a counterpart that does much the same to an IOAS.
  */
-import type { State } from '../../model/spec.ts';
+import type { Device, State } from '../../model/spec.ts';
 import type { Command } from '../../trace/command.ts';
 import type { Intent } from '../intents.ts';
-import { freeName, manualDomains, openContexts, pick, sources, testDevices, usableIoases } from '../view.ts';
+import { freeName, manualDomains, openContexts, pick, pickOf, sources, testDevices, usableIoases } from '../view.ts';
 
 const PAGE = 0x1000n;
 /** Domains of the test lane have pages of 2 KiB. */
 const TEST_GRAIN = 0x800n;
 
-type Counterparts = Readonly<Partial<Record<Command['do'], Command['do']>>>;
+export type Counterparts = Readonly<Partial<Record<Command['do'], Command['do']>>>;
 
 const WITHOUT_DEVICES: Counterparts = {
   vfio_export: 'mock_dmabuf',
@@ -43,12 +43,14 @@ const WITHOUT_TESTS: Counterparts = {
   mock_dmabuf: 'vfio_export',
   mock_revoke: 'vfio_memory',
 };
-const BOTH: Counterparts = {};
 
 /** For each command that the machine has no use for, what is done instead. */
-export function laneOf({ machine }: State): Counterparts {
-  if (machine.devices.size === 0) return WITHOUT_DEVICES;
-  return machine.grain === TEST_GRAIN ? BOTH : WITHOUT_TESTS;
+export const COUNTERPARTS = { tests: WITHOUT_DEVICES, devices: WITHOUT_TESTS, both: {} as Counterparts } as const;
+
+/** What a machine has: devices, the test lane, or both. */
+export function laneOf({ machine }: State): keyof typeof COUNTERPARTS {
+  if (machine.devices.size === 0) return 'tests';
+  return machine.grain === TEST_GRAIN ? 'both' : 'devices';
 }
 
 /** A new device in an IOAS, or, now and then, in a domain made by hand. */
@@ -62,10 +64,8 @@ export function mockDomainOf(intent: Intent, state: State): Command | undefined 
 
 export function mockDestroyOf({ pick: n }: Intent, state: State): Command | undefined {
   const contexts = openContexts(state);
-  const device = pick(
-    testDevices(state).filter(({ context }) => context !== undefined && contexts.includes(context)),
-    n,
-  );
+  const reached = ({ context }: Device): boolean => context !== undefined && contexts.includes(context);
+  const device = pickOf(testDevices(state), n, reached);
   return device && { do: 'mock_domain_destroy', dev: device.name };
 }
 
@@ -78,10 +78,7 @@ export function mockDmabufOf({ size }: Intent, state: State): Command | undefine
 
 /** What is taken back is nearly always given again; most of the time it is there. */
 export function mockRevokeOf({ pick: n, how }: Intent, state: State): Command | undefined {
-  const buffer = pick(
-    sources(state, 'dmabuf').filter(({ source }) => source.owner === undefined),
-    n,
-  );
+  const buffer = pickOf(sources(state, 'dmabuf'), n, ({ source }) => source.owner === undefined);
   if (buffer === undefined) return undefined;
   const taken = state.takenBack.includes(buffer.source);
   return { do: 'mock_revoke', fd: buffer.name, revoked: taken ? how % 8 === 0 : how % 4 !== 0 };

@@ -11,7 +11,7 @@ const PAGE = 0x1000n;
  * too short for what would fit. Before there is a domain, also what most domains reserve.
  */
 export function allowOf({ space, domains }: Ioas, { how, at, size }: Intent): Command {
-  const first = WINDOW + PAGE * BigInt(at % 64);
+  const first = BigInt(WINDOW) + PAGE * BigInt(at % 64);
   const touch = how % 8 === 1;
   const short = size % 4 === 1 ? 1n : 0n;
   const low = pages(first, 1 + (size % (at % 2 === 0 ? 4 : 64)));

@@ -2,38 +2,38 @@
 import type { Device, Source, State } from '../../model/spec.ts';
 import type { Command } from '../../trace/command.ts';
 import type { Intent } from '../intents.ts';
-import { boundDevices, machineDevices, pick, sources } from '../view.ts';
+import { boundDevices, machineDevices, type NamedSource, pick, pickOf, sources } from '../view.ts';
 
 /** A device that is in low power already, now and then. */
 export function lowPowerOf({ pick: n, how }: Intent, state: State): Command | undefined {
   const bound = boundDevices(state);
-  const device = pick(how % 4 === 3 ? inLowPower(bound) : bound, n) ?? pick(bound, n);
+  const device = (how % 4 === 3 ? pickOf(bound, n, inLowPower) : undefined) ?? pick(bound, n);
   return device && { do: 'vfio_low_power_entry', dev: device.name, ...(how % 8 >= 4 && { wakeup: true }) };
 }
 
 /** Mostly one that has entered it. */
 export function leaveLowPowerOf({ pick: n }: Intent, state: State): Command | undefined {
   const bound = boundDevices(state);
-  const device = pick(inLowPower(bound), n) ?? pick(bound, n);
+  const device = pickOf(bound, n, inLowPower) ?? pick(bound, n);
   return device && { do: 'vfio_low_power_exit', dev: device.name };
 }
 
 /** The same; a device needs nobody who has it open to wake up. */
 export function wakeOf({ pick: n }: Intent, state: State): Command | undefined {
   const all = machineDevices(state);
-  const device = pick(inLowPower(all), n) ?? pick(all, n);
+  const device = pickOf(all, n, inLowPower) ?? pick(all, n);
   return device && { do: 'vfio_wake', dev: device.name };
 }
 
-const inLowPower = (devices: readonly Device[]): readonly Device[] => devices.filter(({ lowPower }) => lowPower);
+const inLowPower = ({ lowPower }: Device): boolean => lowPower !== undefined;
 
 /** A buffer that somebody maps, mostly; now and then one that was revoked before. */
 export function revokeOf({ pick: n, how, at }: Intent, state: State): Command | undefined {
   if (lacksSeries(at, state)) return undefined;
   const all = sources(state, 'dmabuf');
-  const mapped = all.filter(({ source }) => state.mappings.some((it) => it.source.of === source));
-  const gone = all.filter(({ source }) => state.takenBack.includes(source));
-  const buffer = pick(how % 4 === 3 ? gone : mapped, n) ?? pick(all, n);
+  const mapped = ({ source }: NamedSource): boolean => state.mappings.some((it) => it.source.of === source);
+  const gone = ({ source }: NamedSource): boolean => state.takenBack.includes(source);
+  const buffer = pickOf(all, n, how % 4 === 3 ? gone : mapped) ?? pick(all, n);
   return buffer && { do: 'vfio_dmabuf_revoke', dev: exporterOf(buffer.source, n, state), fd: buffer.name };
 }
 

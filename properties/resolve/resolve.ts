@@ -2,26 +2,40 @@
  * From an intent to a command that means something in this state. What cannot be done as yet becomes what must be done
  * before: with nothing open, "map" opens an iommufd. A deliberately wrong intent is resolved first, and then twisted.
  */
-import type { Device, Ioas, State } from '../../model/spec.ts';
+import type { Device, Domain, Ioas, Space, State } from '../../model/spec.ts';
 import type { Command } from '../../trace/command.ts';
-import { type Intent, meant, WRONG_BELOW } from '../intents.ts';
+import { type Intent, WEIGHTED, WRONG_BELOW } from '../intents.ts';
 import { twist } from '../twist.ts';
 import {
   boundDevices,
   freeName,
+  isBound,
+  largestBar,
   machineDevices,
   manualDomains,
   openContexts,
+  pagesIn,
   pick,
+  pickOf,
   sources,
   testDevices,
   usableIoases,
 } from '../view.ts';
 import { copyOf, iovaOf, mapFileOf, mapOf, unmapOf } from './areas.ts';
 import { barMmapOf, exitOf, fdMmapOf, forkOf, munmapOf, peekOf } from './cpu.ts';
-import { laneOf, mockDestroyOf, mockDmabufOf, mockDomainOf, mockRevokeOf } from './mock.ts';
+import {
+  COUNTERPARTS,
+  type Counterparts,
+  laneOf,
+  mockDestroyOf,
+  mockDmabufOf,
+  mockDomainOf,
+  mockRevokeOf,
+} from './mock.ts';
 import { allowOf, hugePagesOf } from './options.ts';
 import { leaveLowPowerOf, lowPowerOf, memattrOf, revokeOf, wakeOf } from './power.ts';
+
+const PAGE = 0x1000;
 
 /** The command of an intent. Always legal; nearly always meaningful. */
 export function resolve(intent: Intent, state: State): Command {
@@ -29,32 +43,19 @@ export function resolve(intent: Intent, state: State): Command {
   return intent.odd < WRONG_BELOW ? twist(command, intent, state) : command;
 }
 
-function plain(intent: Intent, state: State): Command {
-  const what = laneOf(state)[meant(intent)] ?? meant(intent);
-  switch (what) {
-    case 'ioas_map_file':
-      return mapFileOf(intent, state) ?? prerequisite(intent, state);
-    case 'ioas_unmap':
-      return unmapOf(intent, state) ?? prerequisite(intent, state);
-    case 'ioas_copy':
-      return copyOf(intent, state) ?? prerequisite(intent, state);
-    case 'ioas_map':
-      return mapOf(intent, state) ?? prerequisite(intent, state);
-    case 'ioas_iova_ranges':
-      return withIoas(intent, state, ({ space }) => ({ do: 'ioas_iova_ranges', ioas: space.name }));
-    case 'dma_read':
-      return withDevice(intent, state, ({ name }) => ({ do: 'dma_read', dev: name, iova: iovaOf(intent, state) }));
-    default:
-      return OTHERS[what](intent, state);
-  }
-}
+const plain: Resolver = (intent, state) => (LANES[laneOf(state)][intent.what] as Resolver)(intent, state);
 
-type Other = Exclude<
-  Command['do'],
-  'ioas_map_file' | 'ioas_unmap' | 'ioas_copy' | 'ioas_map' | 'ioas_iova_ranges' | 'dma_read'
->;
+type Resolver = (intent: Intent, state: State) => Command;
 
-const OTHERS: Readonly<Record<Other, (intent: Intent, state: State) => Command>> = {
+const RESOLVERS: Readonly<Record<Command['do'], Resolver>> = {
+  ioas_map_file: (intent, state) => mapFileOf(intent, state) ?? prerequisite(intent, state),
+  ioas_unmap: (intent, state) => unmapOf(intent, state) ?? prerequisite(intent, state),
+  ioas_copy: (intent, state) => copyOf(intent, state) ?? prerequisite(intent, state),
+  ioas_map: (intent, state) => mapOf(intent, state) ?? prerequisite(intent, state),
+  ioas_iova_ranges: (intent, state) =>
+    withIoas(intent, state, ({ space }) => ({ do: 'ioas_iova_ranges', ioas: space.name })),
+  dma_read: (intent, state) =>
+    withDevice(intent, state, ({ name }) => ({ do: 'dma_read', dev: name, iova: iovaOf(intent, state) })),
   vfio_export: (intent, state) => withDevice(intent, state, (device) => exportOf(device, intent, state)),
   vfio_memory: (intent, state) => withDevice(intent, state, (device) => memoryOf(device, intent)),
   vfio_attach: attachOf,
@@ -82,8 +83,8 @@ const OTHERS: Readonly<Record<Other, (intent: Intent, state: State) => Command>>
   ioas_allow_iovas: (intent, state) => withIoas(intent, state, (ioas) => allowOf(ioas, intent)),
   ioas_option_huge_pages: (intent, state) => withIoas(intent, state, (ioas) => hugePagesOf(ioas, intent)),
   mock_domain: (intent, state) => mockDomainOf(intent, state) ?? prerequisite(intent, state),
-  mock_domain_destroy: (intent, state) => mockDestroyOf(intent, state) ?? OTHERS.mock_domain(intent, state),
-  mock_dmabuf: (intent, state) => mockDmabufOf(intent, state) ?? OTHERS.mock_revoke(intent, state),
+  mock_domain_destroy: (intent, state) => mockDestroyOf(intent, state) ?? RESOLVERS.mock_domain(intent, state),
+  mock_dmabuf: (intent, state) => mockDmabufOf(intent, state) ?? RESOLVERS.mock_revoke(intent, state),
   mock_revoke: (intent, state) => mockRevokeOf(intent, state) ?? prerequisite(intent, state),
   vfio_low_power_entry: (intent, state) => lowPowerOf(intent, state) ?? prerequisite(intent, state),
   vfio_low_power_exit: (intent, state) => leaveLowPowerOf(intent, state) ?? prerequisite(intent, state),
@@ -92,6 +93,16 @@ const OTHERS: Readonly<Record<Other, (intent: Intent, state: State) => Command>>
   vfio_dmabuf_memattr: (intent, state) => memattrOf(intent, state) ?? prerequisite(intent, state),
   fork: forkOf,
   exit: exitOf,
+};
+
+/** Who resolves an intent, by its number of what is meant. */
+const laneWith = (counterparts: Counterparts): readonly Resolver[] =>
+  WEIGHTED.map((what) => RESOLVERS[counterparts[what] ?? what]);
+
+const LANES = {
+  tests: laneWith(COUNTERPARTS.tests),
+  devices: laneWith(COUNTERPARTS.devices),
+  both: laneWith(COUNTERPARTS.both),
 };
 
 /** The next step towards a machine on which something can be mapped and reached. */
@@ -128,11 +139,10 @@ function withIoas(intent: Intent, state: State, make: (ioas: Ioas) => Command): 
 }
 
 function withDevice(intent: Intent, state: State, make: (device: Device) => Command, able?: 'flr'): Command {
-  const bound = boundDevices(state);
-  const fit = able === undefined ? bound : bound.filter(({ config }) => config.resets.includes(able));
-  const device = pick(fit, intent.pick);
+  const fits = (it: Device): boolean => isBound(it) && (able === undefined || it.config.resets.includes(able));
+  const device = pickOf(state.devices, intent.pick, fits);
   if (device !== undefined) return make(device);
-  return bound.length > 0 && able !== undefined ? bindOf(intent, state) : prerequisite(intent, state);
+  return able !== undefined && state.devices.some(isBound) ? bindOf(intent, state) : prerequisite(intent, state);
 }
 
 function ioasOf(intent: Intent, state: State): Command {
@@ -155,22 +165,20 @@ const powerOf = ({ name, power }: Device): Command => ({ do: 'vfio_power', dev: 
 function exportOf({ name, config }: Device, { from, size, how }: Intent, state: State): Command {
   const as = freeName(state, 'fd');
   if (as === undefined) return { do: 'fd_close', fd: fdOf({ pick: from } as Intent, state) };
-  const bars = [...config.bars].sort(([, a], [, b]) => Number(b - a));
-  const [region, bar] = bars[0] ?? [0, 0n];
-  const pages = Number(bar / 0x1000n);
+  const [region, bar] = largestBar(config);
+  const pages = pagesIn(bar);
   const first = size % 3 === 0 ? 0 : from % Math.max(pages - 1, 1);
   const count = size % 3 === 0 ? pages : 1 + (size % Math.min(pages - first, 16));
-  const slice = [BigInt(first) * 0x1000n, BigInt(count) * 0x1000n] as const;
+  const slice = [BigInt(first * PAGE), BigInt(count * PAGE)] as const;
   const twice = how % 16 === 15 || (state.machine.mapsBuffers && how % 8 === 7);
   return { do: 'vfio_export', dev: name, region, ranges: twice ? [slice, slice] : [slice], as };
 }
 
 function attachOf(intent: Intent, state: State): Command {
   return withDevice(intent, state, (device) => {
-    const ioases = usableIoases(state).filter(({ space }) => space.context === device.context);
-    const domains = manualDomains(state).filter(({ context }) => context === device.context);
-    const domain = intent.how % 4 === 3 ? pick(domains, intent.at) : undefined;
-    const pt = domain?.name ?? pick(ioases, intent.at)?.space.name;
+    const shares = ({ context }: Space | Domain): boolean => context === device.context;
+    const domain = intent.how % 4 === 3 ? pickOf(manualDomains(state), intent.at, shares) : undefined;
+    const pt = (domain ?? pickOf(usableIoases(state), intent.at, ({ space }) => shares(space))?.space)?.name;
     return pt === undefined ? ioasOf(intent, state) : { do: 'vfio_attach', dev: device.name, pt };
   });
 }
@@ -180,8 +188,7 @@ function hwptOf(intent: Intent, state: State): Command {
   if (as === undefined) return { do: 'destroy', obj: pick(manualDomains(state), intent.pick)?.name ?? 'h0' };
   const device = pick([...boundDevices(state), ...testDevices(state)], intent.pick);
   if (device === undefined) return prerequisite(intent, state);
-  const ioases = usableIoases(state).filter(({ space }) => space.context === device.context);
-  const ioas = pick(ioases, intent.at);
+  const ioas = pickOf(usableIoases(state), intent.at, ({ space }) => space.context === device.context);
   if (ioas === undefined) return ioasOf(intent, state);
   // Only test devices track dirty pages.
   const tracks = intent.how % 8 === 7 && testDevices(state).includes(device);
@@ -189,9 +196,8 @@ function hwptOf(intent: Intent, state: State): Command {
 }
 
 function objectOf({ pick: n }: Intent, state: State): string {
-  const domain = pick(manualDomains(state), n >> 1);
-  const ioas = pick(usableIoases(state), n >> 1);
-  return (n % 2 === 0 ? domain?.name : undefined) ?? ioas?.space.name ?? 'a0';
+  const domain = n % 2 === 0 ? pick(manualDomains(state), n >> 1) : undefined;
+  return (domain ?? pick(usableIoases(state), n >> 1)?.space)?.name ?? 'a0';
 }
 
 const fdOf = ({ pick: n }: Intent, state: State): string =>
@@ -219,22 +225,20 @@ const memfdOf = (intent: Intent, state: State): Command => {
 
 const closedDevice = ({ pick: n }: Intent, state: State): string => {
   const all = machineDevices(state);
-  const closed = all.filter(({ opening }) => opening === undefined);
-  return (pick(closed, n) ?? pick(all, n))?.name ?? 'dev0';
+  return (pickOf(all, n, ({ opening }) => opening === undefined) ?? pick(all, n))?.name ?? 'dev0';
 };
 
 const openDevice = ({ pick: n }: Intent, state: State): string => {
   const all = machineDevices(state);
-  const open = all.filter(({ opening }) => opening !== undefined);
-  return (pick(open, n) ?? pick(all, n))?.name ?? 'dev0';
+  return (pickOf(all, n, ({ opening }) => opening !== undefined) ?? pick(all, n))?.name ?? 'dev0';
 };
 
 /** Bind a device that is open; if all open ones are bound, open another. */
 function bindOf(intent: Intent, state: State): Command {
   const ctx = pick(openContexts(state), intent.at >> 3);
   if (ctx === undefined) return openOf(intent, state);
-  const unbound = state.devices.filter(({ opening, holder }) => opening !== undefined && holder === undefined);
-  const device = pick(unbound, intent.pick);
+  const unbound = ({ opening, holder }: Device): boolean => opening !== undefined && holder === undefined;
+  const device = pickOf(state.devices, intent.pick, unbound);
   if (device !== undefined) return { do: 'vfio_bind', dev: device.name, ctx: ctx.name };
   return { do: 'vfio_open', dev: closedDevice(intent, state) };
 }

@@ -1,0 +1,63 @@
+/** From intents to commands: views say what is there now, and a command belongs to whoever asked for it. */
+import { isDeepStrictEqual } from 'node:util';
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { State } from '../../model/spec.ts';
+import { type Intent, intents } from '../../properties/intents.ts';
+import { SETTINGS } from '../../properties/machines.ts';
+import { resolve } from '../../properties/resolve/resolve.ts';
+import { destroyedObject, pick, pickOf, sources } from '../../properties/view.ts';
+import { walk } from '../../properties/walk.ts';
+
+test('pickOf picks what pick does of those that fit', () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(9)), fc.nat(99), fc.nat(9), (all, n, least) => {
+      const fits = (one: number): boolean => one >= least;
+      expect(pickOf(all, n, fits)).toBe(pick(all.filter(fits), n));
+    }),
+  );
+});
+
+interface Seen {
+  readonly intent: Intent;
+  readonly state: State;
+}
+
+/** Every intent of some sequences, with a state that was met; on each machine. */
+function seen(): Seen[] {
+  const all: Seen[] = [];
+  for (const [seed, { config, kernel }] of SETTINGS.entries()) {
+    const [drawn] = fc.sample(intents(200), { seed, numRuns: 1 }) as [readonly Intent[]];
+    let at = 0;
+    walk({ config, kernel, intents: drawn, closing: 1 }, (_world, before) => {
+      const intent = drawn[at++ % drawn.length] as Intent;
+      all.push({ intent, state: before });
+    });
+  }
+  return all;
+}
+
+test('an intent resolves to the same command whatever was resolved before, and to a new one each time', () => {
+  const all = seen();
+  const there = all.map(({ intent, state }) => resolve(intent, state));
+  const back = all.toReversed().map(({ intent, state }) => resolve(intent, state));
+  expect(isDeepStrictEqual(back.toReversed(), there)).toBe(true);
+  expect(new Set([...there, ...back]).size).toBe(2 * all.length);
+});
+
+test('sources and destroyed objects are what the names of this very state stand for', () => {
+  const met = new Set<string>();
+  for (const { state, intent } of seen()) {
+    const named = [...state.handles].flatMap(([name, it]) => (it === undefined ? [] : [{ name, it }]));
+    for (const is of ['dmabuf', 'memfd', 'memory'] as const) {
+      const meant = named.filter(({ it }) => it.is === is).map(({ name, it }) => ({ name, source: it }));
+      expect(isDeepStrictEqual(sources(state, is), meant)).toBe(true);
+      if (meant.length > 0) met.add(is);
+    }
+    const alive = new Set<unknown>(state.ioases.flatMap(({ space, domains }) => [space, ...domains]));
+    const gone = named.filter(({ it }) => 'context' in it && !alive.has(it));
+    expect(destroyedObject(state, intent.at)).toBe(pick(gone, intent.at)?.name);
+    if (gone.length > 0) met.add('destroyed');
+  }
+  expect(met.size).toBe(4);
+});
