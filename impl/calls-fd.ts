@@ -6,7 +6,7 @@ import { IOMMU_READ } from './iommu/prot.ts';
 import { isErrno } from './kernel/errno.ts';
 import { File } from './kernel/file.ts';
 import { Memfd } from './kernel/mm.ts';
-import { shouldFail } from './kernel/thread.ts';
+import { shouldFail, type Thread } from './kernel/thread.ts';
 import { fromBigint } from './kernel/units.ts';
 import type { FdKind, Machine } from './machine.ts';
 
@@ -37,7 +37,7 @@ export function createMemfd(machine: Machine, { as, length }: MemfdCreate): Resu
 }
 
 /** The pages of a memfd stay where they are; nothing waits for them. */
-function* nothing(): Generator<never, void, void> {}
+function* nothing(): Thread {}
 
 /** The device reads the bytes at an IOVA: what its domain translates, and lets it read. */
 export function dmaRead(machine: Machine, { dev, iova: address }: DmaRead): Result {

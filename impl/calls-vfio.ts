@@ -137,7 +137,7 @@ function deviceCall(machine: Machine, device: VfioPciDevice, command: DeviceComm
 const tell: Tell = () => (shouldFail('copy_to_user') ? 'EFAULT' : undefined);
 
 /** Whoever looks for a capability in vain has read configuration space, and so the device was awake. */
-const looked = (device: VfioPciDevice): Thread<Errno> => withAccess(device, refuse('EINVAL'));
+const looked = (device: VfioPciDevice): Thread<Errno> => withAccess(device, () => refuse('EINVAL'));
 
 /** A call that ends before it begins. */
 function* refuse(errno: Errno): Thread<Errno> {

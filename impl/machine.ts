@@ -168,16 +168,16 @@ export class Machine {
   /** One system call, from entry to return, with nobody else on the machine. */
   execute(command: Command): Result {
     const task = this.#task;
-    const result = drain(task, operation(this, command));
+    const result = drain(task, () => operation(this, command));
     // As `syscall` does, without a thread around the thread.
-    for (let work = task.work.shift(); work !== undefined; work = task.work.shift()) drain(task, work());
+    for (let work = task.work.shift(); work !== undefined; work = task.work.shift()) drain(task, work);
     return result;
   }
 
   /** The same as a thread, for a driver that interleaves; run it on a task of its own. */
   start(name: string, command: Command): { readonly task: Task; readonly thread: Thread<Result> } {
     const task = new Task(name, this.kernel);
-    return { task, thread: syscall(task, operation(this, command)) };
+    return { task, thread: syscall(task, () => operation(this, command)) };
   }
 
   /** A device that does DMA, hardware or mock. */
@@ -249,7 +249,7 @@ export class Machine {
   }
 
   #probe(config: VfioPciConfig): VfioPciDevice {
-    const device = drain(this.#task, vfioPciProbe(config));
+    const device = drain(this.#task, () => vfioPciProbe(config));
     if (isErrno(device)) throw new Error(`${config.pci.name} is not probed: ${device}`);
     return device;
   }

@@ -192,10 +192,7 @@ function madeBetween(before: State, after: State): [Area, Context][] {
 
 /** Kernel code that never waits, as a system call of the process. */
 function inTask<T>({ machine }: World, work: () => T): T {
-  return drain(
-    new Task('property', machine.kernel),
-    (function* (): Thread<T> {
-      return work();
-    })(),
-  );
+  return drain(new Task('property', machine.kernel), function* (): Thread<T> {
+    return work();
+  });
 }

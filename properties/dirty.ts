@@ -202,4 +202,4 @@ function objectOf({ machine }: World, name: Handle): { ctx: Parameters<typeof se
   return { ctx: named.object.ctx, id: named.object.id };
 }
 
-const run = <T>({ machine }: World, thread: Thread<T>): T => drain(new Task('property', machine.kernel), thread);
+const run = <T>({ machine }: World, thread: Thread<T>): T => drain(new Task('property', machine.kernel), () => thread);

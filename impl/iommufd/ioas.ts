@@ -163,9 +163,10 @@ export function* ioasMapFile(
     if (file === undefined) return 'EBADF';
     file.get();
     const dmabuf = dmaBufOf(file);
-    const made =
-      dmabuf === undefined ? filePages(ctx, file, start, last, args, ram) : bufferPages(dmabuf, start, last, args, ram);
-    const pages = isErrno(made) || made instanceof Pages ? made : yield* made;
+    const pages =
+      dmabuf === undefined
+        ? filePages(ctx, file, start, last, args, ram)
+        : yield* bufferPages(dmabuf, start, last, args, ram);
     if (!isErrno(pages)) return yield* mapOne(ioas, pages, start.byte, args);
     file.put();
     return pages;
@@ -185,16 +186,10 @@ function filePages(ctx: IommufdCtx, file: File, start: Bytes, last: Bytes, args:
 }
 
 /** The same of a buffer, all of which must lie inside it. Fails: EINVAL before anything that the exporter says */
-function bufferPages(
-  dmabuf: DmaBuf,
-  start: Bytes,
-  last: Bytes,
-  args: MapArgs,
-  ram: Ram,
-): Thread<Pages | Errno> | 'EINVAL' {
+function* bufferPages(dmabuf: DmaBuf, start: Bytes, last: Bytes, args: MapArgs, ram: Ram): Thread<Pages | Errno> {
   const npages = pageCount(start.byte, args.length);
   if (!less(last, bytes(dmabuf.size)) || npages === undefined || args.length.page >= 0xffffffff) return 'EINVAL';
-  return mapDmabuf(dmabuf, start.page, npages, isWriteable(args), ram);
+  return yield* mapDmabuf(dmabuf, start.page, npages, isWriteable(args), ram);
 }
 
 const isWriteable = ({ flags }: MapArgs): boolean => (flags & WRITEABLE) !== 0;

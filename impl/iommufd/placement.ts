@@ -71,7 +71,7 @@ export function allocIova(iopt: IoPagetable, address: U64, length: Bytes): Iova 
 }
 
 /** What automatic placement may use at all, ascending; allowed intervals that touch are one. */
-function* spans({ allowed }: IoPagetable): Generator<readonly [Iova, Iova]> {
+function* spans({ allowed }: IoPagetable): Iterable<readonly [Iova, Iova]> {
   const limit = sub(U64_MAX, PAGE);
   if (allowed.size === 0) yield [PAGE, limit];
   let range = allowed.first(PAGE, limit);

@@ -34,7 +34,7 @@ class TestDmaBuf {
 const iommufdTestDmaBufOps: DmaBufOps = {
   mapDmaBuf: () => 'EOPNOTSUPP',
   unmapDmaBuf: ({ dmabuf }) => warnOn(true, `${dmabuf.name} is unmapped, which nobody can have mapped`),
-  *release() {},
+  *release(): Thread {},
 };
 
 /**

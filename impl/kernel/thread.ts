@@ -95,29 +95,39 @@ const [MMAP_LOCK, FS_RECLAIM] = [lockClassId('mmap_lock'), lockClassId('fs_recla
 const mightWait = (site: string): number => (site.startsWith('copy_') ? MMAP_LOCK : FS_RECLAIM);
 
 /** A system call: the operation, then the work that it deferred. */
-export function* syscall<T>(task: Task, operation: Thread<T>): Thread<T> {
-  const answer = yield* operation;
+export function* syscall<T>(task: Task, operation: () => Thread<T>): Thread<T> {
+  const answer = yield* operation();
   for (let work = task.work.shift(); work !== undefined; work = task.work.shift()) yield* work();
   if (task.held.length > 0) assertUnlocked(task);
   return answer;
 }
 
-/** Run one thread to its end with nobody else on the machine. Fails with a Splat when it would wait for ever. */
-export function drain<T>(task: Task, thread: Thread<T>): T {
+/** Run a thread to its end with nobody else on the machine. Fails with a Splat when it would wait for ever. */
+export function drain<T>(task: Task, start: () => Thread<T>): T {
   const before = switchTo(task);
   try {
-    let at = thread.next();
-    while (at.done !== true) {
-      const wanted = at.value;
-      if (!wanted.ready()) throw deadlock(task, wanted);
-      wanted.enter(task);
-      at = thread.next();
-    }
+    const answer = finish(start());
     assertUnlocked(task);
-    return at.value;
+    return answer;
   } finally {
     switchTo(before);
   }
+}
+
+function finish<T>(thread: Thread<T>): T {
+  let at = thread.next();
+  while (at.done !== true) {
+    take(at.value);
+    at = thread.next();
+  }
+  return at.value;
+}
+
+/** Take at once what is wanted: nobody else could give it back. Fails with a Splat when it is not there to take. */
+export function take(wanted: WaitPoint): void {
+  const task = current();
+  if (!wanted.ready()) throw deadlock(task, wanted);
+  wanted.enter(task);
 }
 
 export const deadlock = (task: Task, wanted: WaitPoint): Splat => new Splat('deadlock', waitsFor(task, wanted));

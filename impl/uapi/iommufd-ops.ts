@@ -71,7 +71,7 @@ function* allowIovas(cmd: Ucmd, args: Args<typeof IOMMU_IOAS_ALLOW_IOVAS>): Thre
 function* rangesOf(
   { caller }: Ucmd,
   { allowed_iovas, num_iovas }: Args<typeof IOMMU_IOAS_ALLOW_IOVAS>,
-): Generator<IovaRange | Errno> {
+): Iterable<IovaRange | Errno> {
   const { size } = IOMMU_IOVA_RANGE;
   for (let i = 0; i < num_iovas; i++) {
     const range = caller.memory.read(after(allowed_iovas, i * size), size);

@@ -29,21 +29,21 @@ export class SystemCalls implements Caller {
 
   /** ioctl(2): 0 or more, or an errno. */
   ioctl(fd: number, number: number, argument: U64): number | Errno {
-    return this.call(ioctl(this, fd, number, argument));
+    return this.call(() => ioctl(this, fd, number, argument));
   }
 
   /** open(2) of `/dev/iommu`, `/dev/vfio/vfio`, or `/dev/vfio/devices/` and the name of a device. */
   open(path: string): number | Errno {
-    return this.call(open(this.machine, path));
+    return this.call(() => open(this.machine, path));
   }
 
   close(fd: number): Errno | undefined {
-    return this.call(close(this.machine, fd));
+    return this.call(() => close(this.machine, fd));
   }
 
   /** Kernel code as a system call of this process. */
-  call<T>(thread: Thread<T>): T {
-    return drain(this.#task, syscall(this.#task, thread));
+  call<T>(operation: () => Thread<T>): T {
+    return drain(this.#task, () => syscall(this.#task, operation));
   }
 }
 

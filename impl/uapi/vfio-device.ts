@@ -38,7 +38,7 @@ export function* vfioDeviceIoctl(
   argument: UserAddr,
 ): Thread<number | Errno> {
   if (number === VFIO_DEVICE_BIND_IOMMUFD) return (yield* bind(caller, df, argument)) ?? 0;
-  return yield* withAccess(df.device, onDevice(caller, df, number, argument));
+  return yield* withAccess(df.device, () => onDevice(caller, df, number, argument));
 }
 
 function* onDevice(caller: Caller, df: VfioDeviceFile, number: number, argument: UserAddr): Thread<number | Errno> {

@@ -8,7 +8,7 @@ import { runtimeGet, runtimePut } from './power.ts';
  * While it runs it holds the file, and keeps the device awake. All but a reset read something of the user's.
  * Fails: EBADF without a descriptor, EINVAL for one that is not bound, EIO when the device does not wake up, EFAULT
  */
-export function* withAccess<T>(device: VfioPciDevice, call: Thread<T>, reads = true): Thread<T | Errno> {
+export function* withAccess<T>(device: VfioPciDevice, call: () => Thread<T>, reads = true): Thread<T | Errno> {
   const df = device.file;
   if (df === undefined || !df.file.getActive()) return 'EBADF';
   try {
@@ -20,7 +20,7 @@ export function* withAccess<T>(device: VfioPciDevice, call: Thread<T>, reads = t
       const asleep = yield* runtimeGet(device);
       if (asleep !== undefined) return asleep;
     }
-    const answer = reads && shouldFail('copy_from_user') ? 'EFAULT' : yield* call;
+    const answer = reads && shouldFail('copy_from_user') ? 'EFAULT' : yield* call();
     if (device.pmUsage > 1) device.pmUsage--;
     else yield* runtimePut(device);
     return answer;

@@ -10,7 +10,7 @@ import { File } from '../kernel/file.ts';
 import { Splat } from '../kernel/splat.ts';
 import type { Thread } from '../kernel/thread.ts';
 import { PAGE_SIZE } from '../kernel/units.ts';
-import type { Mappable, Vma, VmOperations } from '../kernel/vma.ts';
+import type { Mappable, Vma, VmFault, VmOperations } from '../kernel/vma.ts';
 import { type MemRegion, outOfRegion } from './nvgrace.ts';
 import { setCachedPfnMap } from './pfn-map.ts';
 
@@ -33,7 +33,7 @@ export class Egm {
     const first = !this.#opened;
     this.#opened = true;
     const region = first || this.version === 'later' ? this.region : undefined;
-    return new File('egm', new EgmFile(this, region), function* () {});
+    return new File('egm', new EgmFile(this, region), function* (): Thread {});
   }
 }
 
@@ -71,7 +71,7 @@ class EgmFile implements Mappable {
 /** A page that is not there can only be one that was cut off. */
 const remapped = (firstPfn: number): VmOperations => ({
   pfnOf: (vma, page) => firstPfn + vma.indexOf(page),
-  *fault() {
+  *fault(): Thread<VmFault> {
     return 'SIGBUS';
   },
 });

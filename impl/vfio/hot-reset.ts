@@ -23,7 +23,7 @@ export function* hotReset(device: VfioPciDevice): Thread<Errno | undefined> {
 
 /** `vfio_pci_dev_set_hot_reset()`. Locks: caller holds dev_set->lock */
 const devSetHotReset = (device: VfioPciDevice, members: readonly VfioPciDevice[]): Thread<Errno | undefined> =>
-  withAllAwake(members, revokeAndReset(device, members));
+  withAllAwake(members, () => revokeAndReset(device, members));
 
 /**
  * `vfio_pci_dev_set_try_reset()`: when nobody has a function of the set open any more, the bus reset that one of them
@@ -33,19 +33,22 @@ const devSetHotReset = (device: VfioPciDevice, members: readonly VfioPciDevice[]
 export function* devSetTryReset(closed: VfioPciDevice): Thread {
   const { devices } = closed.devSet;
   if (!devices.some(({ needsReset }) => needsReset) || devices.some(({ openCount }) => openCount > 0)) return;
-  const failed = yield* withAllAwake(devices, pciResetBus(closed));
+  const failed = yield* withAllAwake(devices, () => pciResetBus(closed));
   if (failed === undefined) for (const device of devices) device.needsReset = false;
 }
 
 /** `vfio_pci_dev_set_pm_runtime_get()`, the call, and the puts. Fails: EIO when a member does not wake up */
-function* withAllAwake(members: readonly VfioPciDevice[], call: Thread<Errno | undefined>): Thread<Errno | undefined> {
+function* withAllAwake(
+  members: readonly VfioPciDevice[],
+  call: () => Thread<Errno | undefined>,
+): Thread<Errno | undefined> {
   let failed: Errno | undefined;
   let awake = 0;
   while (failed === undefined && awake < members.length) {
     failed = yield* runtimeGet(members[awake] as VfioPciDevice);
     if (failed === undefined) awake++;
   }
-  failed ??= yield* call;
+  failed ??= yield* call();
   while (awake > 0) yield* runtimePut(members[--awake] as VfioPciDevice);
   return failed;
 }

@@ -38,12 +38,12 @@ export function vfioExport(
   fds: FdTable,
   openFlags?: number,
 ): Thread<number | Errno> {
-  return withAccess(device, exportDmaBuf(device, region, ranges, flags, fds, openFlags));
+  return withAccess(device, () => exportDmaBuf(device, region, ranges, flags, fds, openFlags));
 }
 
 /** VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE; ENOTTY before the unmerged series. */
 export function vfioRevokeForGood(device: VfioPciDevice, fd: number, fds: FdTable): Thread<Errno | undefined> {
-  return withAccess(device, revokeForGood(device, fd, fds));
+  return withAccess(device, () => revokeForGood(device, fd, fds));
 }
 
 /** VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR; ENOTTY before the unmerged series. */
@@ -53,18 +53,18 @@ export function vfioSetMemAttr(
   attr: number,
   fds: FdTable,
 ): Thread<Errno | undefined> {
-  return withAccess(device, setMemAttr(device, fd, attr, fds));
+  return withAccess(device, () => setMemAttr(device, fd, attr, fds));
 }
 
 /** VFIO_DEVICE_GET_REGION_INFO: where to mmap a region in the device file. */
 export function vfioRegionOffset(device: VfioPciDevice, region: number): Thread<Bytes | Errno> {
-  return withAccess(device, regionOffset(region));
+  return withAccess(device, () => regionOffset(region));
 }
 
 /** Write the 16 bits of PCI_COMMAND, with the memory bit set or clear. */
 export function vfioConfigMemory(device: VfioPciDevice, enable: boolean): Thread<Errno | undefined> {
   const command = PCI_COMMAND_IO | PCI_COMMAND_MASTER | (enable ? PCI_COMMAND_MEMORY : 0);
-  return withAccess(device, basicConfigWrite(device, PCI_COMMAND, 2, command));
+  return withAccess(device, () => basicConfigWrite(device, PCI_COMMAND, 2, command));
 }
 
 /** Write any bytes of the standard header of configuration space. */
@@ -74,32 +74,32 @@ export function vfioConfigWrite(
   count: number,
   value: number,
 ): Thread<Errno | undefined> {
-  return withAccess(device, basicConfigWrite(device, offset, count, value));
+  return withAccess(device, () => basicConfigWrite(device, offset, count, value));
 }
 
 /** VFIO_DEVICE_RESET */
 export function vfioDeviceReset(device: VfioPciDevice): Thread<Errno | undefined> {
-  return withAccess(device, resetFunction(device), false);
+  return withAccess(device, () => resetFunction(device), false);
 }
 
 /** Initiate a function level reset by the device control register. */
 export function vfioConfigFlr(device: VfioPciDevice): Thread<Errno | undefined> {
-  return withAccess(device, expConfigWrite(device, PCI_EXP_DEVCTL_BCR_FLR));
+  return withAccess(device, () => expConfigWrite(device, PCI_EXP_DEVCTL_BCR_FLR));
 }
 
 /** Initiate a function level reset by the control register of Advanced Features. */
 export function vfioConfigAfFlr(device: VfioPciDevice): Thread<Errno | undefined> {
-  return withAccess(device, afConfigWrite(device, PCI_AF_CTRL_FLR));
+  return withAccess(device, () => afConfigWrite(device, PCI_AF_CTRL_FLR));
 }
 
 /** VFIO_DEVICE_PCI_HOT_RESET */
 export function vfioHotReset(device: VfioPciDevice): Thread<Errno | undefined> {
-  return withAccess(device, hotReset(device));
+  return withAccess(device, () => hotReset(device));
 }
 
 /** Write the state field of the power management control register. */
 export function vfioConfigPower(device: VfioPciDevice, state: PowerState): Thread<Errno | undefined> {
-  return withAccess(device, pmConfigWrite(device, state));
+  return withAccess(device, () => pmConfigWrite(device, state));
 }
 
 /** VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, or with `wakeup` LOW_POWER_ENTRY_WITH_WAKEUP, by an eventfd of the caller's. */
@@ -108,10 +108,10 @@ export function vfioLowPowerEntry(
   wakeup: boolean,
   eventfd: Eventfd = new Eventfd(),
 ): Thread<Errno | undefined> {
-  return withAccess(device, lowPowerEntry(device, wakeup ? eventfd : undefined));
+  return withAccess(device, () => lowPowerEntry(device, wakeup ? eventfd : undefined));
 }
 
 /** VFIO_DEVICE_FEATURE_LOW_POWER_EXIT */
 export function vfioLowPowerExit(device: VfioPciDevice): Thread<Errno | undefined> {
-  return withAccess(device, lowPowerExit(device));
+  return withAccess(device, () => lowPowerExit(device));
 }

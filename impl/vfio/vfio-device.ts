@@ -126,7 +126,7 @@ function* vfioDfOpen(device: VfioPciDevice, iommufd: File): Thread<Errno | undef
  * Fails: EINVAL when not bound; as iommufd does
  */
 export function vfioDeviceAttach(device: VfioPciDevice, ptId: number, tell?: Tell): Thread<Errno | undefined> {
-  return withAccess(device, attachPt(device, ptId, tell));
+  return withAccess(device, () => attachPt(device, ptId, tell));
 }
 
 /** The same within a call that has access already. Tells the number of the HWPT; untold, the device is detached. */
@@ -149,7 +149,7 @@ export function* attachPt(device: VfioPciDevice, ptId: number, tell?: Tell): Thr
  * Fails: EINVAL when not bound
  */
 export function vfioDeviceDetach(device: VfioPciDevice): Thread<Errno | undefined> {
-  return withAccess(device, detachPt(device));
+  return withAccess(device, () => detachPt(device));
 }
 
 /** The same within a call that has access already. */

@@ -41,7 +41,7 @@ const NOBODY = 9999;
 /** Kernel code as a system call of its own. */
 export function call<T>({ machine }: Scene, thread: Thread<T>): T {
   const task = new Task('driver', machine.kernel);
-  return drain(task, syscall(task, thread));
+  return drain(task, () => syscall(task, () => thread));
 }
 
 export function performAccess(scene: Scene, step: AccessStep): Outcome {

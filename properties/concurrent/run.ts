@@ -100,7 +100,7 @@ class Running {
       const call: Call = { branch, command, began: this.steps };
       this.calls.push(call);
       this.#numbers.began(command);
-      call.result = yield* syscall(task, operation(this.#machine, command));
+      call.result = yield* syscall(task, () => operation(this.#machine, command));
       this.#numbers.returned(command);
       call.returned = this.steps;
     }

@@ -30,7 +30,7 @@ export class Type1Lane extends Lane {
   /** A whole system call with nobody else on the machine. */
   call<T>(thread: Thread<T>): T {
     const task = new Task('process', this.machine.kernel);
-    return drain(task, syscall(task, thread));
+    return drain(task, () => syscall(task, () => thread));
   }
 
   /** The same of what waits for nothing. */

@@ -88,7 +88,7 @@ export class Scene {
   /** A system call, or work, as a thread of its own. */
   branch(name: string, thread: Thread<string>): { readonly task: Task; readonly thread: Thread<string> } {
     const task = new Task(name, this.machine.kernel);
-    return { task, thread: syscall(task, thread) };
+    return { task, thread: syscall(task, () => thread) };
   }
 
   device(name: string): VfioPciDevice {

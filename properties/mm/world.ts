@@ -58,7 +58,7 @@ export class MmWorld {
 
   call<T>(thread: Thread<T>): T {
     const task = new Task('caller', this.#kernel);
-    return drain(task, syscall(task, thread));
+    return drain(task, () => syscall(task, () => thread));
   }
 
   /** Which page of a file a page of physical memory is. */

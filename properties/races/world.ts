@@ -61,7 +61,7 @@ export class World {
     this.machine = new Machine(MACHINES[machine ?? 'two buses'], kernel);
     for (const step of before) {
       const task = new Task('before', this.machine.kernel);
-      const result = drain(task, this.#call(task, step));
+      const result = drain(task, () => this.#call(task, step));
       if ('err' in result) throw new Error(`${step.do} answers ${result.err} before the race`);
     }
     this.machine.takeCalls();
@@ -89,7 +89,7 @@ export class World {
   }
 
   #call(task: Task, step: Step): Thread<Result> {
-    return syscall(task, isDriverStep(step) ? this.#drive(step) : operation(this.machine, step));
+    return syscall(task, () => (isDriverStep(step) ? this.#drive(step) : operation(this.machine, step)));
   }
 
   *#drive(step: DriverStep): Thread<Result> {
@@ -159,7 +159,7 @@ export class World {
     const { machine } = this;
     const run = (thread: Thread<unknown>): void => {
       const task = new Task('after', machine.kernel);
-      drain(task, syscall(task, thread));
+      drain(task, () => syscall(task, () => thread));
     };
     machine.kernel.faults.disarm();
     for (const importer of this.importers.values()) if (importer.attachment) run(importerDetach(importer));

@@ -124,7 +124,7 @@ class RawWalk {
         for (const { iova, last, pages } of ioas.iopt.areas.all()) {
           const what = pages?.source.kind === 'file' ? pages.source.file.what : undefined;
           if (what instanceof IommufdCtx || what instanceof VfioDeviceFile) {
-            guarded(() => calls.call(unmapRange(ioas.iopt, iova, last)));
+            guarded(() => calls.call(() => unmapRange(ioas.iopt, iova, last)));
           }
         }
       }
@@ -164,7 +164,7 @@ class RawWalk {
     const enable = draw.below(3) > 0;
     this.#history.push({ what: `memory of ${device.name} ${enable ? 'on' : 'off'}`, answer: 'ok' });
     const { calls, machine } = this.#world;
-    guarded(() => calls.call(vfioConfigMemory(device, enable)));
+    guarded(() => calls.call(() => vfioConfigMemory(device, enable)));
     this.#world.fingerprint = undefined;
     machine.takeCalls();
     this.look();

@@ -84,7 +84,7 @@ export class TriggerScene {
 
   /** A system call, during which importers do what they must. Fails with a Splat when it waits for ever. */
   call<T>(thread: Thread<T>): T {
-    const whole = syscall(this.#task, thread);
+    const whole = syscall(this.#task, () => thread);
     let at = this.#run(() => whole.next());
     while (at.done !== true) {
       const wanted = at.value;
@@ -104,7 +104,7 @@ export class TriggerScene {
 
   /** Somebody else's work, done at once. */
   elsewhere<T>(thread: Thread<T>): T {
-    return drain(this.#other, syscall(this.#other, thread));
+    return drain(this.#other, () => syscall(this.#other, () => thread));
   }
 
   /** Hold memory_lock of a device for reading, as a page fault does; call the result to let go of it. */

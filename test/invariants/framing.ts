@@ -156,13 +156,10 @@ export const framing: readonly Row[] = [
         edit(
           at.IOAS,
           `|| npages === undefined || args.length.page >= 0xffffffff) return 'EINVAL';
-  return mapDmabuf(dmabuf, start.page, npages, isWriteable(args), ram);`,
+  return yield* mapDmabuf(dmabuf, start.page, npages, isWriteable(args), ram);`,
           `&& npages === undefined) return 'EINVAL';
-  const asked = mapDmabuf(dmabuf, start.page, npages ?? 0, isWriteable(args), ram);
-  return (function* (): Thread<Pages | Errno> {
-    const pages = yield* asked;
-    return isErrno(pages) || less(last, bytes(dmabuf.size)) ? pages : 'EINVAL';
-  })();`,
+  const pages = yield* mapDmabuf(dmabuf, start.page, npages ?? 0, isWriteable(args), ram);
+  return isErrno(pages) || less(last, bytes(dmabuf.size)) ? pages : 'EINVAL';`,
         ),
         at.scenario('G-05: a revoked buffer is ENODEV before alignment, EINVAL for its size before that'),
       ),

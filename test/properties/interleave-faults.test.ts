@@ -41,7 +41,8 @@ function race(scene: Scene, choose: Choose, fault?: { nth: number; site?: string
   const { faults } = machine.kernel;
   const made = typeof operation === 'function' ? operation(rig) : undefined;
   const task = new Task('operation', machine.kernel);
-  const thread = made === undefined ? machine.start('operation', operation as Command).thread : syscall(task, made);
+  const thread =
+    made === undefined ? machine.start('operation', operation as Command).thread : syscall(task, () => made);
   if (fault !== undefined) faults.arm(fault.nth, own(fault.site));
   const revoke = machine.start('revoke', REVOKE);
   let revoked = false;

@@ -17,7 +17,7 @@ export function historyOf(one: Case, state: State, threads: readonly (readonly C
   function* inTurn(task: Task, branch: number): Thread {
     for (const command of threads[branch] as readonly Command[]) {
       const began = steps;
-      const result = yield* syscall(task, operation(machine, command));
+      const result = yield* syscall(task, () => operation(machine, command));
       branches[branch]?.push({ command, began, returned: steps, result });
       if ('err' in result) return;
     }

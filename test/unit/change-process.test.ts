@@ -100,7 +100,7 @@ test.each<[what: string, command: Command, answers: readonly string[]]>([
       return undefined;
     });
     const changed: [unknown, unknown] = interleave<unknown>(
-      [{ task, thread: syscall<unknown>(task, thread) }, rig.machine.start('other', command)],
+      [{ task, thread: syscall<unknown>(task, () => thread) }, rig.machine.start('other', command)],
       choose,
     ) as [unknown, unknown];
     seen.add(String(changed[0] ?? count));

@@ -4,7 +4,7 @@ import { Fence, Resv, USAGE, type Usage } from '../../impl/dmabuf/resv.ts';
 import { drain, Kernel, Task, type Thread } from '../../impl/kernel/thread.ts';
 
 const kernel = new Kernel();
-const run = <T>(thread: Thread<T>): T => drain(new Task('caller', kernel), thread);
+const run = <T>(thread: Thread<T>): T => drain(new Task('caller', kernel), () => thread);
 
 /** Reserve a slot for each fence, and add them, under one hold of the lock. */
 function* add(resv: Resv, ...fences: readonly (readonly [Fence, Usage])[]): Thread {

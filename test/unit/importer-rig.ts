@@ -61,7 +61,7 @@ export class ImporterRig {
 
   branch<T>(name: string, thread: Thread<T>): Branch<T> {
     const task = new Task(name, this.rig.kernel);
-    return { task, thread: syscall(task, thread) };
+    return { task, thread: syscall(task, () => thread) };
   }
 
   /** Start a call, and run everybody as far as they go; those who have returned. */

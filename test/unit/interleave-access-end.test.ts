@@ -29,7 +29,7 @@ test('once an access is destroyed its driver is not being asked, nor ever again,
     const { iopt } = rig.ioas();
     const branch = (name: string, thread: Thread): Branch<void> => {
       const task = new Task(name, rig.machine.kernel);
-      return { task, thread: syscall(task, thread) };
+      return { task, thread: syscall(task, () => thread) };
     };
     interleave(
       [branch('unmap', notifyUnmap(iopt, fromBigint(A), bytes(0x1000))), branch('destroy', accessDestroy(access))],

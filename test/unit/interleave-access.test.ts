@@ -108,7 +108,8 @@ function endsOf({ actors, before = [], prepare, preemptions = MOST_PREEMPTIONS }
     const branches = actors.map((actor) => {
       if (typeof actor !== 'function') return rig.machine.start(actor.do, actor);
       const task = new Task('driver', rig.machine.kernel);
-      return { task, thread: syscall(task, actor(rig, mock)) };
+      const thread = actor(rig, mock);
+      return { task, thread: syscall(task, () => thread) };
     });
     const answers = interleave<unknown>(branches as never, bounded).map(short);
     const reach = [...rig.machine.iommu.domains].flatMap((domain) =>

@@ -70,10 +70,8 @@ test.each<[what: string, world: () => Rig, maker: Command, guess: Guess, ends: r
     const rig = world();
     const { table } = rig.ioas().ctx;
     const task = new Task('guess', rig.machine.kernel);
-    const branches = [
-      rig.machine.start(maker.do, maker),
-      { task, thread: syscall(task, guess(rig, table.length)) },
-    ] as const;
+    const guessing = guess(rig, table.length);
+    const branches = [rig.machine.start(maker.do, maker), { task, thread: syscall(task, () => guessing) }] as const;
     ends.add(
       interleave<unknown>(branches as never, choose)
         .map(endOf)

@@ -31,7 +31,7 @@ function ends(other: Other, retried = false): string[] {
     const vma = rig.bar();
     const start = (name: string, thread: Thread<Result>): Branch<Result> => {
       const task = new Task(name, kernel);
-      return { task, thread: syscall(task, thread) };
+      return { task, thread: syscall(task, () => thread) };
     };
     if (retried) kernel.faults.arm(1, 'VM_FAULT_RETRY');
     const branches = [

@@ -189,7 +189,7 @@ class Scatter {
   }
 
   run<T>(thread: Thread<T>): T {
-    return drain(new Task('task', this.kernel), thread);
+    return drain(new Task('task', this.kernel), () => thread);
   }
 
   get pinned(): number {

@@ -37,7 +37,7 @@ function iopt({ alignment = 1, reserved = [], areas = [], allowed = [] }: Space)
 /** What automatic placement answers: an IOVA, or an errno. */
 function placed(space: Space, address: bigint, length: bigint): bigint | string {
   const table = iopt(space);
-  const answer = drain(new Task('task', new Kernel()), placing(table, address, length));
+  const answer = drain(new Task('task', new Kernel()), () => placing(table, address, length));
   return isErrno(answer) ? answer : toBigint(answer);
 }
 

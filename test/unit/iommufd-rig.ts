@@ -179,7 +179,7 @@ export class Rig {
   /** Kernel code as a system call of its own. */
   call<T>(thread: Thread<T>): T {
     const task = new Task('caller', this.machine.kernel);
-    return drain(task, syscall(task, thread));
+    return drain(task, () => syscall(task, () => thread));
   }
 
   /** Kernel code that never waits, as a system call of its own. */

@@ -147,14 +147,9 @@ test('what is charged is never more than what is pinned, nor the reverse, when i
 test('memory is charged to a process: kernel code without one maps none', () => {
   const task = new Task('nobody', new Kernel());
   const { ctx } = world().rig.ioas();
-  expect(
-    splatOf(() =>
-      drain(
-        task,
-        locked([], () => accountOf(ctx)),
-      ),
-    ),
-  ).toBe('WARN: memory is mapped by no process');
+  expect(splatOf(() => drain(task, () => locked([], () => accountOf(ctx))))).toBe(
+    'WARN: memory is mapped by no process',
+  );
 });
 
 test('a domain neither joins an IOAS twice nor leaves it twice', () => {

@@ -50,7 +50,7 @@ function fileOf(log: string[], name = 'f'): File {
 /** A system call: its work, and then what it deferred. */
 function call<T>(kernel: Kernel, work: () => T): T {
   const task = new Task('task', kernel);
-  return drain(task, syscall(task, thread(work)));
+  return drain(task, () => syscall(task, () => thread(work)));
 }
 function* thread<T>(work: () => T): Thread<T> {
   return work();

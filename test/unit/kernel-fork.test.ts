@@ -226,7 +226,7 @@ describe('in every interleaving of a fork with', () => {
       rig.touch(startPage + 1);
       const branch = (name: string, thread: Thread<unknown>) => {
         const task = new Task(name, rig.kernel);
-        return { task, thread: syscall(task, thread) };
+        return { task, thread: syscall(task, () => thread) };
       };
       const [child] = interleave([branch('fork', forkMm(rig.mm)), branch('other', other(rig, startPage))], choose);
       rig.mms.push(child as Mm);

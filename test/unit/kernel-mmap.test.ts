@@ -38,7 +38,7 @@ class Rig {
 
   call<T>(thread: Thread<T>): T {
     const task = new Task('caller', this.kernel);
-    return drain(task, syscall(task, thread));
+    return drain(task, () => syscall(task, () => thread));
   }
 
   mmap(length: bigint, offset = 0n, what: object = this.memfd): Vma | Errno {

@@ -4,7 +4,7 @@ import { drain, Kernel, Task, type Thread } from '../../impl/kernel/thread.ts';
 
 /** Run kernel code that waits for nothing, in a task. */
 export function inTask<T>(work: () => T, kernel = new Kernel()): T {
-  return drain(new Task('task', kernel), plain(work));
+  return drain(new Task('task', kernel), () => plain(work));
 }
 
 function* plain<T>(work: () => T): Thread<T> {

@@ -33,10 +33,10 @@ test('drain runs a thread to its end, with the task on the CPU, and puts back wh
     return [...seen, current().name];
   }
   function* around(): Thread<unknown> {
-    const found = drain(inner, nested());
+    const found = drain(inner, nested);
     return [found, current().name];
   }
-  expect(drain(outer, around())).toEqual([['inner', 'inner'], 'outer']);
+  expect(drain(outer, around)).toEqual([['inner', 'inner'], 'outer']);
   expect(running()).toBe(undefined);
 });
 
@@ -49,7 +49,7 @@ test('drain lets a thread enter each lock before it goes on', () => {
     mutex.release();
     return had;
   }
-  expect(drain(me, locking())).toBe(true);
+  expect(drain(me, locking)).toBe(true);
 });
 
 const held = (): Mutex => {
@@ -74,20 +74,20 @@ test.each<[what: string, wanted: WaitPoint, message: string]>([
     'task waits for x, blocked by something that nobody is left to do',
   ],
 ])('drain splats with who is in the way, when its thread waits for %s', (_, wanted, message) => {
-  expect(splatOf(() => drain(task(), wanting(wanted)))).toBe(`deadlock: ${message}`);
+  expect(splatOf(() => drain(task(), () => wanting(wanted)))).toBe(`deadlock: ${message}`);
   expect(running()).toBe(undefined);
 });
 
 test('drain splats at a thread that deadlocks with itself', () => {
   const mutex = new Mutex('m', 'ioas.mutex');
-  expect(splatOf(() => drain(task(), wanting(mutex, mutex)))).toBe(
+  expect(splatOf(() => drain(task(), () => wanting(mutex, mutex)))).toBe(
     'deadlock: task waits for m, blocked by its owner task',
   );
 });
 
 test('drain splats at a thread that ends with locks held', () => {
   const [mutex, rwsem] = [new Mutex('m', 'ioas.mutex'), new Rwsem('s', 'iova_rwsem')];
-  expect(splatOf(() => drain(task(), wanting(mutex, rwsem.read)))).toBe('lockdep: task ends holding m, s(R)');
+  expect(splatOf(() => drain(task(), () => wanting(mutex, rwsem.read)))).toBe('lockdep: task ends holding m, s(R)');
 });
 
 test('deferred work is owed by its task until a system call does it, and a splat for who is back in user space', () => {
@@ -99,11 +99,11 @@ test('deferred work is owed by its task until a system call does it, and a splat
     current().work.push(working);
   }
   const owing = task();
-  drain(owing, deferring());
+  drain(owing, deferring);
   expect([log, owing.work]).toEqual([[], [working]]);
   expect(splatOf(() => assertIdle(owing))).toBe('leak: task ends with deferred work undone');
   const me = task();
-  drain(me, syscall(me, deferring()));
+  drain(me, () => syscall(me, deferring));
   expect([log, me.work, assertIdle(me)]).toEqual([['worked'], [], undefined]);
 });
 
@@ -129,7 +129,7 @@ test('a system call does deferred work in order, and what that defers in turn, a
     log.push('operation');
     return 5;
   }
-  expect(drain(me, syscall(me, operation()))).toBe(5);
+  expect(drain(me, () => syscall(me, operation))).toBe(5);
   expect(log).toEqual(['operation', 'first', 'second', 'third']);
 });
 

@@ -117,7 +117,7 @@ test.each(ROWS.map((row) => [row.operation, row] as const))(
     const rig = new AccessRig([MAP, MEMFD, other]);
     const recorded = thread(rig, rig.create());
     const task = new Task('driver', rig.machine.kernel);
-    expect(locksOfBranch({ task, thread: syscall(task, recorded) }, answer)).toBe(locks);
+    expect(locksOfBranch({ task, thread: syscall(task, () => recorded) }, answer)).toBe(locks);
   },
 );
 

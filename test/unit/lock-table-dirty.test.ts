@@ -38,5 +38,5 @@ const ROWS: readonly (readonly [operation: string, thread: (rig: Tracked) => Thr
 test.each(ROWS)('%s takes iova_rwsem for reading, and nothing else', (_, thread) => {
   const rig = new Tracked();
   const task = new Task('caller', rig.machine.kernel);
-  expect(locksOfBranch({ task, thread: syscall(task, thread(rig)) }, undefined)).toBe('iova_rwsem(R)');
+  expect(locksOfBranch({ task, thread: syscall(task, () => thread(rig)) }, undefined)).toBe('iova_rwsem(R)');
 });

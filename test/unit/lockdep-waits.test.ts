@@ -81,8 +81,8 @@ describe('order', () => {
     const task = new Task('actor', kernel);
     const m = mutex('pages.mutex');
     function* calls(): Thread {
-      yield* syscall(task, waiting(m));
-      yield* syscall(task, nothing());
+      yield* syscall(task, () => waiting(m));
+      yield* syscall(task, nothing);
       m.release();
     }
     expect(splatOf(() => interleave([{ task, thread: calls() }], following([])))).toBe(

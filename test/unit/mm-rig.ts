@@ -42,7 +42,7 @@ export class MmRig {
 
   call<T>(thread: Thread<T>): T {
     const task = new Task('caller', this.kernel);
-    return drain(task, syscall(task, thread));
+    return drain(task, () => syscall(task, () => thread));
   }
 
   mmap(file: File, pages: number, how: Partial<MmapArgs> & { pgoff?: number } = {}, mm: Mm = this.mm): Vma | Errno {

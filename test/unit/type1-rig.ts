@@ -60,7 +60,7 @@ export class Type1Rig {
 
   call<T>(thread: Thread<T>): T {
     const task = new Task('process', this.machine.kernel);
-    return drain(task, syscall(task, thread));
+    return drain(task, () => syscall(task, () => thread));
   }
 
   within<T>(work: () => T): T {

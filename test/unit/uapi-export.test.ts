@@ -116,7 +116,7 @@ function answerTo(request: Request): Errno | 'a descriptor' | number {
   const device = rig.machine.devices.get('dev0') as VfioPciDevice;
   // What the driver found when it was bound to the function, and what it has claimed since.
   for (const [bar, resource] of MORE) (device.pci.bars as Map<number, BarResource>).set(bar, resource);
-  rig.process.call(probeAgain(device));
+  rig.process.call(() => probeAgain(device));
   Object.assign(device, { exportsDmabufs: request.exports });
   rig.must({ do: 'vfio_close', dev: 'dev0' }, { do: 'vfio_open', dev: 'dev0' });
   if (request.bound) rig.must({ do: 'vfio_bind', dev: 'dev0', ctx: 'ctx' });

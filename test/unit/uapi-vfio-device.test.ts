@@ -222,7 +222,7 @@ describe('FEATURE', () => {
 
   test('low power with wakeup ends with the first call, of which the eventfd is told', () => {
     const rig = new RawRig();
-    const [file, fd] = rig.process.call(openEventfd(rig));
+    const [file, fd] = rig.process.call(() => openEventfd(rig));
     const device = rig.machine.devices.get('dev0');
     expect(withWakeup(rig, fd as number)).toBe(0);
     expect([device?.engaged, eventfdOf(file)?.count]).toEqual([true, 0]);

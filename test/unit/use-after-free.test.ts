@@ -182,7 +182,7 @@ test('of two threads, one goes on with what the other frees in between', () => {
     const rig = world();
     const task = new Task('wrong', rig.machine.kernel);
     const left = [...turns];
-    const wrong = { task, thread: syscall<unknown>(task, lengthLater(rig)) };
+    const wrong = { task, thread: syscall<unknown>(task, () => lengthLater(rig)) };
     return interleave<unknown>([wrong, rig.machine.start('unmap', UNMAP)], () => left.shift() ?? 0)[0];
   };
   expect(run([0])).toEqual({ page: 4, byte: 0 });

@@ -46,7 +46,7 @@ export class Actor<T> {
 
   constructor(kernel: Kernel, name: string, thread: Thread<T>) {
     this.task = new Task(name, kernel);
-    this.#thread = syscall(this.task, thread);
+    this.#thread = syscall(this.task, () => thread);
   }
 
   /** Run until it returns, or until it wants what it cannot have; whether it has returned. */
@@ -138,7 +138,7 @@ export class Rig {
   /** A whole system call with nobody else on the machine. */
   call<T>(thread: Thread<T>): T {
     const task = new Task('caller', this.kernel);
-    return drain(task, syscall(task, thread));
+    return drain(task, () => syscall(task, () => thread));
   }
 
   /** A system call that is run by hand. */
