@@ -19,7 +19,8 @@ import { FdTable } from './kernel/file.ts';
 import { Mm, physOf, Ram } from './kernel/mm.ts';
 import type { Pgprot } from './kernel/pgprot.ts';
 import { Process, User } from './kernel/process.ts';
-import { drain, Kernel, syscall, Task, type Thread } from './kernel/thread.ts';
+import { warnOn } from './kernel/splat.ts';
+import { drain, Kernel, syscall, Task, type Thread, UNIPROCESSOR } from './kernel/thread.ts';
 import { type Bytes, fromBigint, PAGE_SIZE, type PhysAddr, pagesOf, type UserAddr } from './kernel/units.ts';
 import {
   type BarResource,
@@ -176,6 +177,7 @@ export class Machine {
 
   /** The same as a thread, for a driver that interleaves; run it on a task of its own. */
   start(name: string, command: Command): { readonly task: Task; readonly thread: Thread<Result> } {
+    warnOn(UNIPROCESSOR, 'one processor interleaves nothing');
     const task = new Task(name, this.kernel);
     return { task, thread: syscall(task, () => operation(this, command)) };
   }

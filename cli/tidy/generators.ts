@@ -15,8 +15,29 @@ interface Called {
   readonly method: string;
 }
 
+/** A call of a generator, or of what is declared to return one; by name, and where. */
+export interface GeneratorCall {
+  readonly path: string;
+  readonly node: Node;
+  readonly ancestors: TraversalAncestors;
+  readonly called: string;
+  readonly fate: Fate;
+}
+
 /** Calls of generators whose result is dropped, or yielded where `yield*` was meant. */
 export function forgottenYields(modules: readonly Module[]): Finding[] {
+  return generatorCalls(modules).flatMap(({ path, node, fate, called }) => {
+    if (fate === 'used') return [];
+    const what = {
+      dropped: `${called}() is a generator and nothing runs it: \`yield* ${called}()\``,
+      yielded: `\`yield ${called}()\` hands over a generator as if it were a wait point: \`yield* ${called}()\``,
+    }[fate];
+    return [{ path, line: lineOf(node), what }];
+  });
+}
+
+/** All calls of generators. */
+export function generatorCalls(modules: readonly Module[]): GeneratorCall[] {
   const scopes = new Map(modules.map((module) => [module.path, scopeOf(module)]));
   const members = membersOf(modules);
 
@@ -27,11 +48,9 @@ export function forgottenYields(modules: readonly Module[]): Finding[] {
   };
 
   return modules.flatMap(({ path, tree }) => {
-    const findings: Finding[] = [];
+    const calls: GeneratorCall[] = [];
     traverse(tree, (node, ancestors) => {
       if (node.type !== 'CallExpression' && node.type !== 'OptionalCallExpression') return;
-      const fate = fateOf(ancestors);
-      if (fate === 'used') return;
       const called = dotted(node.callee);
       const [name, receiver] = called.split('.').toReversed() as [string, string?];
       const namespace = receiver === undefined ? undefined : scopes.get(path)?.aliases.get(receiver);
@@ -39,14 +58,9 @@ export function forgottenYields(modules: readonly Module[]): Finding[] {
         receiver === undefined || namespace?.name === '*'
           ? isGenerator({ path: namespace?.path ?? path, name })
           : isGeneratorMethod(members, { path, owner: ownerOf(ancestors), receiver, method: name });
-      if (!found) return;
-      const what = {
-        dropped: `${called}() is a generator and nothing runs it: \`yield* ${called}()\``,
-        yielded: `\`yield ${called}()\` hands over a generator as if it were a wait point: \`yield* ${called}()\``,
-      }[fate];
-      findings.push({ path, line: lineOf(node), what });
+      if (found) calls.push({ path, node, ancestors: [...ancestors], called, fate: fateOf(ancestors) });
     });
-    return findings;
+    return calls;
   });
 }
 
@@ -71,7 +85,9 @@ function isGeneratorMethod(members: Members, called: Called): boolean {
 }
 
 /** Whether the value of an expression is used, dropped, or yielded without the star. */
-function fateOf(ancestors: TraversalAncestors): 'used' | 'dropped' | 'yielded' {
+type Fate = 'used' | 'dropped' | 'yielded';
+
+function fateOf(ancestors: TraversalAncestors): Fate {
   for (const [i, { node, key }] of ancestors.toReversed().entries()) {
     switch (node.type) {
       case 'ExpressionStatement':

@@ -6,7 +6,7 @@ interface Arrows {
   readonly types?: readonly string[];
 }
 
-const everything = ['trace', 'model', 'impl', 'explore', 'properties', 'cli', 'bench'];
+const everything = ['trace', 'model', 'impl', 'explore', 'properties', 'uniprocessor', 'cli', 'bench'];
 
 /**
  * What a folder may import besides itself, and of what it may import only types. The most exact row counts, so `impl`
@@ -30,7 +30,8 @@ const arrows: Readonly<Record<string, Arrows>> = {
   impl: { may: ['impl'], types: ['trace'] },
   explore: { may: ['impl/kernel', 'trace'] },
   properties: { may: ['model', 'impl', 'explore', 'trace'] },
-  cli: { may: ['properties', 'model', 'impl', 'explore', 'trace', 'bench'] },
+  uniprocessor: { may: [] },
+  cli: { may: ['properties', 'model', 'impl', 'explore', 'trace', 'uniprocessor', 'bench'] },
   bench: { may: ['properties', 'model', 'impl', 'explore', 'trace'] },
   bin: { may: ['cli'] },
   test: { may: everything },

@@ -115,12 +115,13 @@ function nameDeclaredBy(node: Node): string | undefined {
   return 'key' in node && node.key && typeof node.key === 'object' ? keyName(node.key) : undefined;
 }
 
-/** A generator function, or whatever is declared to return a Thread or a Generator. */
+/** What is declared to return a Thread or a Generator, and a generator function that is not just an Iterable. */
 function makesGenerator(node: unknown): boolean {
   if (!isNode(node)) return false;
   if (node.type === 'TSTypeAnnotation') return makesGenerator(node.typeAnnotation);
-  if ('generator' in node && node.generator) return true;
-  return 'returnType' in node && typeNames(node.returnType).some((name) => name === 'Thread' || name === 'Generator');
+  const returned = 'returnType' in node ? typeNames(node.returnType) : [];
+  if ('generator' in node && node.generator) return !returned.includes('Iterable');
+  return returned.some((name) => name === 'Thread' || name === 'Generator');
 }
 
 /** The types that an annotation names, or the class that an expression makes anew. */

@@ -1,4 +1,6 @@
 /** All tidy rules over all files. */
+import { keptThreads } from './delegation.ts';
+import { wrongErasures } from './erasure.ts';
 import { forgottenYields } from './generators.ts';
 import { forbiddenArrows, importCycles } from './imports.ts';
 import { forbiddenWords, leftOvers } from './leftovers.ts';
@@ -21,6 +23,8 @@ export function tidy(sources: readonly Source[]): string[] {
     ...modules.flatMap(forbiddenArrows),
     ...importCycles(modules),
     ...forgottenYields(modules),
+    ...keptThreads(modules),
+    ...wrongErasures(modules),
     ...modules.flatMap(leftOvers),
     ...modules.flatMap(overLong),
     ...modelTotal(modules),

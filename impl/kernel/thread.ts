@@ -28,6 +28,9 @@ export interface WaitPoint {
 
 export type Thread<T = void> = Generator<WaitPoint, T, void>;
 
+/** Whether threads are plain functions here, as in a kernel for one processor: see `uniprocessor/`. */
+export const UNIPROCESSOR = (function* (): Thread {})() === undefined;
+
 /** What all threads of one machine share. */
 export class Kernel {
   readonly features: Features;
@@ -56,6 +59,11 @@ export class Task {
   readonly held: HeldLock[] = [];
   /** Deferred work (the last fput of a file), run when the system call returns. */
   readonly work: (() => Thread)[] = [];
+  /**
+   * The splat of the first wait that failed. A plain function has its `finally` blocks run then, where a generator is
+   * left alone: what goes wrong in those is not what `drain` is to tell.
+   */
+  failedWait: unknown = undefined;
 
   constructor(name: string, kernel: Kernel) {
     this.name = name;
@@ -106,9 +114,13 @@ export function* syscall<T>(task: Task, operation: () => Thread<T>): Thread<T> {
 export function drain<T>(task: Task, start: () => Thread<T>): T {
   const before = switchTo(task);
   try {
-    const answer = finish(start());
+    const answer = UNIPROCESSOR ? (start() as T) : finish(start());
     assertUnlocked(task);
     return answer;
+  } catch (error) {
+    const { failedWait = error } = task;
+    task.failedWait = undefined;
+    throw failedWait;
   } finally {
     switchTo(before);
   }
@@ -126,8 +138,13 @@ function finish<T>(thread: Thread<T>): T {
 /** Take at once what is wanted: nobody else could give it back. Fails with a Splat when it is not there to take. */
 export function take(wanted: WaitPoint): void {
   const task = current();
-  if (!wanted.ready()) throw deadlock(task, wanted);
-  wanted.enter(task);
+  try {
+    if (!wanted.ready()) throw deadlock(task, wanted);
+    wanted.enter(task);
+  } catch (error) {
+    task.failedWait ??= error;
+    throw error;
+  }
 }
 
 export const deadlock = (task: Task, wanted: WaitPoint): Splat => new Splat('deadlock', waitsFor(task, wanted));

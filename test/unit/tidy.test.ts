@@ -91,18 +91,18 @@ describe('import cycles', () => {
 });
 
 describe('missing yield*', () => {
-  const lock = 'impl/kernel/lock.ts';
+  const lock = 'explore/lock.ts';
   const declarations = {
     [lock]: 'export function* lock() {}\nexport { lock as seize };\nexport const peek = () => 1;',
-    'impl/kernel/device.ts': 'export class Device { *reset() {} *#drop() { this.#drop(); } size() { return 1; } }',
-    'impl/kernel/timer.ts': 'export class Timer { reset() {} stop() { this.reset(); } }',
-    'impl/kernel/alarm.ts': 'export class Alarm extends Timer { override reset() { super.reset(); } }',
-    'impl/kernel/machine.ts': 'export interface Machine { readonly timer: Timer | Stopped }',
-    'impl/kernel/ops.ts': 'export interface Ops { attach(): Thread; readonly detach: (n: number) => Thread<void>; }',
+    'explore/device.ts': 'export class Device { *reset() {} *#drop() { this.#drop(); } size() { return 1; } }',
+    'explore/timer.ts': 'export class Timer { reset() {} stop() { this.reset(); } }',
+    'explore/alarm.ts': 'export class Alarm extends Timer { override reset() { super.reset(); } }',
+    'explore/machine.ts': 'export interface Machine { readonly timer: Timer | Stopped }',
+    'explore/ops.ts': 'export interface Ops { attach(): Thread; readonly detach: (n: number) => Thread<void>; }',
   };
-  const own = 'impl/kernel/device.ts:1: this.#drop() is a generator and nothing runs it: `yield* this.#drop()`';
+  const own = 'explore/device.ts:1: this.#drop() is a generator and nothing runs it: `yield* this.#drop()`';
   const from = (name: string, text: string) =>
-    tidied({ ...declarations, 'impl/kernel/user.ts': `import ${name} from './lock.ts';\n${text}` });
+    tidied({ ...declarations, 'explore/user.ts': `import ${name} from './lock.ts';\n${text}` });
 
   test.each([
     ['a discarded call', '{ lock }', 'lock();', 'lock'],
@@ -131,14 +131,14 @@ describe('missing yield*', () => {
   ])('%s is found', (_, name, text, called) => {
     expect(from(name, text)).toEqual([
       own,
-      `impl/kernel/user.ts:2: ${called}() is a generator and nothing runs it: \`yield* ${called}()\``,
+      `explore/user.ts:2: ${called}() is a generator and nothing runs it: \`yield* ${called}()\``,
     ]);
   });
 
   test('a yield without its star is found', () => {
     expect(from('{ lock }', 'function* f() {\n  const x = yield lock();\n}')).toEqual([
       own,
-      'impl/kernel/user.ts:3: `yield lock()` hands over a generator as if it were a wait point: `yield* lock()`',
+      'explore/user.ts:3: `yield lock()` hands over a generator as if it were a wait point: `yield* lock()`',
     ]);
   });
 
