@@ -1,6 +1,7 @@
 /**
  * `npm run bench`, or `npm run bench -- steps units`: measure, and print tables. Each section runs in a process of its
- * own, so that none meets code that another has warmed up, or its heap.
+ * own, so that none meets code that another has warmed up, or its heap, and has the form of the implementation that it
+ * needs.
  */
 import { spawnSync } from 'node:child_process';
 import { availableParallelism, cpus, loadavg } from 'node:os';
@@ -18,6 +19,9 @@ const SECTIONS: ReadonlyMap<string, () => void | Promise<void>> = new Map(
 );
 /** `startup` runs the whole test suite, and is asked for by name. */
 const DEFAULT = ['steps', 'areas', 'crowds', 'memory', 'units', 'schedules'];
+/** They never have two threads, and use the implementation in its form for one processor, as `shootdown check` does. */
+const ALONE: ReadonlySet<string> = new Set(['steps', 'areas', 'crowds', 'memory']);
+const UNIPROCESSOR = new URL('../uniprocessor/register.ts', import.meta.url).href;
 
 function printMachine(): void {
   const model = cpus()[0]?.model.trim() ?? 'unknown processor';
@@ -27,9 +31,9 @@ function printMachine(): void {
 
 function runApart(name: string): number {
   console.log(`=== ${name}\n`);
-  return (
-    spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--here', name], { stdio: 'inherit' }).status ?? 1
-  );
+  const form = ALONE.has(name) ? ['--import', UNIPROCESSOR] : [];
+  const args = [...form, fileURLToPath(import.meta.url), '--here', name];
+  return spawnSync(process.execPath, args, { stdio: 'inherit' }).status ?? 1;
 }
 
 const args = process.argv.slice(2);

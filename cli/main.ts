@@ -1,9 +1,8 @@
-/** The command line. Bad input gets one line and exit code 2; a disagreement is exit code 1. */
+/**
+ * The command line. Bad input gets one line and exit code 2; a disagreement is exit code 1. A command is loaded when it
+ * is asked for, so that `check` can choose the form of the implementation before anybody has loaded it.
+ */
 import { TraceError } from '../trace/error.ts';
-import { check } from './check.ts';
-import { race } from './race.ts';
-import { replayFiles } from './replay.ts';
-import { showFile } from './show.ts';
 import { USAGE, UsageError, usageOf } from './usage.ts';
 
 async function main([command, ...args]: readonly string[]): Promise<number> {
@@ -14,13 +13,13 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
   }
   switch (command) {
     case 'check':
-      return await check(args);
+      return await (await import('./check.ts')).check(args);
     case 'race':
-      return await race(args);
+      return await (await import('./race.ts')).race(args);
     case 'replay':
-      return replayFiles(args);
+      return (await import('./replay.ts')).replayFiles(args);
     case 'show':
-      return showFile(args);
+      return (await import('./show.ts')).showFile(args);
     case '--help':
     case '-h':
     case 'help':
