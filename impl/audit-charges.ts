@@ -1,6 +1,6 @@
 /**
- * I-77: what users and processes are charged is what the pages objects that they pay for have pinned. A charge too many
- * is seen though the pages that it was for are gone.
+ * I-26 and I-77: pages are pinned as often as the pages objects say, and what users and processes are charged is what
+ * those that they pay for have pinned. A charge too many is seen though the pages that it was for are gone.
  */
 import type { Account } from './iommufd/accounting.ts';
 import type { Pages } from './iommufd/pages.ts';
@@ -12,15 +12,20 @@ interface Owing {
   readonly ncharged: number;
 }
 
-/** Charges that nobody owes, a line each. In plain loops: this runs after every step of a sequence. */
-export function auditCharges({ kernel, processes, users }: Machine, breaches: string[]): void {
+/** Pins and charges that nobody owes, a line each. */
+export function auditCharges({ kernel, ram, processes, users }: Machine, breaches: string[]): void {
   const owing: Owing[] = [];
+  let pins = 0;
   for (const each of kernel.live.pages) {
-    const { account, npinned, ncharged, label } = each as Pages;
+    const { account, npinned, ncharged } = each as Pages;
+    pins += npinned;
     if (account === undefined) continue;
-    if (npinned !== ncharged) breaches.push(`${label} have ${npinned} pages pinned, and ${ncharged} charged`);
+    if (npinned !== ncharged) breaches.push(`${each.label} have ${npinned} pages pinned, and ${ncharged} charged`);
     if (ncharged !== 0) owing.push({ account, ncharged });
   }
+  let pinned = 0;
+  for (const backing of ram.backings) pinned += backing.pinned;
+  if (pins !== pinned) breaches.push(`${pinned} pages are pinned, and ${pins} pins are accounted for`);
   for (const user of users) {
     let owed = 0;
     for (const { account, ncharged } of owing) {

@@ -4,6 +4,7 @@ import type { DmaDirection } from '../iommu/dma-api.ts';
 import { AddressSpace } from '../kernel/address-space.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { type FdTable, File, type FileMode } from '../kernel/file.ts';
+import { disturb, Live } from '../kernel/live.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { free } from '../kernel/poison.ts';
 import { warnOn } from '../kernel/splat.ts';
@@ -87,11 +88,15 @@ export class DmaBuf implements Mappable {
   link(attachment: Attachment): void {
     assertHeld(this.resv);
     this.#attachments.add(attachment);
+    disturb(this.file);
   }
 
   /** False when it was not there. Locks: caller holds resv */
   unlink(attachment: Attachment): boolean {
     assertHeld(this.resv);
+    disturb(this.file);
+    const importer = attachment.importerPriv;
+    if (importer instanceof Live) disturb(importer);
     return this.#attachments.delete(attachment);
   }
 }

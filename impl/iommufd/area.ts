@@ -4,8 +4,10 @@
  * Source: drivers/iommu/iommufd/io_pagetable.h, struct iopt_area
  */
 import type { Domain } from '../iommu/domain.ts';
-import { IntervalNode } from '../kernel/interval-tree.ts';
+import type { Audited } from '../kernel/ghosts.ts';
+import { IntervalNode, IntervalTree } from '../kernel/interval-tree.ts';
 import type { Listed } from '../kernel/list.ts';
+import { disturb } from '../kernel/live.ts';
 import {
   add,
   type Bytes,
@@ -34,7 +36,7 @@ export class StoredArea extends IntervalNode {
 export const UNTRACKED: readonly Domain[] = [];
 
 /** It is a node of `iopt.areas`. */
-export class Area extends IntervalNode implements Listed<Area> {
+export class Area extends IntervalNode implements Listed<Area>, Audited {
   readonly iopt: IoPagetable;
   /** READ and WRITE as asked for; CACHE or MMIO comes with the kind of the pages. */
   readonly prot: number;
@@ -42,12 +44,12 @@ export class Area extends IntervalNode implements Listed<Area> {
   readonly index: PageIndex;
   readonly pageOffset: number;
   readonly lastIndex: PageIndex;
-  /** Undefined in set-up and in teardown. Published under iova_rwsem W. */
-  pages: Pages | undefined;
-  /** The domain from which the pages' numbers can be read back. Protected by pages->mutex. */
-  storage: Domain | undefined;
-  /** Domains that map, or are about to map, this area of a dma-buf; it is in the pages' tracker while there are any. */
-  tracked: readonly Domain[] = UNTRACKED;
+  #pages: Pages | undefined;
+  #storage: Domain | undefined;
+  #tracked: readonly Domain[] = UNTRACKED;
+  /** Ghost: whether it is in `iopt.areas`. There it stands for a reference of its pages. */
+  #entered = false;
+  disturbed = 0;
   /** Membership of the tracker of its pages. */
   list: object | undefined;
   previous: Area | undefined;
@@ -69,6 +71,48 @@ export class Area extends IntervalNode implements Listed<Area> {
     this.index = slice.page;
     this.pageOffset = slice.byte;
     this.lastIndex = add(slice, sub(last, iova)).page;
+  }
+
+  /** Undefined in set-up and in teardown. Published under iova_rwsem W. */
+  get pages(): Pages | undefined {
+    return this.#pages;
+  }
+
+  set pages(pages: Pages | undefined) {
+    if (this.#entered) this.#pages?.keep(-1);
+    this.#pages = pages;
+    if (this.#entered) pages?.keep(1);
+    disturb(this);
+  }
+
+  /** The domain from which the pages' numbers can be read back. Protected by pages->mutex. */
+  get storage(): Domain | undefined {
+    return this.#storage;
+  }
+
+  set storage(storage: Domain | undefined) {
+    this.#storage = storage;
+    disturb(this);
+  }
+
+  /** Domains that map, or are about to map, this area of a dma-buf; it is in the pages' tracker while there are any. */
+  get tracked(): readonly Domain[] {
+    return this.#tracked;
+  }
+
+  set tracked(tracked: readonly Domain[]) {
+    this.#tracked = tracked;
+    disturb(this);
+  }
+
+  get entered(): boolean {
+    return this.#entered;
+  }
+
+  set entered(entered: boolean) {
+    if (entered !== this.#entered) this.#pages?.keep(entered ? 1 : -1);
+    this.#entered = entered;
+    disturb(this);
   }
 
   get iova(): Iova {
@@ -99,5 +143,23 @@ export class Area extends IntervalNode implements Listed<Area> {
   iovaLastOfIndex(index: PageIndex): Iova {
     if (index === this.lastIndex) return this.last;
     return add(this.iovaOfIndex(index), u64(0, PAGE_SIZE - 1 - (index === this.index ? this.pageOffset : 0)));
+  }
+}
+
+/** `iopt->area_itree` */
+export class AreaTree extends IntervalTree<Area> {
+  /** Ghost: how many have come and not gone. */
+  entered = 0;
+
+  override insert(area: Area): void {
+    super.insert(area);
+    area.entered = true;
+    this.entered++;
+  }
+
+  override remove(area: Area): void {
+    super.remove(area);
+    area.entered = false;
+    this.entered--;
   }
 }

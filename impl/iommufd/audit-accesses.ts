@@ -33,7 +33,6 @@ export function countPins({ pages, numAccesses }: Area, into: PinsOfAreas): void
 /** What accesses hold of a pages object: as often as its areas say, each page with its number, and each pinned. */
 export function auditPins(pages: Pages, ofAreas: PinsOfAreas, breaches: string[]): void {
   const { accesses, label } = pages;
-  if (accesses === undefined && ofAreas.size === 0) return;
   const said = ofAreas.get(pages) ?? 0;
   let users = 0;
   for (const access of accesses?.itree.all() ?? []) users += access.users;

@@ -13,7 +13,7 @@ import { assertHeldAny, assertHeldWrite, Rwsem } from '../kernel/rwsem.ts';
 import { shouldFail, type Thread } from '../kernel/thread.ts';
 import { atMost, type Iova, isAligned, next, PAGE_SIZE, previous, U64_MAX, ZERO } from '../kernel/units.ts';
 import type { Access } from './access.ts';
-import type { Area } from './area.ts';
+import { AreaTree } from './area.ts';
 
 /** An interval that nobody may map, and on whose account. Reservations may overlap. */
 export class Reserved extends IntervalNode {
@@ -28,9 +28,9 @@ export class Reserved extends IntervalNode {
 /** An interval from which automatic placement may choose. */
 export class Allowed extends IntervalNode {}
 
-/** The lists of the trees, which are others once something has come or gone, and the alignment. */
-interface FoundRight {
-  readonly areas: readonly Area[];
+/** What the areas of an IOAS must keep to. The lists of trees are others once something has come or gone. */
+interface Audited {
+  readonly domains: readonly Domain[];
   readonly reserved: readonly Reserved[];
   readonly allowed: readonly Allowed[];
   readonly alignment: number;
@@ -39,7 +39,7 @@ interface FoundRight {
 export class IoPagetable {
   readonly domainsRwsem = new Rwsem('domains_rwsem', 'domains_rwsem');
   readonly iovaRwsem = new Rwsem('iova_rwsem', 'iova_rwsem');
-  readonly areas = new IntervalTree<Area>();
+  readonly areas = new AreaTree();
   readonly reserved = new IntervalTree<Reserved>();
   /** If not empty, automatic IOVAs come from here alone. Disjoint, and disjoint from what is reserved. */
   allowed = new IntervalTree<Allowed>();
@@ -51,8 +51,8 @@ export class IoPagetable {
   alignment = 1;
   /** Map page by page. */
   disableLargePages = false;
-  /** Ghost: what an audit last found right. */
-  foundRight: Partial<FoundRight> = {};
+  /** Ghost: what it was at the last audit. */
+  audited: Partial<Audited> = {};
 
   /** iopt_reserve_iova(). Locks: iova_rwsem W. Fails: EADDRINUSE over an area or an allowed range, ENOMEM */
   reserve(start: Iova, last: Iova, owner: object): Errno | undefined {

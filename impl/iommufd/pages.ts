@@ -67,14 +67,12 @@ export class Pages extends Live {
   /** Made with WRITEABLE; no copy may have more. */
   readonly writable: boolean;
   /** One for each area, and for a MAP, COPY or UNMAP that is about to make or has just removed one. */
-  readonly kref = new Kref('iopt_pages');
+  readonly kref = new Kref('iopt_pages', this);
   readonly mutex: Mutex;
   /** The areas that some domain holds, by page index. */
   readonly domainsItree = new IntervalTree<StoredArea>();
   /** Pages pinned now. */
   npinned = 0;
-  /** Ghost: what could have changed it, counted, when an audit last found it right. */
-  touches = -1;
   /** What accesses hold; made when the first pins. Protected by `mutex`. */
   accesses: PagesAccesses | undefined;
   /** How many of them have been charged; all, between operations. */
@@ -92,7 +90,20 @@ export class Pages extends Live {
     this.writable = writable;
     this.account = account;
     const dmabuf = source.kind === 'dmabuf';
-    this.mutex = new Mutex('pages->mutex', dmabuf ? 'pages.mutex/dmabuf' : 'pages.mutex');
+    this.mutex = new Mutex('pages->mutex', dmabuf ? 'pages.mutex/dmabuf' : 'pages.mutex', this);
+    this.file?.keep(1);
+  }
+
+  /** What holds the memory, for as long as this lives. */
+  get file(): File | undefined {
+    const { source } = this;
+    if (source.kind === 'dmabuf') return source.dmabuf.file;
+    return source.kind === 'file' ? source.file : undefined;
+  }
+
+  override gone(): void {
+    super.gone();
+    this.file?.keep(-1);
   }
 
   get references(): number {

@@ -57,6 +57,10 @@ export class AddressSpace {
     return this.#iMmap.overlapping(u64(first, 0), u64(last, 0)).map(({ vma }) => vma);
   }
 
+  get empty(): boolean {
+    return this.#iMmap.size === 0;
+  }
+
   get vmas(): readonly Vma[] {
     return this.#iMmap.all().map(({ vma }) => vma);
   }

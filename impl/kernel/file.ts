@@ -28,7 +28,7 @@ export class File extends Live {
   constructor(name: string, what: object, release: () => Thread, mode: FileMode = READ_WRITE) {
     super('files');
     this.name = name;
-    this.refs = new Kref(`file ${name}`);
+    this.refs = new Kref(`file ${name}`, this);
     this.what = what;
     this.mode = mode;
     this.#release = release;

@@ -4,9 +4,25 @@
  */
 import type { Live } from './live.ts';
 
+/** What an audit looks at again only if it was disturbed. */
+export interface Audited {
+  /** The audit before which it last was. */
+  disturbed: number;
+}
+
+/** More than so many are not kept for an audit that may never come: it looks at everything then. */
+const MANY = 1000;
+
 export class Ghosts {
   readonly files = new Set<Live>();
   readonly pages = new Set<Live>();
+  /** What was disturbed since the last audit, each once; some of it is gone. */
+  readonly disturbed: Audited[] = [];
+  /** The number of the next audit, and of the last that counted references. */
+  audits = 1;
+  counted = 0;
+  /** What went although somebody had it, a line each. */
+  readonly orphans: string[] = [];
   /** How often what the CPU has mapped has changed: an entry of a page table, a mapping, the tree of a file. */
   mappingChanges = 0;
   /** What that was when an audit last found the mappings right. */
@@ -15,4 +31,24 @@ export class Ghosts {
   tableChanges = 0;
   /** What that and the number of locks taken came to when an audit last found everything right. */
   foundRight: number | undefined;
+
+  /** Something changes that an audit looks at. */
+  disturb(it: Audited): void {
+    if (this.disturbed.length < MANY) this.lookAt(it);
+    else this.foundRight = undefined;
+  }
+
+  /** The audit looks at it. */
+  lookAt(it: Audited): void {
+    if (it.disturbed === this.audits) return;
+    it.disturbed = this.audits;
+    this.disturbed.push(it);
+  }
+
+  /** An audit is over. */
+  settle(foundRight: number | undefined): void {
+    this.foundRight = foundRight;
+    this.audits++;
+    this.disturbed.length = 0;
+  }
 }

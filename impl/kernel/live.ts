@@ -2,6 +2,7 @@
  * Ghost state, which no kernel has: the reference-counted objects that live, and for each the references that an audit
  * has found so far. An object that an audit cannot reach, or finds held by another number than it counts, is a leak.
  */
+import type { Audited } from './ghosts.ts';
 import { running } from './thread.ts';
 
 /** A descriptor, or the number of an object, comes or goes. */
@@ -16,8 +17,16 @@ export function mappingsChange(): void {
   if (task !== undefined) task.kernel.live.mappingChanges++;
 }
 
-export abstract class Live {
-  /** The audit that counted last, and what it found. */
+/** Something changes that an audit looks at. */
+export function disturb(it: Audited): void {
+  running()?.kernel.live.disturb(it);
+}
+
+export abstract class Live implements Audited {
+  disturbed = 0;
+  /** References of which their holders tell when they come and go. */
+  kept = 0;
+  /** The audit that counted the others last, and what it found. */
   audit = 0;
   found = 0;
 
@@ -26,11 +35,20 @@ export abstract class Live {
   constructor(kind: 'files' | 'pages') {
     this.#kind = kind;
     running()?.kernel.live[kind].add(this);
+    disturb(this);
   }
 
   /** The object is released. */
   gone(): void {
-    running()?.kernel.live[this.#kind].delete(this);
+    const live = running()?.kernel.live;
+    live?.[this.#kind].delete(this);
+    if (this.kept > 0) live?.orphans.push(`${this.label} is gone, and ${this.kept} hold it`);
+  }
+
+  /** One of the references that are told of comes, or goes. */
+  keep(by: 1 | -1): void {
+    this.kept += by;
+    disturb(this);
   }
 
   /** One reference found, by audit number `audit`. */

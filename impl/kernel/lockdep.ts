@@ -139,18 +139,30 @@ const DOCUMENTED: ReadonlyMap<number, string> = new Map(
 
 const WORK = lockClassId('work');
 
+/** What is taken to map and to unmap. Under these alone change areas and pages objects, which tell of it themselves. */
+const OF_AREAS = (
+  ['domains_rwsem', 'iova_rwsem', 'pages.mutex', 'pages.mutex/dmabuf', 'mmap_lock', 'dma_resv'] as const
+).reduce((bits, name) => bits | (1 << lockClassId(name)), 0);
+
 /** The order graph of one kernel. */
 export class Lockdep {
   readonly #inner: number[] = [...SEED];
   /** What it has learned, and of whom. */
   readonly #learned: Edges = new Map();
-  /** Ghost: how many locks were taken. */
+  /** Ghost: how many locks were taken, and how many of them may change who holds what. */
   acquisitions = 0;
+  others = 0;
+
+  /** Ghost: count it. */
+  taken({ classId }: HeldLock): void {
+    this.acquisitions++;
+    if (((OF_AREAS >> classId) & 1) === 0) this.others++;
+  }
 
   /** Check and remember that `lock` is about to be taken by one who holds `held`. Fails with a lockdep Splat. */
   acquire({ held, name: by }: Holder, lock: HeldLock): void {
-    this.acquisitions++;
     const taken = lock.classId;
+    this.taken(lock);
     const below = this.#inner[taken] as number;
     for (let i = 0; i < held.length; i++) {
       const outer = (held[i] as HeldLock).classId;

@@ -1,4 +1,5 @@
 import { newIdentity, written } from './footprint.ts';
+import type { Audited } from './ghosts.ts';
 import { type HeldLock, type LockClass, lockClassId } from './lockdep.ts';
 import { Splat } from './splat.ts';
 import { current, running, type Task, type WaitPoint } from './thread.ts';
@@ -8,15 +9,16 @@ export class Mutex implements WaitPoint, HeldLock {
   readonly name: string;
   readonly classId: number;
   readonly footprint = written(newIdentity());
-  /** Ghost: how often it was taken. While that stays the same, so does what it protects. */
-  taken = 0;
+  /** Ghost: what it protects, which stays the same unless it is taken. */
+  readonly #of: Audited | undefined;
   #owner: Task | undefined;
   /** Who destroyed it. */
   #destroyedBy: string | undefined;
 
-  constructor(name: string, lockClass: LockClass) {
+  constructor(name: string, lockClass: LockClass, of?: Audited) {
     this.name = name;
     this.classId = lockClassId(lockClass);
+    this.#of = of;
   }
 
   ready(): boolean {
@@ -28,7 +30,7 @@ export class Mutex implements WaitPoint, HeldLock {
     task.kernel.lockdep.acquire(task, this);
     task.held.push(this);
     this.#owner = task;
-    this.taken++;
+    if (this.#of !== undefined) task.kernel.live.disturb(this.#of);
   }
 
   release(): void {

@@ -92,7 +92,7 @@ export class Rwsem {
     const task = current();
     this.#assertAlive(task);
     if (!this.write.ready()) return false;
-    task.kernel.lockdep.acquisitions++;
+    task.kernel.lockdep.taken(this.write);
     task.held.push(this.write);
     this.#writer = task;
     this.#written = this.write;

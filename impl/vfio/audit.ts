@@ -4,9 +4,10 @@
  * Source: vfio-dmabuf V-13, V-18, V-47, V-59, V-60
  */
 import { DmaBuf } from '../dmabuf/dma-buf.ts';
+import type { File } from '../kernel/file.ts';
 import type { Live } from '../kernel/live.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT, type VfioPciDevice } from './pci-device.ts';
-import { vfioPciDmaBufOf } from './pci-dmabuf.ts';
+import { type VfioPciDmaBuf, vfioPciDmaBufOf } from './pci-dmabuf.ts';
 import { VfioDeviceFile } from './vfio-device.ts';
 
 /**
@@ -21,9 +22,9 @@ export function auditDevices(
 ): void {
   const open: VfioDeviceFile[] = [];
   for (const file of files) {
-    if (!('what' in file)) continue;
-    if (file.what instanceof VfioDeviceFile) open.push(file.what);
-    else if (file.what instanceof DmaBuf) auditBufferMappings(file.what, audit, breaches);
+    const { what } = file as File;
+    if (what instanceof VfioDeviceFile) open.push(what);
+    else if (what instanceof DmaBuf) auditBufferMappings(what, audit, breaches);
   }
   for (const device of devices) {
     const { name, dmabufs } = device;
@@ -55,9 +56,16 @@ export function auditDevices(
 function auditBuffers(device: VfioPciDevice, breaches: string[]): void {
   for (const priv of device.dmabufs) {
     if (priv.vdev !== device) breaches.push(`${priv.dmabuf.name} is on the list of ${device.name}, which it has lost`);
-    if (priv.kref.count !== 1) breaches.push(`${priv.dmabuf.name} has a drain token of ${priv.kref.count} at rest`);
+    auditToken(priv, breaches);
     if (priv.dmabuf.resv.locked) breaches.push(`${priv.dmabuf.name} is left locked`);
   }
+}
+
+/** The token of a buffer on its device's list. */
+export function auditToken({ dmabuf, kref, vdev }: VfioPciDmaBuf, breaches: string[]): void {
+  if (vdev === undefined || kref.count === 1) return;
+  const line = `${dmabuf.name} has a drain token of ${kref.count} at rest`;
+  if (!breaches.includes(line)) breaches.push(line);
 }
 
 /**
@@ -78,6 +86,7 @@ function auditBufferMappings(dmabuf: DmaBuf, audit: number, breaches: string[]):
 
 /** V-47: the CPU has no entry for a BAR that does not answer; every mapping keeps the device open. */
 function auditMappings(device: VfioPciDevice, breaches: string[]): void {
+  if (device.mapping.empty) return;
   const reachable = answersAtRest(device);
   for (const { mm, startPage, lastPage } of device.mapping.vmas) {
     if (device.vconfig === undefined) breaches.push(`${device.name} is mapped, but not open`);

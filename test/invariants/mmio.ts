@@ -193,7 +193,7 @@ export const mmioRanges: readonly Row[] = [
     core: true,
     says: 'Pages of a buffer are never pinned, charged, given to an access, read or written by the CPU.',
     checks: [
-      at.auditMemory,
+      at.auditImport,
       check('refusal', 'impl/iommufd/access-pages.ts', 'areaAddAccess'),
       check('splat', 'impl/iommufd/access-pages.ts', 'device memory is pinned like memory of a process'),
     ],

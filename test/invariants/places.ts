@@ -10,7 +10,7 @@ export const READER = 'impl/iommufd/pfn-reader.ts';
 export const IOAS = 'impl/iommufd/ioas.ts';
 export const IOPT = 'impl/iommufd/io-pagetable.ts';
 export const DOMAIN = 'impl/iommu/domain.ts';
-export const AUDIT = 'impl/audit.ts';
+export const AUDIT = 'impl/audit-disturbed.ts';
 export const EXPORTER = 'impl/vfio/pci-dmabuf.ts';
 export const INVARIANTS = 'model/invariants.ts';
 
@@ -30,8 +30,10 @@ export const sameAreas = check('property', 'properties/structure.ts', 'wrongArea
 export const sameAnswer = check('property', 'properties/perform.ts', 'wrongAnswer');
 export const everyInterleaving = check('property', 'properties/races/judge.ts', 'judge');
 export const everyFault = check('property', 'test/unit/iommufd-faults.test.ts', 'CASES');
-export const auditMemory = check('audit', AUDIT, 'auditMemory');
+export const auditFile = check('audit', AUDIT, 'auditFile');
+export const auditImport = check('audit', AUDIT, 'auditImport');
 export const auditReferences = check('audit', AUDIT, 'auditReferences');
+export const auditPlace = check('audit', 'impl/iommufd/audit.ts', 'auditPlace');
 export const auditSpace = check('audit', 'impl/iommufd/audit.ts', 'auditSpace');
 
 /** The tests of a file, by their titles. */

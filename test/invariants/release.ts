@@ -40,7 +40,7 @@ export const releases: readonly Row[] = [
   {
     id: 'I-77',
     says: 'A context that goes gives up every pin, attachment and file reference, whatever state it is in.',
-    checks: [leftovers, at.auditMemory, check('audit', 'impl/audit-charges.ts', 'auditCharges')],
+    checks: [leftovers, at.auditFile, check('audit', 'impl/audit-charges.ts', 'auditCharges')],
     proofs: [
       proof(
         'a device that is unbound keeps the file of its context',
@@ -109,7 +109,7 @@ export const releases: readonly Row[] = [
   {
     id: 'I-79',
     says: 'DESTROY succeeds just when nothing uses the object; areas do not use their IOAS.',
-    checks: [check('audit', at.AUDIT, 'auditContext'), check('model rule', 'model/domains.ts', 'destroy')],
+    checks: [check('audit', 'impl/audit.ts', 'auditContext'), check('model rule', 'model/domains.ts', 'destroy')],
     proofs: [
       proof(
         'DESTROY uses the object itself',

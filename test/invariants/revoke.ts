@@ -142,7 +142,7 @@ export const revoked: readonly Row[] = [
     id: 'I-06',
     core: true,
     says: 'MAP_FILE that asks where the buffer lies after it was revoked is ENODEV, and leaves nothing.',
-    checks: [check('refusal', at.EXPORTER, 'vfioPciDmaBufIommufdMap'), at.auditMemory, at.everyInterleaving],
+    checks: [check('refusal', at.EXPORTER, 'vfioPciDmaBufIommufdMap'), at.auditFile, at.everyInterleaving],
     proofs: [
       proof(
         'the interconnect relies on what attach has seen',

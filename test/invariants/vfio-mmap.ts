@@ -115,7 +115,7 @@ export const bufferMappings: readonly Row[] = [
   {
     id: 'V-60',
     says: 'A mapping of a BAR keeps its device open, and one of an exported buffer does not.',
-    checks: [auditMappings, check('audit', 'impl/audit.ts', 'auditReferences')],
+    checks: [auditMappings, check('audit', 'impl/audit-disturbed.ts', 'auditReferences')],
     proofs: [
       proof(
         'the buffer behind a mapping of a BAR keeps the device open for ever',

@@ -18,5 +18,16 @@ export function replace<T extends object, K extends keyof T>(of: T, key: K, make
   };
 }
 
+/** The same for what is done when a property is written. */
+export function replaceSetter<T extends object, K extends keyof T & string>(
+  of: T,
+  key: K,
+  make: (right: (this: T, value: T[K]) => void) => (this: T, value: T[K]) => void,
+): () => void {
+  const right = Object.getOwnPropertyDescriptor(of, key) as PropertyDescriptor & { set(this: T, value: T[K]): void };
+  Object.defineProperty(of, key, { ...right, set: make(right.set) });
+  return () => void Object.defineProperty(of, key, right);
+}
+
 /** Whether some lock of a revoke is held. */
 export const underRevoke = (): boolean => running()?.held.some(({ name }) => name.includes('memory_lock')) ?? false;

@@ -11,6 +11,7 @@ import { running } from '../../impl/kernel/thread.ts';
 import { add, bytes } from '../../impl/kernel/units.ts';
 import { Machine } from '../../impl/machine.ts';
 import { type Planted, replace, underRevoke } from './plant.ts';
+import { PLANTED_AUDIT } from './planted-audit.ts';
 import { PLANTED_CPU } from './planted-cpu.ts';
 
 const acquisitions = (): number | undefined => running()?.kernel.lockdep.acquisitions;
@@ -210,6 +211,7 @@ export const PLANTED: readonly Planted[] = [
     },
   },
   ...PLANTED_CPU,
+  ...PLANTED_AUDIT,
   {
     bug: 'an automatic IOVA is one page too high',
     breaches: ['answer', 'areas', 'calls', 'one MMIO range', 'sub-page offsets correct'],
