@@ -9,6 +9,7 @@ import { Splat } from '../kernel/splat.ts';
 import { running, shouldFail } from '../kernel/thread.ts';
 import { atMost, hex, type Iova, PAGE_SIZE, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
 import { PageTable } from './page-table.ts';
+import { PageTableFormat } from './page-table-format.ts';
 import { IOMMU_READ, IOMMU_WRITE } from './prot.ts';
 
 /** One call to a domain. Lengths in bytes; an unmap's `length` is what was really cleared. */
@@ -16,24 +17,39 @@ export type DomainCall =
   | { readonly op: 'map'; domain: Domain; iova: Iova; phys: PhysAddr; length: number; prot: number }
   | { readonly op: 'unmap'; domain: Domain; iova: Iova; length: number; asked: number };
 
-/** What all domains of one IOMMU share: the formats of its page tables, and the log of the calls. */
+/** What all domains of one IOMMU share: the format of its page tables, and the log of the calls. */
 export class Iommu {
-  /** Page sizes in bytes, ascending, the lowest of at most PAGE_SIZE. */
+  /** Page sizes in bytes, ascending. */
   readonly pageSizes: readonly number[];
+  /** The lowest, at most PAGE_SIZE. */
+  readonly granule: number;
   /** What a domain translates: [first, last], below 2^57. */
   readonly apertureFirst: Iova;
   readonly apertureLast: Iova;
+  /** How many granules, from 0 on, a table has room for. */
+  readonly granules: number;
+  readonly format: PageTableFormat;
   /** Calls since somebody emptied it. */
   readonly calls: DomainCall[] = [];
   /** The domains that exist. */
   readonly domains = new Set<Domain>();
 
   constructor(pageSizes: readonly number[], apertureFirst: Iova, apertureLast: Iova) {
+    const granule = pageSizes[0] as number;
     this.pageSizes = pageSizes;
+    this.granule = granule;
     this.apertureFirst = apertureFirst;
     this.apertureLast = apertureLast;
+    this.granules = granulesOf(apertureLast, granule) + 1;
+    this.format = new PageTableFormat(
+      this.granules,
+      pageSizes.map((size) => size / granule),
+    );
   }
 }
+
+const granulesOf = ({ page, byte }: U64, granule: number): number =>
+  page * (PAGE_SIZE / granule) + Math.floor(byte / granule);
 
 /** No format has longer physical addresses. */
 const PHYS_END: PhysAddr = 2 ** 52;
@@ -58,20 +74,14 @@ export class Domain {
   tracking = false;
   readonly #table: PageTable;
   #freedBy: string | undefined;
-  /** The table has room for granules below this. */
-  readonly #end: number;
 
   constructor(iommu: Iommu, name: string) {
     this.iommu = iommu;
     this.name = name;
     touches(LOCKLESS);
     iommu.domains.add(this);
-    this.granule = iommu.pageSizes[0] as number;
-    this.#end = this.#granules(iommu.apertureLast) + 1;
-    this.#table = new PageTable(
-      this.#end,
-      iommu.pageSizes.map((size) => size / this.granule),
-    );
+    this.granule = iommu.granule;
+    this.#table = new PageTable(iommu.format);
   }
 
   get empty(): boolean {
@@ -106,8 +116,9 @@ export class Domain {
     this.#assertAlive('filled');
     if (((iova.byte | phys | length) & (this.granule - 1)) !== 0) return 'EINVAL';
     if ((prot & (IOMMU_READ | IOMMU_WRITE)) === 0) throw new Splat('WARN', 'a mapping that permits nothing');
-    const [at, granules] = [this.#granules(iova), length / this.granule];
-    if (at + granules > this.#end || phys + length > PHYS_END) return 'ERANGE';
+    const at = this.#granules(iova);
+    const granules = length / this.granule;
+    if (at + granules > this.iommu.granules || phys + length > PHYS_END) return 'ERANGE';
     if (shouldFail('iommu_map')) return 'ENOMEM';
     touches(this.#identity);
     const failed = this.#table.map(at, phys / this.granule, granules, prot);
@@ -211,7 +222,7 @@ export class Domain {
   }
 
   #granules(iova: U64): number {
-    return iova.page * (PAGE_SIZE / this.granule) + Math.floor(iova.byte / this.granule);
+    return granulesOf(iova, this.granule);
   }
 
   #iova(granule: number): Iova {

@@ -10,8 +10,8 @@
  */
 import { Splat } from '../kernel/splat.ts';
 import { shouldFail } from '../kernel/thread.ts';
+import { ENTRIES, type LeafSize, type PageTableFormat } from './page-table-format.ts';
 
-const ENTRIES = 512;
 const ENTRY_BITS = 1024;
 const PROT_BITS = 64;
 /** What the hardware sets in the leaf of a page that a device has written. */
@@ -53,31 +53,19 @@ class Table {
 /** Free tables, all entries zero: by whether they have children. */
 const freeTables: [leaf: Table[], inner: Table[]] = [[], []];
 
-/** One page size: `granules`, held in 2^order entries of a table of that level. */
-interface LeafSize {
-  readonly granules: number;
-  readonly level: number;
-  readonly order: number;
-}
-
 /** What one leaf says: granule and protection of the byte asked for, and where the leaf ends. */
 export type Visit = (granule: number, target: number, granules: number, prot: number) => void;
 
 export class PageTable {
-  /** Granules that one entry of each level covers. */
   readonly #span: readonly number[];
-  /** Largest first. */
   readonly #leafSizes: readonly LeafSize[];
   readonly #root: Table;
   readonly #top: number;
 
-  /** `granules` is how many the table must cover; `leafGranules` are the page sizes in granules, ascending. */
-  constructor(granules: number, leafGranules: readonly number[]) {
-    const span = [1];
-    while ((span.at(-1) as number) * ENTRIES < granules) span.push((span.at(-1) as number) * ENTRIES);
+  constructor({ span, leafSizes }: PageTableFormat) {
     this.#span = span;
+    this.#leafSizes = leafSizes;
     this.#top = span.length - 1;
-    this.#leafSizes = leafGranules.map((size) => leafSizeOf(span, size)).reverse();
     this.#root = freeTables[this.#top === 0 ? 0 : 1].pop() ?? new Table(this.#top);
   }
 
@@ -300,11 +288,6 @@ export class PageTable {
   #index(granule: number, level: number): number {
     return (granule / (this.#span[level] as number)) & (ENTRIES - 1);
   }
-}
-
-function leafSizeOf(span: readonly number[], granules: number): LeafSize {
-  const level = span.findLastIndex((size) => size <= granules);
-  return { granules, level, order: Math.log2(granules / (span[level] as number)) };
 }
 
 /** How far it is to where a leaf of the next larger size could begin; Infinity where none ever can. */

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PageTable } from '../../impl/iommu/page-table.ts';
+import { PageTableFormat } from '../../impl/iommu/page-table-format.ts';
 import { Kernel } from '../../impl/kernel/thread.ts';
 import { inTask, splatOf, sweep } from './kernel-rig.ts';
 
@@ -14,7 +15,8 @@ const FORMATS = [
 ] as const;
 const GRANULES = 2 ** 27;
 const PROT = 3;
-const table = (sizes: readonly number[] = SIZES, granules = GRANULES): PageTable => new PageTable(granules, sizes);
+const table = (sizes: readonly number[] = SIZES, granules = GRANULES): PageTable =>
+  new PageTable(new PageTableFormat(granules, sizes));
 
 interface Leaf {
   readonly granule: number;
@@ -54,7 +56,7 @@ test.each(FORMATS)(
   (_, sizes) => {
     fc.assert(
       fc.property(fc.oneof(leaf(1, 1600), leaf(512, 1600)), ({ granule: from, target, granules }) => {
-        const pages = new PageTable(2 ** 36, sizes);
+        const pages = new PageTable(new PageTableFormat(2 ** 36, sizes));
         inTask(() => pages.map(from, target, granules, PROT));
         expect(leavesOf(pages, 0, 2 ** 36 - 1)).toEqual(greedy({ granule: from, target, granules }, sizes));
       }),
