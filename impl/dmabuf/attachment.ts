@@ -110,7 +110,7 @@ export const isRevocable = ({ importerOps }: Attachment): boolean => importerOps
 export function pin(attachment: Attachment): Errno | undefined {
   const { dmabuf, importerOps } = attachment;
   assertHeld(dmabuf.resv);
-  warnOn(importerOps === undefined, `static importer ${attachment.dev.name} pins ${dmabuf.name}`);
+  warnOn(importerOps === undefined, () => `static importer ${attachment.dev.name} pins ${dmabuf.name}`);
   return dmabuf.ops.pin?.(attachment);
 }
 
@@ -121,7 +121,7 @@ export function pin(attachment: Attachment): Errno | undefined {
 export function unpin(attachment: Attachment): void {
   const { dmabuf, importerOps } = attachment;
   assertHeld(dmabuf.resv);
-  warnOn(importerOps === undefined, `static importer ${attachment.dev.name} unpins ${dmabuf.name}`);
+  warnOn(importerOps === undefined, () => `static importer ${attachment.dev.name} unpins ${dmabuf.name}`);
   dmabuf.ops.unpin?.(attachment);
 }
 

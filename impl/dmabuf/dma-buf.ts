@@ -113,7 +113,10 @@ export function dmaBufExport(
   priv: unknown,
   openFlags: number = O_RDWR,
 ): DmaBuf | Errno {
-  warnOn((ops.pin === undefined) !== (ops.unpin === undefined), `${name}: exporter with only one of pin and unpin`);
+  warnOn(
+    (ops.pin === undefined) !== (ops.unpin === undefined),
+    () => `${name}: exporter with only one of pin and unpin`,
+  );
   if (shouldFail('dma_buf_getfile')) return 'ENOMEM';
   if (shouldFail('dma_buf_export')) return 'ENOMEM';
   return new DmaBuf(name, size, ops, priv, openFlags);
@@ -164,7 +167,7 @@ export function dmaBufPut(dmabuf: DmaBuf): void {
  */
 function* dmaBufRelease(dmabuf: DmaBuf): Thread {
   yield* dmabuf.ops.release(dmabuf);
-  warnOn(dmabuf.attached > 0, `${dmabuf.name} released with ${dmabuf.attached} attachments`);
+  warnOn(dmabuf.attached > 0, () => `${dmabuf.name} released with ${dmabuf.attached} attachments`);
   free(dmabuf, 'dma_buf', dmabuf.resv, dmabuf.mapping);
 }
 

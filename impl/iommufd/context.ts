@@ -124,7 +124,7 @@ export class IommufdCtx {
   /** Take the object out of the table, complete or not; the caller destroys it. */
   remove(object: IommufdObject): void {
     touches(LOCKLESS);
-    warnOn(this.#objects[object.id] !== object, `${object.kind} ${object.id} is not in its table`);
+    warnOn(this.#objects[object.id] !== object, () => `${object.kind} ${object.id} is not in its table`);
     this.#objects[object.id] = undefined;
     tablesChange();
     this.#lowest = Math.min(this.#lowest, object.id);

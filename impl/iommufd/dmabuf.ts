@@ -135,7 +135,7 @@ export function trackDomain(pages: Pages, area: Area, domain: Domain): Errno | u
   if (shouldFail('iopt_dmabuf_track_domain')) return 'ENOMEM';
   warnOn(area.tracked.includes(domain), 'an area is tracked twice for one domain');
   // Unlike a spread, which leaves room for more, this is as long as it must be: every area has one.
-  area.tracked = area.tracked.concat(domain);
+  area.tracked = area.tracked.length === 0 ? [domain] : area.tracked.concat(domain);
   source.tracker.add(area);
   return undefined;
 }
@@ -158,7 +158,7 @@ export function untrackDomain(pages: Pages, area: Area, domain: Domain): void {
   if (source.kind !== 'dmabuf') return;
   assertHeld(pages.mutex);
   warnOn(!area.tracked.includes(domain), 'an area is untracked for a domain that was not tracked');
-  area.tracked = area.tracked.filter((other) => other !== domain);
+  area.tracked = area.tracked.length === 1 ? UNTRACKED : area.tracked.filter((other) => other !== domain);
   if (area.tracked.length === 0) source.tracker.delete(area);
 }
 

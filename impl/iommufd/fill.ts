@@ -117,12 +117,15 @@ export function* readNext({ source }: Pages, reader: PfnReader): Thread<Errno | 
 
 /** One batch into every domain; on failure nothing that was mapped so far stays mapped. */
 function mapBatch(reader: PfnReader, area: Area, domains: readonly Domain[]): Errno | undefined {
-  for (const [mapped, domain] of domains.entries()) {
+  let mapped = 0;
+  for (const domain of domains) {
     const failed = reader.batch.toDomain(domain, area, reader.start);
-    if (failed === undefined) continue;
-    const end = reader.start + reader.batch.total;
-    for (const [d, undone] of domains.entries()) unmapPages(area, undone, d < mapped ? end : reader.start);
-    return failed;
+    if (failed !== undefined) {
+      const end = reader.start + reader.batch.total;
+      for (const [d, undone] of domains.entries()) unmapPages(area, undone, d < mapped ? end : reader.start);
+      return failed;
+    }
+    mapped++;
   }
   return undefined;
 }

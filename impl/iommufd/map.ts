@@ -66,10 +66,10 @@ export function* mapPages(
     if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces);
     yield iopt.iovaRwsem.write;
     try {
-      areas.forEach((area, i) => {
-        if (failed === undefined) area.pages = (pieces[i] as Piece).pages;
-        else abortArea(iopt, area);
-      });
+      for (let i = 0; i < areas.length; i++) {
+        if (failed === undefined) (areas[i] as Area).pages = (pieces[i] as Piece).pages;
+        else abortArea(iopt, areas[i] as Area);
+      }
     } finally {
       iopt.iovaRwsem.releaseWrite();
     }

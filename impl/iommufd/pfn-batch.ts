@@ -17,6 +17,8 @@ const CAPACITY = 5461;
 export class PfnBatch {
   readonly #pfns: number[] = [];
   readonly #counts: number[] = [];
+  /** How many of them; what stands behind is from before. */
+  #runs = 0;
   #kind: BatchKind = 'cpu';
   /** Pages in all runs together. */
   total = 0;
@@ -26,22 +28,22 @@ export class PfnBatch {
   }
 
   clear(): void {
-    this.#pfns.length = 0;
-    this.#counts.length = 0;
+    this.#runs = 0;
     this.#kind = 'cpu';
     this.total = 0;
   }
 
   /** batch_add_pfn_num(): false, and nothing added, when the batch is full or of the other kind. */
   add(pfn: Pfn, count: number, kind: BatchKind): boolean {
-    const end = this.#pfns.length;
+    const end = this.#runs;
     if (end > 0 && kind !== this.#kind) return false;
     if (end > 0 && (this.#pfns[end - 1] as number) + (this.#counts[end - 1] as number) === pfn) {
       this.#counts[end - 1] = (this.#counts[end - 1] as number) + count;
     } else {
       if (end === CAPACITY) return false;
-      this.#pfns.push(pfn);
-      this.#counts.push(count);
+      this.#pfns[end] = pfn;
+      this.#counts[end] = count;
+      this.#runs++;
     }
     this.#kind = kind;
     this.total += count;
@@ -61,7 +63,7 @@ export class PfnBatch {
     let offset = index === area.index ? area.pageOffset : 0;
     let left = toNumber(sub(area.iovaLastOfIndex(index + this.total - 1), start)) + 1;
     let iova = start;
-    for (let run = 0; run < this.#pfns.length; run++) {
+    for (let run = 0; run < this.#runs; run++) {
       const phys = (this.#pfns[run] as number) * PAGE_SIZE + offset;
       const length = Math.min((this.#counts[run] as number) * PAGE_SIZE - offset, left);
       const failed = mapRun(domain, iova, phys, length, prot, area.iopt.disableLargePages);
@@ -79,7 +81,7 @@ export class PfnBatch {
   /** Visit the runs of `count` pages from page number `at` of the batch on. */
   eachRun(at: number, count: number, visit: (pfn: Pfn, count: number) => void): void {
     let before = 0;
-    for (let run = 0; run < this.#pfns.length && before < at + count; run++) {
+    for (let run = 0; run < this.#runs && before < at + count; run++) {
       const length = this.#counts[run] as number;
       const from = Math.max(at, before);
       const to = Math.min(at + count, before + length);

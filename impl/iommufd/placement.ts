@@ -70,11 +70,14 @@ export function allocIova(iopt: IoPagetable, address: U64, length: Bytes): Iova 
   return 'ENOSPC';
 }
 
+const LIMIT = sub(U64_MAX, PAGE);
+const EVERYTHING: readonly (readonly [Iova, Iova])[] = [[PAGE, LIMIT]];
+
 /** What automatic placement may use at all, ascending; allowed intervals that touch are one. */
-function* spans({ allowed }: IoPagetable): Iterable<readonly [Iova, Iova]> {
-  const limit = sub(U64_MAX, PAGE);
-  if (allowed.size === 0) yield [PAGE, limit];
-  let range = allowed.first(PAGE, limit);
+function spans({ allowed }: IoPagetable): readonly (readonly [Iova, Iova])[] {
+  if (allowed.size === 0) return EVERYTHING;
+  const found: (readonly [Iova, Iova])[] = [];
+  let range = allowed.first(PAGE, LIMIT);
   while (range !== undefined) {
     const start = max(range.start, PAGE);
     let { last } = range;
@@ -83,8 +86,9 @@ function* spans({ allowed }: IoPagetable): Iterable<readonly [Iova, Iova]> {
       last = range.last;
       range = following(allowed, last);
     }
-    yield [start, min(last, limit)];
+    found.push([start, min(last, LIMIT)]);
   }
+  return found;
 }
 
 function following(allowed: IntervalTree<Allowed>, last: Iova): Allowed | undefined {

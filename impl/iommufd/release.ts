@@ -15,8 +15,8 @@ export function* putPages(pages: Pages): Thread {
   pages.gone();
   warnOn(pages.domainsItree.size > 0, 'pages released while a domain holds them');
   warnOn(pages.accesses !== undefined && !pages.accesses.empty, 'pages released while an access holds them');
-  warnOn(pages.npinned !== 0, `pages released with ${pages.npinned} pages pinned`);
-  warnOn(pages.ncharged !== 0, `pages released with ${pages.ncharged} pages charged`);
+  warnOn(pages.npinned !== 0, () => `pages released with ${pages.npinned} pages pinned`);
+  warnOn(pages.ncharged !== 0, () => `pages released with ${pages.ncharged} pages charged`);
   const { source } = pages;
   const { mutexOutlivesDetach } = current().kernel.features;
   if (!mutexOutlivesDetach) pages.mutex.destroy();

@@ -80,9 +80,9 @@ export const takenDead = (task: Task, { name }: { readonly name: string }, when:
 
 /** Take the lock off the task's list; nearly always it is the last. */
 export function unhold(task: Task, lock: HeldLock): void {
-  const at = task.held.lastIndexOf(lock);
-  if (at === task.held.length - 1) task.held.pop();
-  else task.held.splice(at, 1);
+  const { held } = task;
+  if (held[held.length - 1] === lock) held.pop();
+  else held.splice(held.lastIndexOf(lock), 1);
 }
 
 /** lockdep_assert_held(). Fails with a lockdep Splat. */

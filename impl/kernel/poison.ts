@@ -26,7 +26,7 @@ type Freed = { readonly [OBITUARY]: Obituary };
  * Fails: a Splat when something in it is still held
  */
 export function free(object: object, what: string, ...embedded: readonly Embedded[]): void {
-  embedded.forEach(end);
+  for (const part of embedded) end(part);
   const task = running();
   if (task?.kernel.poisons !== true) return;
   if (isFreed(object)) throw new Splat('use after free', `${task.name} frees ${told(object)}`);

@@ -109,9 +109,11 @@ export class Rwsem {
 
   releaseRead(): void {
     const task = current();
-    const at = this.#readers.indexOf(task);
+    const readers = this.#readers;
+    const at = readers.indexOf(task);
     if (at < 0) throw new Splat('lockdep', `${this.name}(R) released by a stranger`);
-    this.#readers.splice(at, 1);
+    if (at === readers.length - 1) readers.pop();
+    else readers.splice(at, 1);
     unhold(task, this.read);
   }
 

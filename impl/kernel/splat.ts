@@ -20,9 +20,9 @@ export class Splat extends Error {
   }
 }
 
-/** WARN_ON(): what must never be so. Fails with a Splat. */
-export function warnOn(condition: boolean, what: string): void {
-  if (condition) throw new Splat('WARN', what);
+/** WARN_ON(): what must never be so. What takes time to say is said only then. Fails with a Splat. */
+export function warnOn(condition: boolean, what: string | (() => string)): void {
+  if (condition) throw new Splat('WARN', typeof what === 'string' ? what : what());
 }
 
 /** The default of a `switch` over a closed union. */

@@ -35,6 +35,6 @@ export function* enlist(device: VfioPciDevice, priv: VfioPciDmaBuf): Thread {
 export function unlist(device: VfioPciDevice, priv: VfioPciDmaBuf): void {
   assertHeldWrite(device.memoryLock);
   const at = device.dmabufs.indexOf(priv);
-  warnOn(at < 0, `${priv.dmabuf.name} is not on the list of ${device.name}`);
+  warnOn(at < 0, () => `${priv.dmabuf.name} is not on the list of ${device.name}`);
   device.dmabufs.splice(at, 1);
 }

@@ -30,7 +30,7 @@ export const placements: readonly Row[] = [
       ),
       proof(
         'what is allowed is forgotten',
-        edit(PLACEMENT, 'if (allowed.size === 0) yield [PAGE, limit];', 'yield [PAGE, limit];'),
+        edit(PLACEMENT, 'if (allowed.size === 0) return EVERYTHING;', 'return EVERYTHING;'),
         at.placement(
           'automatic placement gives nothing outside of what is allowed',
           'automatic placement gives %s',
