@@ -23,3 +23,7 @@ export function lowOf({ page, byte }: U64): Half {
 
 export const wholeOf = (high: Half, low: Half): U64 =>
   u64((high - LOWEST) * PAGES_IN_HALF + (low >> PAGE_SHIFT) + PAGES_IN_HALF / 2, low & BYTES);
+
+/** a < b, each in its halves. */
+export const below = (aHigh: Half, aLow: Half, bHigh: Half, bLow: Half): boolean =>
+  aHigh !== bHigh ? aHigh < bHigh : aLow < bLow;

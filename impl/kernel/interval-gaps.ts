@@ -4,6 +4,7 @@
  * nodes until their subtree changes, so that a search passes over whole subtrees, however many holes are too narrow.
  */
 import { HALF, type Half } from './halves.ts';
+import type { WideNode } from './interval-node.ts';
 import type { U64 } from './units.ts';
 
 /** Gaps are measured in units of 512 bytes. */
@@ -12,22 +13,6 @@ const UNIT = 1 << UNIT_SHIFT;
 const UNITS_PER_PAGE = 8;
 /** Gaps of this many units, and all longer ones, count as this long. */
 const LONGEST_GAP = 2 ** 30;
-
-/** A node, and what it knows of its subtree. */
-interface Gapped {
-  readonly left: Gapped | undefined;
-  readonly right: Gapped | undefined;
-  readonly startHigh: Half;
-  readonly startLow: Half;
-  readonly lastHigh: Half;
-  readonly lastLow: Half;
-  readonly leftHigh: Half;
-  readonly leftLow: Half;
-  readonly firstHigh: Half;
-  readonly firstLow: Half;
-  /** By rank. */
-  gaps: (number | undefined)[] | undefined;
-}
 
 /** The units that surely must be there for `length` bytes. */
 export const unitsOf = ({ page, byte }: U64): number =>
@@ -48,20 +33,19 @@ export function gapBetween(high: Half, low: number, startHigh: Half, startLow: H
 }
 
 /** No gap between neighbours in the subtree has more units for an interval that is aligned so. */
-export function widestGap(tree: Gapped, rank: number): number {
-  tree.gaps ??= [];
-  const known = tree.gaps[rank];
+export function widestGap(node: WideNode, rank: number): number {
+  node.gaps ??= [];
+  const known = node.gaps[rank];
   if (known !== undefined) return known;
-  const { left, right } = tree;
+  const { level, entries, starts, reaches } = node;
   let widest = 0;
-  if (left !== undefined) {
-    const between = gapBetween(tree.leftHigh, tree.leftLow + 1, tree.startHigh, tree.startLow, rank);
-    widest = Math.max(between, widestGap(left, rank));
+  for (let at = 0; at < entries.length; at++) {
+    if (level > 0) widest = Math.max(widest, widestGap(entries[at] as WideNode, rank));
+    if (at === 0) continue;
+    const high = reaches[2 * at - 2] as Half;
+    const low = reaches[2 * at - 1] as Half;
+    widest = Math.max(widest, gapBetween(high, low + 1, starts[2 * at] as Half, starts[2 * at + 1] as Half, rank));
   }
-  if (right !== undefined) {
-    const between = gapBetween(tree.lastHigh, tree.lastLow + 1, right.firstHigh, right.firstLow, rank);
-    widest = Math.max(widest, between, widestGap(right, rank));
-  }
-  tree.gaps[rank] = widest;
+  node.gaps[rank] = widest;
   return widest;
 }

@@ -1,44 +1,29 @@
 /**
- * An ordered tree of intervals [start, last], which may overlap unless its user forbids it. Balanced (AVL), so that
- * every operation costs the logarithm of its size, and augmented with the reach of left subtrees and the widest gaps.
+ * An ordered tree of intervals [start, last], which may overlap unless its user forbids it. Balanced (a B-tree), so
+ * that every operation costs the logarithm of its size, and augmented with how far intervals reach, and with the widest
+ * gaps.
  *
- * Of ten thousand nodes most are out of the processor's cache, and what an operation costs is how many it looks at. So
- * a search looks at those on its way and at none beside it, and a change only where the tree may come to lean.
+ * Of ten thousand intervals most are out of the processor's cache, and what an operation costs is how many places it
+ * looks at. So the tree has few nodes, which are wide, and a search looks at no interval but the one that it finds. A
+ * tree of one interval, as most are, is that interval.
  */
-import { type Half, highOf, LOWEST, lowOf, wholeOf } from './halves.ts';
+import { below, type Half, highOf, lowOf, wholeOf } from './halves.ts';
 import { gapBetween, rankOf, unitsOf, widestGap } from './interval-gaps.ts';
-import { less, min, next, previous, type U64 } from './units.ts';
+import { type Entry, WideNode } from './interval-node.ts';
+import { add, min, ONE, previous, type U64 } from './units.ts';
 
-/**
- * Membership of one tree: what is kept in a tree extends it, as kernel structures embed a node. What a search compares
- * stands in the node itself. All that changes here belongs to the tree.
- */
+/** What is kept in a tree extends it, as kernel structures embed a node. */
 export abstract class IntervalNode {
-  left: IntervalNode | undefined;
-  right: IntervalNode | undefined;
   readonly startHigh: Half;
   readonly startLow: Half;
   readonly lastHigh: Half;
   readonly lastLow: Half;
-  /** The highest last of the left subtree, if there is one. */
-  leftHigh: Half = 0;
-  leftLow: Half = 0;
-  /** The lowest start of this subtree. */
-  firstHigh: Half;
-  firstLow: Half;
-  height = 1;
-  /** The widest gap between neighbours in this subtree, by rank of alignment; forgotten when the subtree changes. */
-  gaps: (number | undefined)[] | undefined;
-  /** Keeps intervals that start together in the order in which they came. */
-  serial = 0;
 
   constructor(start: U64, last: U64) {
     this.startHigh = highOf(start);
     this.startLow = lowOf(start);
     this.lastHigh = highOf(last);
     this.lastLow = lowOf(last);
-    this.firstHigh = this.startHigh;
-    this.firstLow = this.startLow;
   }
 
   get start(): U64 {
@@ -50,29 +35,10 @@ export abstract class IntervalNode {
   }
 }
 
-type Node = IntervalNode;
-
-/** A 64-bit value as nodes hold it. */
-interface Key {
-  readonly high: Half;
-  readonly low: Half;
-}
-
-const key = (at: U64): Key => ({ high: highOf(at), low: lowOf(at) });
-
-/** a < b, each in its halves. */
-const below = (aHigh: Half, aLow: Half, bHigh: Half, bLow: Half): boolean =>
-  aHigh !== bHigh ? aHigh < bHigh : aLow < bLow;
-
-/** Whether the left subtree has nothing from `at` on. */
-const leftEndsBefore = (node: Node, at: Key): boolean =>
-  node.left === undefined || below(node.leftHigh, node.leftLow, at.high, at.low);
-const startsAfter = (node: Node, at: Key): boolean => below(at.high, at.low, node.startHigh, node.startLow);
-const liesBefore = (node: Node, at: Key): boolean => below(node.lastHigh, node.lastLow, at.high, at.low);
-
 export class IntervalTree<T extends IntervalNode> {
-  #root: Node | undefined;
-  #serial = 0;
+  /** An interval where there are no levels of nodes. */
+  #root: Entry | undefined;
+  #levels = 0;
   #size = 0;
   #all: readonly T[] | undefined;
 
@@ -80,40 +46,91 @@ export class IntervalTree<T extends IntervalNode> {
     return this.#size;
   }
 
+  /** For observers. */
+  get root(): Entry | undefined {
+    return this.#root;
+  }
+
+  /** It comes behind those that start where it does. */
   insert(node: T): void {
-    node.serial = this.#serial++;
-    node.right = undefined;
-    beginWith(node, undefined);
-    measure(node);
-    this.#root = insertInto(this.#root, node);
-    this.#size++;
     this.#all = undefined;
+    this.#size++;
+    if (this.#root === undefined) {
+      this.#root = node;
+      return;
+    }
+    if (this.#levels === 0) {
+      const single = this.#root as T;
+      const isFirst = below(node.startHigh, node.startLow, single.startHigh, single.startLow);
+      this.#raise(isFirst ? [node, single] : [single, node]);
+      return;
+    }
+    const root = this.#root as WideNode;
+    const split = root.insert(node);
+    if (split !== undefined) this.#raise([root, split]);
+  }
+
+  #raise(entries: [Entry, Entry]): void {
+    this.#root = new WideNode(this.#levels, entries);
+    this.#levels++;
   }
 
   /** Take out a node that is in this tree. */
   remove(node: T): void {
-    this.#root = removeFrom(this.#root as Node, node);
-    this.#size--;
     this.#all = undefined;
+    this.#size--;
+    if (this.#levels === 0) {
+      this.#root = undefined;
+      return;
+    }
+    const root = this.#root as WideNode;
+    root.remove(node);
+    if (root.entries.length > 1) return;
+    this.#root = root.entries[0];
+    this.#levels--;
   }
 
   /** The lowest interval that shares a byte with [start, last]. */
   first(start: U64, last: U64): T | undefined {
-    return lowest(this.#root, key(start), key(last)) as T | undefined;
+    const high = highOf(start);
+    const low = lowOf(start);
+    const lastHigh = highOf(last);
+    const lastLow = lowOf(last);
+    let at = this.#root;
+    for (let level = this.#levels; level > 0; level--) {
+      const node = at as WideNode;
+      const place = node.firstReaching(high, low);
+      if (place === node.entries.length || node.startsBehind(place, lastHigh, lastLow)) return undefined;
+      at = node.entries[place];
+    }
+    return at !== undefined && meets(at, high, low, lastHigh, lastLow) ? (at as T) : undefined;
   }
 
   /** All intervals that share a byte with [start, last], ascending. */
   overlapping(start: U64, last: U64): T[] {
-    const found: Node[] = [];
-    collect(this.#root, key(start), key(last), found);
+    const [high, low, lastHigh, lastLow] = [highOf(start), lowOf(start), highOf(last), lowOf(last)];
+    const found: Entry[] = [];
+    const collect = (entry: Entry, level: number): void => {
+      if (level === 0) {
+        if (meets(entry, high, low, lastHigh, lastLow)) found.push(entry);
+        return;
+      }
+      const node = entry as WideNode;
+      const { entries } = node;
+      for (let at = node.firstReaching(high, low); at < entries.length; at++) {
+        if (node.startsBehind(at, lastHigh, lastLow)) return;
+        collect(entries[at] as Entry, level - 1);
+      }
+    };
+    if (this.#root !== undefined) collect(this.#root, this.#levels);
     return found as T[];
   }
 
   /** All intervals, ascending; the same list for as long as they are the same. */
   all(): readonly T[] {
     if (this.#all !== undefined) return this.#all;
-    const found: Node[] = [];
-    appendAll(this.#root, found);
+    const found: Entry[] = [];
+    if (this.#root !== undefined) appendAll(this.#root, this.#levels, found);
     this.#all = found as T[];
     return this.#all;
   }
@@ -133,176 +150,48 @@ export class IntervalTree<T extends IntervalNode> {
   ): R | undefined {
     const wanted = unitsOf(length);
     const rank = rankOf(align);
-    let free: U64 | undefined = from;
+    // What is free begins here. The low half may be one after the highest.
+    let high = highOf(from);
+    let low: number = lowOf(from);
+    let isFrom = true;
+    const [toHigh, toLow] = [highOf(to), lowOf(to)];
     let answer: R | undefined;
-    const visit = (tree: Node | undefined): boolean => {
-      if (tree === undefined || free === undefined) return false;
-      const before = gapBetween(highOf(free), lowOf(free), tree.firstHigh, tree.firstLow, rank);
-      if (before < wanted && widestGap(tree, rank) < wanted) {
-        const { lastHigh, lastLow } = rightmost(tree);
-        if (!less(wholeOf(lastHigh, lastLow), free)) free = next(wholeOf(lastHigh, lastLow));
-        return false;
-      }
-      if (!leftEndsBefore(tree, key(free)) && visit(tree.left)) return true;
-      if (free === undefined || less(to, free)) return true;
-      if (less(free, tree.start)) answer = place(free, min(to, previous(tree.start)));
+    const free = (): U64 => (isFrom ? from : add(wholeOf(high, low - 1), ONE));
+    /** Look before an entry, and, if it is a node, inside; then go on behind it. Whether that is the end. */
+    const visit = (start: Half, startLow: Half, last: Half, lastLow: Half, node: WideNode | undefined): boolean => {
+      if (below(toHigh, toLow, high, low)) return true;
+      const fits = gapBetween(high, low, start, startLow, rank) >= wanted;
+      if (fits && below(high, low, start, startLow))
+        answer = place(free(), min(to, previous(wholeOf(start, startLow))));
       if (answer !== undefined) return true;
-      if (!less(tree.last, free)) free = next(tree.last);
-      return visit(tree.right);
+      if (node !== undefined && widestGap(node, rank) >= wanted && visitAll(node)) return true;
+      if (below(last, lastLow, high, low)) return false;
+      high = last;
+      low = lastLow + 1;
+      isFrom = false;
+      return false;
     };
-    if (visit(this.#root) || free === undefined || less(to, free)) return answer;
-    return place(free, to);
+    const visitAll = ({ level, entries, starts, reaches }: WideNode): boolean => {
+      for (let at = 0; at < entries.length; at++) {
+        const node = level > 0 ? (entries[at] as WideNode) : undefined;
+        const start = starts[2 * at] as Half;
+        const startLow = starts[2 * at + 1] as Half;
+        if (visit(start, startLow, reaches[2 * at] as Half, reaches[2 * at + 1] as Half, node)) return true;
+      }
+      return false;
+    };
+    const root = this.#root;
+    if (this.#levels > 0) visitAll(root as WideNode);
+    else if (root !== undefined) visit(root.startHigh, root.startLow, root.lastHigh, root.lastLow, undefined);
+    return answer !== undefined || below(toHigh, toLow, high, low) ? answer : place(free(), to);
   }
 }
 
-function insertInto(tree: Node | undefined, node: Node): Node {
-  if (tree === undefined) return node;
-  const { left, right } = tree;
-  const onLeft = startsBefore(node, tree);
-  const height = heightOf(onLeft ? left : right);
-  const grown = insertInto(onLeft ? left : right, node);
-  if (onLeft) {
-    beginWith(tree, grown);
-    if (left === undefined) reachOfLeft(tree);
-    else reachTo(tree, node.lastHigh, node.lastLow);
-  } else {
-    tree.right = grown;
-  }
-  tree.gaps = undefined;
-  return grown.height === height ? tree : balance(tree);
-}
+/** Whether an interval shares a byte with [start, last]. */
+const meets = (entry: Entry, high: Half, low: Half, lastHigh: Half, lastLow: Half): boolean =>
+  !below(entry.lastHigh, entry.lastLow, high, low) && !below(lastHigh, lastLow, entry.startHigh, entry.startLow);
 
-function removeFrom(tree: Node, node: Node): Node | undefined {
-  if (tree === node) return joined(tree);
-  const { left, right } = tree;
-  const onLeft = precedes(node, tree);
-  const height = heightOf(onLeft ? left : right);
-  const shrunk = removeFrom((onLeft ? left : right) as Node, node);
-  if (onLeft) {
-    beginWith(tree, shrunk);
-    if (node.lastLow === tree.leftLow && node.lastHigh === tree.leftHigh) reachOfLeft(tree);
-  } else {
-    tree.right = shrunk;
-  }
-  tree.gaps = undefined;
-  return heightOf(shrunk) === height ? tree : balance(tree);
-}
-
-/** What is left of a subtree without its root. */
-function joined({ left, right }: Node): Node | undefined {
-  if (left === undefined) return right;
-  if (right === undefined) return left;
-  const successor = leftmost(right);
-  successor.right = removeFrom(right, successor);
-  beginWith(successor, left);
-  reachOfLeft(successor);
-  return balance(successor);
-}
-
-const startsBefore = (a: Node, b: Node): boolean => below(a.startHigh, a.startLow, b.startHigh, b.startLow);
-
-const precedes = (a: Node, b: Node): boolean => startsBefore(a, b) || (!startsBefore(b, a) && a.serial < b.serial);
-
-function leftmost(tree: Node): Node {
-  let at = tree;
-  while (at.left !== undefined) at = at.left;
-  return at;
-}
-
-function rightmost(tree: Node): Node {
-  let at = tree;
-  while (at.right !== undefined) at = at.right;
-  return at;
-}
-
-const heightOf = (tree: Node | undefined): number => (tree === undefined ? 0 : tree.height);
-
-/** Another left subtree, with which the whole begins; how far it reaches is to be said as well. */
-function beginWith(tree: Node, left: Node | undefined): void {
-  tree.left = left;
-  tree.firstHigh = left === undefined ? tree.startHigh : left.firstHigh;
-  tree.firstLow = left === undefined ? tree.startLow : left.firstLow;
-}
-
-/** How far the left subtree reaches, found out anew: every other subtree of it is the left one of some node. */
-function reachOfLeft(tree: Node): void {
-  tree.leftHigh = LOWEST;
-  tree.leftLow = LOWEST;
-  for (let at = tree.left; at !== undefined; at = at.right) {
-    if (at.left !== undefined) reachTo(tree, at.leftHigh, at.leftLow);
-    reachTo(tree, at.lastHigh, at.lastLow);
-  }
-}
-
-/** The left subtree reaches so far at least. */
-function reachTo(tree: Node, high: Half, low: Half): void {
-  if (!below(tree.leftHigh, tree.leftLow, high, low)) return;
-  tree.leftHigh = high;
-  tree.leftLow = low;
-}
-
-function balance(tree: Node): Node {
-  const { left, right } = tree;
-  const lean = heightOf(left) - heightOf(right);
-  if (lean > 1) {
-    if (heightOf(left?.left) < heightOf(left?.right)) tree.left = rotateLeft(left as Node);
-    return rotateRight(tree);
-  }
-  if (lean < -1) {
-    if (heightOf(right?.right) < heightOf(right?.left)) tree.right = rotateRight(right as Node);
-    return rotateLeft(tree);
-  }
-  measure(tree);
-  return tree;
-}
-
-function measure(tree: Node): void {
-  tree.height = 1 + Math.max(heightOf(tree.left), heightOf(tree.right));
-  tree.gaps = undefined;
-}
-
-function rotateLeft(tree: Node): Node {
-  const top = tree.right as Node;
-  tree.right = top.left;
-  measure(tree);
-  beginWith(top, tree);
-  reachOfLeft(top);
-  measure(top);
-  return top;
-}
-
-function rotateRight(tree: Node): Node {
-  const top = tree.left as Node;
-  beginWith(tree, top.right);
-  reachOfLeft(tree);
-  measure(tree);
-  top.right = tree;
-  measure(top);
-  return top;
-}
-
-function lowest(tree: Node | undefined, start: Key, last: Key): Node | undefined {
-  let at = tree;
-  while (at !== undefined) {
-    if (!leftEndsBefore(at, start)) at = at.left;
-    else if (startsAfter(at, last)) return undefined;
-    else if (!liesBefore(at, start)) return at;
-    else at = at.right;
-  }
-  return undefined;
-}
-
-function collect(tree: Node | undefined, start: Key, last: Key, found: Node[]): void {
-  if (tree === undefined) return;
-  if (!leftEndsBefore(tree, start)) collect(tree.left, start, last, found);
-  if (startsAfter(tree, last)) return;
-  if (!liesBefore(tree, start)) found.push(tree);
-  collect(tree.right, start, last, found);
-}
-
-function appendAll(tree: Node | undefined, found: Node[]): void {
-  if (tree === undefined) return;
-  appendAll(tree.left, found);
-  found.push(tree);
-  appendAll(tree.right, found);
+function appendAll(entry: Entry, level: number, found: Entry[]): void {
+  if (level === 0) found.push(entry);
+  else for (const each of (entry as WideNode).entries) appendAll(each, level - 1, found);
 }
