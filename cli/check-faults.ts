@@ -2,7 +2,7 @@
 import { FaultCoverage } from '../properties/faults/coverage.ts';
 import { checkFaults } from '../properties/faults/property.ts';
 import { RacedCoverage } from '../properties/raced-faults/coverage.ts';
-import { checkRaced } from '../properties/raced-faults/property.ts';
+import { checkRaced, type RacedFailure } from '../properties/raced-faults/property.ts';
 import { regressionOf, reportOf } from '../properties/regression.ts';
 import { Progress, verdictOf } from './progress.ts';
 import { reportKept, tryToKeep } from './regressions.ts';
@@ -59,11 +59,21 @@ export function checkRacedFaults(options: Options): Promise<number> {
     count: () => states,
     batch: (seed, runs) => {
       states += runs;
-      return checkRaced({ seed, runs, longest: LONGEST }, coverage)?.split('\n');
+      const failure = checkRaced({ seed, runs, longest: LONGEST }, coverage);
+      return failure && toldRaced(failure, `npx shootdown check --faults --raced --seed ${seed} --runs ${runs}`);
     },
     said: () => `${states} states of ${coverage.kinds.size} kinds, ${coverage.races} races`,
     table: () => coverage.table,
   });
+}
+
+/** Kept as a trace, where it is one. */
+function toldRaced({ message, regression }: RacedFailure, again: string): readonly string[] {
+  const told = message.split('\n');
+  if (regression === undefined) return [...told, '', `it has no trace; run it again:  ${again}`];
+  return reportKept(tryToKeep(regression), (file) =>
+    file === undefined ? told : [...told, '', `replay it:  npx shootdown replay ${file}`],
+  );
 }
 
 async function search({ seed, runs, limit }: Options, { most, count, batch, said, table }: Search): Promise<number> {

@@ -4,10 +4,13 @@ import { drawingSvg } from '../explore/drawing-svg.ts';
 import type { Schedule } from '../explore/interleave.ts';
 import { showSchedule } from '../explore/schedule.ts';
 import { missingOf } from '../properties/races/judge.ts';
+import { regressionOfRace } from '../properties/races/kept.ts';
 import { nameOf, type Step } from '../properties/races/race.ts';
 import { type Failure, type Search, shrinkFailure, tell } from '../properties/races/search.ts';
 import type { CaseTrial } from '../properties/races/trial.ts';
+import type { Regression } from '../properties/regression.ts';
 import type { Chosen } from './race-choice.ts';
+import { tryToKeep, unwritten } from './regressions.ts';
 import { UsageError } from './usage.ts';
 
 /** A race from one start under the strategy. */
@@ -60,7 +63,15 @@ export function printFailure({ table, race, number }: Chosen, failure: Failure<S
   // Of fewer threads there is no race to ask for.
   const { schedule } = small.trial.threads.flat().length === failure.trial.threads.flat().length ? small : failure;
   console.log(`\nrun it again:  ${commandOf(nameOf(table, race), number, schedule)}`);
+  console.log(keptLine(regressionOfRace(small, failure)));
   if (svg !== undefined) writePicture(svg, told);
+}
+
+/** Where it was kept, or why not. */
+function keptLine(regression: Regression | string): string {
+  if (typeof regression === 'string') return `it has no trace: ${regression}`;
+  const kept = tryToKeep(regression);
+  return 'file' in kept ? `replay it:     npx shootdown replay ${kept.file}` : unwritten(kept);
 }
 
 const commandOf = (name: string, start: number, schedule: Schedule): string =>

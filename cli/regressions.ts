@@ -20,7 +20,10 @@ export function keepRegression({ file, trace }: Regression, folder: string = REG
 }
 
 /** The file that a failure is in, or why there is none. */
-export type Kept = { readonly file: string } | { readonly unwritten: string };
+export type Kept = { readonly file: string } | Unwritten;
+interface Unwritten {
+  readonly unwritten: string;
+}
 
 /** The same for the command line, which must not lose a failure because it can not be written. */
 export function tryToKeep(regression: Regression, folder: string = REGRESSIONS): Kept {
@@ -34,4 +37,6 @@ export function tryToKeep(regression: Regression, folder: string = REGRESSIONS):
 
 /** A failure that was kept, for a person; last how to replay it, or why it could not be written. */
 export const reportKept = (kept: Kept, report: (file: string | undefined) => readonly string[]): readonly string[] =>
-  'file' in kept ? report(kept.file) : [...report(undefined), '', `its trace could not be written: ${kept.unwritten}`];
+  'file' in kept ? report(kept.file) : [...report(undefined), '', unwritten(kept)];
+
+export const unwritten = (kept: Unwritten): string => `its trace could not be written: ${kept.unwritten}`;

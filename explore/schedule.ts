@@ -31,7 +31,7 @@ export const showSchedule = (schedule: Schedule): string =>
   schedule.map(({ after, to }) => `${after}>${to}`).join(' ') || 'sequential';
 
 /** For a person, when the run is over: that it was shorter than the schedule; undefined when it was not. */
-export function neverCame({ came }: Follower, { length }: Schedule, steps: number): string | undefined {
+export function neverCame({ came }: Pick<Follower, 'came'>, { length }: Schedule, steps: number): string | undefined {
   const left = length - came;
   if (left === 0) return undefined;
   const last = left === 1 ? 'the last preemption' : `the last ${left} preemptions`;

@@ -3,6 +3,7 @@
  * that a kernel answered, made its devices reach, and called its IOMMU driver for.
  */
 import { DEFAULT_KERNEL, featuresOf } from '../impl/kernel/features.ts';
+import { Splat } from '../impl/kernel/splat.ts';
 import { reaches } from '../model/observe.ts';
 import type { IommuCall, Reach } from '../trace/answer.ts';
 import type { Handle } from '../trace/command.ts';
@@ -15,6 +16,7 @@ import { Divergence, showValue } from './divergence.ts';
 import { performFaulty } from './faults/faults.ts';
 import { reachOf, tracedCalls } from './observe.ts';
 import { perform, sameResult } from './perform.ts';
+import { racedIn, replayRaced } from './raced-faults/kept.ts';
 import { finish } from './walk.ts';
 import { newWorld, type World } from './world.ts';
 
@@ -38,20 +40,26 @@ export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT
     }
     finish(world);
   } catch (error) {
+    // Who looks at what is there may be the first to meet what is freed.
+    if (error instanceof Splat) return { verdict: 'disagree', step: world.history.length, details: [error.message] };
     if (!(error instanceof Divergence)) throw error;
     return { verdict: 'disagree', step: error.step, details: [error.breach, ...error.details] };
   }
   const { steps, threads } = trace;
   if (threads === undefined) return { verdict: 'agree', steps: steps.length };
-  const { wrong, remark } = replayThreads(world, threads);
+  const raced = racedIn(threads);
+  const { wrong, remark } = raced === undefined ? replayThreads(world, threads) : replayRaced(world, raced);
   if (wrong.length > 0) return { verdict: 'disagree', step: 'threads', details: wrong };
   return { verdict: 'agree', steps: steps.length + threads.branches.flat().length, ...(remark && { remark }) };
 }
 
 function firstUnsupported({ steps, threads }: Trace): string | undefined {
-  if (threads?.branches.flat().some(({ fault }) => fault !== undefined)) return 'a fault in threads';
+  if (threads?.branches.flat().some(isFaulty) && (racedIn(threads) === undefined || steps.some(isFaulty)))
+    return 'a fault in threads';
   return steps.some(({ blocked }) => blocked !== undefined) ? 'blocked' : undefined;
 }
+
+const isFaulty = ({ fault }: Step): boolean => fault !== undefined;
 
 /** One step; what differs from the recording, a line each. Fails with a Divergence when the worlds differ. */
 function replayStep(world: World, step: Step, known: Map<Handle, readonly Reach[]>): string[] {

@@ -8,10 +8,12 @@ import type { Command } from '../../trace/command.ts';
 import type { Fault } from '../../trace/trace.ts';
 import { faultCases } from '../faults/property.ts';
 import { advance, crossing, type FaultCase } from '../faults/walk.ts';
+import type { Regression } from '../regression.ts';
 import { resolve } from '../resolve/resolve.ts';
 import { finish, inWorld } from '../walk.ts';
 import { newWorld } from '../world.ts';
 import { type RacedCoverage, SITES } from './coverage.ts';
+import { regressionOfRaced } from './kept.ts';
 import { kindOf } from './kind.ts';
 import type { RacedCall } from './race.ts';
 import { REVOKE_NAMES, REVOKES, type Revoke, type RevokeName } from './revokes.ts';
@@ -109,8 +111,15 @@ export interface RacedOptions {
   readonly longest: number;
 }
 
-/** Random states until one fails, and that is shrunk: its message. Deterministic. */
-export function checkRaced({ seed, runs, longest }: RacedOptions, coverage: RacedCoverage): string | undefined {
+export interface RacedFailure {
+  /** For a person, with all that is needed to see it again. */
+  readonly message: string;
+  /** The same as a trace; not where the worlds disagree before there are two threads. */
+  readonly regression?: Regression;
+}
+
+/** Random states until one fails, and that is shrunk. Deterministic. */
+export function checkRaced({ seed, runs, longest }: RacedOptions, coverage: RacedCoverage): RacedFailure | undefined {
   let broken: string | undefined;
   const property = fc.property(cases(longest), (it) => {
     try {
@@ -124,7 +133,9 @@ export function checkRaced({ seed, runs, longest }: RacedOptions, coverage: Race
   });
   const { failed, errorInstance } = fc.check(property, { seed, numRuns: runs });
   if (!failed) return undefined;
-  return errorInstance instanceof Error ? errorInstance.message : String(errorInstance);
+  if (errorInstance instanceof RacedBreach)
+    return { message: errorInstance.message, regression: regressionOfRaced(errorInstance) };
+  return { message: errorInstance instanceof Error ? errorInstance.message : String(errorInstance) };
 }
 
 function raceOne({ drawn, revoke, which, turn }: RacedCase, coverage: RacedCoverage): void {

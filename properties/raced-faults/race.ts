@@ -1,6 +1,6 @@
 /** A call of which one fault point fails, and a revoke: at one place the second comes between steps of the first. */
 import { stuck } from '../../explore/blame.ts';
-import { following, Interleaving } from '../../explore/interleave.ts';
+import { Follower, Interleaving } from '../../explore/interleave.ts';
 import { current } from '../../impl/kernel/thread.ts';
 import type { State } from '../../model/spec.ts';
 import type { Result } from '../../trace/answer.ts';
@@ -39,6 +39,8 @@ export interface Raced {
   /** Steps of each, and the step of the call in which the fault was met, counted from 1. */
   readonly steps: Readonly<Record<Place['first'], number>>;
   readonly failedAt: number;
+  /** Whether the other came before the first was done: once, or not. */
+  readonly came: number;
 }
 
 /** Beside the other no more than once: whoever began goes on, and is not left again. */
@@ -64,9 +66,10 @@ export function race(it: RacedCall, fault: Fault | undefined, { first, after }: 
   const steps = { call: 0, revoke: 0 };
   let failedAt = 0;
   const watch = new Watch(machine);
+  const follower = new Follower([{ after, to: 1 }]);
   try {
     const both = new Interleaving([branches[first], branches[second]]);
-    both.go(following([{ after, to: 1 }]), ({ task }) => {
+    both.go(follower.choose, ({ task }) => {
       steps[task.name as Place['first']]++;
       if (failedAt === 0 && faults.failed !== undefined) failedAt = steps.call;
       watch.look(`the ${task.name}`);
@@ -78,7 +81,7 @@ export function race(it: RacedCall, fault: Fault | undefined, { first, after }: 
     const failed = fault !== undefined && faults.fired;
     world.history.push({ command: it.call, ...(failed && { fault }), result: called });
     world.history.push({ command: it.revoke.command, result: revoked });
-    return { world, called, revoked, failed, steps, failedAt };
+    return { world, called, revoked, failed, steps, failedAt, came: follower.came };
   } catch (error) {
     const { kind, what } = breachIn(error);
     throw new Divergence(kind, world.history.length, it.call, [what]);

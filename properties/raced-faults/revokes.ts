@@ -12,35 +12,36 @@ export interface Revoke {
   readonly takes: readonly Command[];
 }
 
+/** Of a command that takes memory back. */
+export const revokeOf = (command: Command): Revoke => ({ command, takes: takesOf(command) });
+
+function takesOf(command: Command): readonly Command[] {
+  switch (command.do) {
+    // Low power that has ended at once leaves what was taken back, and the device awake.
+    case 'vfio_reset':
+    case 'vfio_flr':
+      return [
+        { do: 'vfio_low_power_entry', dev: command.dev, wakeup: true },
+        { do: 'vfio_wake', dev: command.dev },
+      ];
+    // The device leaves its domain after the revoke. A map that has asked the exporter before may look for its place
+    // after: the buffer is mapped, and then revoked, but where it goes is no concern of the domain any more.
+    case 'vfio_close':
+      return [{ do: 'vfio_detach', dev: command.dev }];
+    default:
+      return [];
+  }
+}
+
 type About = (state: State, which: number) => Revoke | undefined;
 
-const once = (command: Command | undefined): Revoke | undefined => command && { command, takes: [] };
-
 /** Of a device that is bound, so that it answers. */
-const ofDevice =
-  (revokeBy: (dev: string) => Revoke): About =>
+const taking =
+  (command: Command): About =>
   (state, which) => {
     const device = pick(boundDevices(state), which);
-    return device && revokeBy(device.name);
+    return device && revokeOf({ ...command, dev: device.name } as Command);
   };
-
-const taking = (command: Command): About => ofDevice((dev) => ({ command: { ...command, dev } as Command, takes: [] }));
-
-/** Low power that has ended at once leaves what was taken back, and the device awake. */
-const takingAndGiving = (what: 'vfio_reset' | 'vfio_flr'): About =>
-  ofDevice((dev) => ({
-    command: { do: what, dev },
-    takes: [
-      { do: 'vfio_low_power_entry', dev, wakeup: true },
-      { do: 'vfio_wake', dev },
-    ],
-  }));
-
-/**
- * The device leaves its domain after the revoke. A map that has asked the exporter before may look for its place after:
- * the buffer is mapped, and then revoked, but where it goes is no concern of the domain any more.
- */
-const closing = ofDevice((dev) => ({ command: { do: 'vfio_close', dev }, takes: [{ do: 'vfio_detach', dev }] }));
 
 /** A buffer of a device, or of the test exporter, that has not been taken back for itself. */
 const ofBuffer = (
@@ -57,12 +58,13 @@ const ofBuffer = (
 
 const mockRevoke: About = (state, which) => {
   const buffer = ofBuffer(state, which, true);
-  return once(buffer && { do: 'mock_revoke', fd: buffer.name, revoked: true });
+  return buffer && revokeOf({ do: 'mock_revoke', fd: buffer.name, revoked: true });
 };
 
 const forGood: About = (state, which) => {
   const buffer = state.machine.mapsBuffers ? ofBuffer(state, which, false) : undefined;
-  return once(buffer?.dev === undefined ? undefined : { do: 'vfio_dmabuf_revoke', dev: buffer.dev, fd: buffer.name });
+  if (buffer?.dev === undefined) return undefined;
+  return revokeOf({ do: 'vfio_dmabuf_revoke', dev: buffer.dev, fd: buffer.name });
 };
 
 /** By name; undefined where the state has nothing for it. Source: vfio-dmabuf 2.8, 6.7; iommufd 7.5 */
@@ -70,9 +72,9 @@ export const REVOKES = {
   memory: taking({ do: 'vfio_memory', dev: '', enable: false }),
   power: taking({ do: 'vfio_power', dev: '', state: 3 }),
   'low power': taking({ do: 'vfio_low_power_entry', dev: '' }),
-  reset: takingAndGiving('vfio_reset'),
-  FLR: takingAndGiving('vfio_flr'),
-  close: closing,
+  reset: taking({ do: 'vfio_reset', dev: '' }),
+  FLR: taking({ do: 'vfio_flr', dev: '' }),
+  close: taking({ do: 'vfio_close', dev: '' }),
   'test exporter': mockRevoke,
   'for good': forGood,
 } satisfies Readonly<Record<string, About>>;

@@ -10,10 +10,16 @@ import { begin, type Place, type Raced, type RacedCall, race, SEQUENTIAL } from 
 /** A race that did not end as it may. The message has all that is needed to see it again. */
 export class RacedBreach extends Error {
   override readonly name = 'RacedBreach';
+  readonly it: RacedCall;
+  readonly fault: Fault;
+  readonly place: Place;
   readonly divergence: Divergence;
 
-  constructor(message: string, divergence: Divergence) {
-    super(message);
+  constructor(it: RacedCall, fault: Fault, place: Place, divergence: Divergence) {
+    super(messageOf(it, fault, place, divergence));
+    this.it = it;
+    this.fault = fault;
+    this.place = place;
     this.divergence = divergence;
   }
 }
@@ -51,7 +57,7 @@ function telling<T>(it: RacedCall, fault: Fault, place: Place, work: () => T): T
     return work();
   } catch (error) {
     if (!(error instanceof Divergence)) throw error;
-    throw new RacedBreach(messageOf(it, fault, place, error), error);
+    throw new RacedBreach(it, fault, place, error);
   }
 }
 

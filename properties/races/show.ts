@@ -19,7 +19,8 @@ const PHRASES: { readonly [S in DriverStep as S['do']]: (step: S) => string } = 
 
 const WHEN = { prompt: 'as soon as it is told', late: 'when it comes to it', never: 'never' } as const;
 
-const isDriverStep = (step: Step): step is DriverStep => step.do in PHRASES;
+/** No trace has a command for it. */
+export const isDriverStep = (step: Step): step is DriverStep => step.do in PHRASES;
 
 export const showStep = (step: Step): string =>
   isDriverStep(step) ? (PHRASES[step.do] as (step: DriverStep) => string)(step) : showCommand(step as Command);

@@ -20,7 +20,7 @@ interface Options {
 export class CaseTrial implements Trial<Step> {
   readonly title: string;
   readonly threads: readonly (readonly Step[])[];
-  readonly #one: Case;
+  readonly one: Case;
   /** In words; undefined where the table does not tell, because not all take part. */
   readonly allowed: ReadonlySet<string> | undefined;
   /** Of the runs that end in the same words, only the first is closed, where these are kept. */
@@ -29,14 +29,14 @@ export class CaseTrial implements Trial<Step> {
   constructor(one: Case, title: string, { whole = true, closes = 'every' }: Options = {}) {
     this.title = title;
     this.threads = threadsOf(one.actors);
-    this.#one = one;
+    this.one = one;
     this.allowed = whole ? new Set(one.ends.map(wordsOf)) : undefined;
     this.#closed = closes === 'new' ? new Set() : undefined;
   }
 
   judge(choose: Choose): string | Breach {
     try {
-      const run = new Run(this.#one);
+      const run = new Run(this.one);
       const { words, stuck } = run.go(choose);
       if (stuck === undefined && this.#closed?.has(words) !== true) {
         run.close();
@@ -63,11 +63,11 @@ export class CaseTrial implements Trial<Step> {
   /** The ends of a table are those of all its actors together. */
   with(threads: readonly (readonly Step[])[]): CaseTrial {
     const whole = threads.flat().length === this.threads.flat().length;
-    return new CaseTrial(whole ? this.#one : { ...this.#one, actors: threads }, this.title, { whole });
+    return new CaseTrial(whole ? this.one : { ...this.one, actors: threads }, this.title, { whole });
   }
 
   describe(): string[] {
-    const { before, kernel = '7.3', fails } = this.#one;
+    const { before, kernel = '7.3', fails } = this.one;
     const names = threadNames(this.threads);
     const fault = fails === undefined ? [] : [`  number ${fails.nth} of ${fails.site} fails`];
     return [

@@ -26,21 +26,7 @@ import type { Result } from '../../trace/answer.ts';
 import type { Handle } from '../../trace/command.ts';
 import { MACHINES } from './machines.ts';
 import type { Case, DriverStep, Step } from './race.ts';
-
-/** Steps that a trace has no command for, by name; every other is a command. */
-const DRIVER_STEPS: ReadonlySet<string> = new Set<DriverStep['do']>([
-  'importer',
-  'importer_attach',
-  'importer_map',
-  'importer_unmap',
-  'importer_detach',
-  'importer_submit',
-  'fence_signal',
-  'access',
-  'access_pin',
-  'code',
-]);
-const isDriverStep = (step: Step): step is DriverStep => DRIVER_STEPS.has(step.do);
+import { isDriverStep } from './show.ts';
 
 const DONE: Result = { ok: {} };
 const answerOf = (refused: Errno | undefined): Result => (refused === undefined ? DONE : { err: refused });

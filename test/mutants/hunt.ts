@@ -16,6 +16,8 @@ export interface Hunt {
   /** What failed, each once, in words. */
   readonly found: ReadonlySet<string>;
   readonly small: Failure<Step>;
+  /** The same as it was found. */
+  readonly failure: Failure<Step>;
   /** The small one for a person. */
   readonly told: readonly string[];
 }
@@ -35,9 +37,9 @@ function hunted(mutant: Mutant): Hunt {
   }
   const found = new Set(failures.keys());
   const wanted = mutant.found[0];
-  const failure = (wanted && failures.get(wordsOf(wanted))) ?? failures.values().next().value;
-  const small = shrinkFailure(failure as Failure<Step>);
-  return { schedules: schedules.toSorted((a, b) => a - b), found, small, told: tell(small) };
+  const failure = ((wanted && failures.get(wordsOf(wanted))) ?? failures.values().next().value) as Failure<Step>;
+  const small = shrinkFailure(failure);
+  return { schedules: schedules.toSorted((a, b) => a - b), found, small, failure, told: tell(small) };
 }
 
 /** What the race comes to in so many schedules with the code as it is: nothing, if that is right. */

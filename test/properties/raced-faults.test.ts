@@ -3,6 +3,7 @@
  * `SHOOTDOWN_RACES=all` takes every passage and every place. Then some random states.
  */
 import { expect, test } from 'vitest';
+import { keepRegression } from '../../cli/regressions.ts';
 import { MIX } from '../../properties/intents.ts';
 import { RacedCoverage, SITES, WITHOUT } from '../../properties/raced-faults/coverage.ts';
 import { checkRaced, checkScenes } from '../../properties/raced-faults/property.ts';
@@ -23,7 +24,10 @@ test('a call that fails while a revoke runs is as if it had never been, for each
 test('the same after random sequences', () => {
   const coverage = new RacedCoverage();
   const failure = checkRaced({ seed: SEED, runs: STATES, longest: LONGEST }, coverage);
-  if (failure !== undefined) throw new Error(`seed ${SEED}\n${failure}`);
+  if (failure !== undefined) {
+    const { message, regression } = failure;
+    throw new Error([`seed ${SEED}`, message, regression && keepRegression(regression)].join('\n'));
+  }
   expect(coverage.races).toBeGreaterThan(STATES);
 });
 

@@ -92,9 +92,9 @@ test('replay of threads says which branch answers otherwise than the trace expec
   });
 });
 
-test('replay skips threads with faults, because they are counted in one thread', () => {
-  const fault = { site: 'iopt_alloc_area', nth: 1 };
-  const trace = traceOf([[{ command: map, fault }], [{ command: off }]], []);
+test('replay skips threads of several calls with a fault, because nobody says which of them meets it', () => {
+  const fault = { site: 'iopt_area_alloc', nth: 1 };
+  const trace = traceOf([[{ command: map, fault }], [{ command: off }, { command: off }]], []);
   expect(replay(trace)).toEqual({ verdict: 'skipped', because: 'a fault in threads' });
 });
 
