@@ -46,7 +46,7 @@ export function agree(world: World, before: State, made: readonly DomainCall[], 
   const effects = effectsBetween(before, state);
   const calls = made.length === 0 ? NO_CALLS : callsSeen(machine, made);
   const where = it.whole ? wholePlaces(world) : places(world, effects, calls);
-  const looked = where.map((place) => look(world, place));
+  const looked = where.length === 0 ? NOTHING_LOOKED_AT : where.map((place) => look(world, place));
   const was = world.cpu;
   const { ptes: cpu } = lookAtCpu(world, it.whole);
   const cpuChanged = cpu !== was?.ptes;
@@ -67,6 +67,7 @@ export function agree(world: World, before: State, made: readonly DomainCall[], 
 }
 
 const NO_CALLS: Calls = { maps: [], unmaps: [] };
+const NOTHING_LOOKED_AT: readonly Looked[] = [];
 
 /** What is seen after a step that touched no domain. */
 const NOTHING_SEEN: Observation = { ptes: [], areas: [], revoked: [], cpu: [], ...NO_CALLS, keepsMmio: true };

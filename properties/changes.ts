@@ -13,6 +13,8 @@ export interface Effect {
 /** The domains of an IOAS by name. */
 export const domainNames = ({ domains }: Ioas): string[] => domains.map(({ name }) => name);
 
+const hasDomain = ({ domains }: Ioas, name: string): boolean => domains.some((domain) => domain.name === name);
+
 /** Everything that domains must have done between two states. */
 export function effectsBetween(before: State, after: State): readonly Effect[] {
   if (before.ioases === after.ioases) return NONE;
@@ -23,9 +25,8 @@ export function effectsBetween(before: State, after: State): readonly Effect[] {
   for (const ioas of after.ioases) {
     if (before.ioases.includes(ioas)) continue;
     const was = before.ioases.find(({ space }) => space === ioas.space);
-    const had = was === undefined ? [] : domainNames(was);
-    for (const domain of domainNames(ioas)) {
-      if (!had.includes(domain)) areaEffects(domain, [], ioas.areas, effects);
+    for (const { name } of ioas.domains) {
+      if (was === undefined || !hasDomain(was, name)) areaEffects(name, [], ioas.areas, effects);
     }
   }
   return effects;
@@ -36,10 +37,9 @@ const NONE: readonly Effect[] = [];
 /** The domains that an IOAS had: those that stay follow its areas, the others drop them all. */
 function leaveOrChange(after: State, ioas: Ioas, effects: Effect[]): void {
   const now = after.ioases.find(({ space }) => space === ioas.space);
-  const stay = now === undefined ? [] : domainNames(now);
-  for (const domain of domainNames(ioas)) {
-    if (now === undefined || !stay.includes(domain)) areaEffects(domain, ioas.areas, [], effects);
-    else if (now.areas !== ioas.areas) areaEffects(domain, ioas.areas, now.areas, effects);
+  for (const { name } of ioas.domains) {
+    if (now === undefined || !hasDomain(now, name)) areaEffects(name, ioas.areas, [], effects);
+    else if (now.areas !== ioas.areas) areaEffects(name, ioas.areas, now.areas, effects);
   }
 }
 

@@ -26,7 +26,8 @@ export interface Looked extends Place {
 }
 
 /** For each domain that anything happened in, the stretch that it happened in, and a page more on both sides. */
-export function places({ machine }: World, effects: readonly Effect[], { maps, unmaps }: Calls): Place[] {
+export function places({ machine }: World, effects: readonly Effect[], { maps, unmaps }: Calls): readonly Place[] {
+  if (effects.length + maps.length + unmaps.length === 0) return NO_PLACES;
   const found: Place[] = [];
   for (const { domain, area } of effects) widen(found, domain, area.iova, area.iova + area.length - 1n);
   for (const { domain, iova, length } of maps) widen(found, domain, iova, iova + length - 1n);
@@ -39,6 +40,8 @@ export function places({ machine }: World, effects: readonly Effect[], { maps, u
   }
   return found;
 }
+
+const NO_PLACES: readonly Place[] = [];
 
 function widen(places: Place[], name: string, first: bigint, last: bigint): void {
   const place = places.find((it) => it.name === name);

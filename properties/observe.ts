@@ -5,7 +5,7 @@
  */
 import type { Domain, DomainCall, Stretch } from '../impl/iommu/domain.ts';
 import { IOMMU_CACHE, IOMMU_MMIO, IOMMU_READ, IOMMU_WRITE } from '../impl/iommu/prot.ts';
-import { fromBigint, toBigint } from '../impl/kernel/units.ts';
+import { fromBigint, less, max, min, toBigint } from '../impl/kernel/units.ts';
 import type { Machine } from '../impl/machine.ts';
 import type { Observation, Pte } from '../model/invariants.ts';
 import type { IommuCall, Reach } from '../trace/answer.ts';
@@ -16,19 +16,19 @@ const protOf = (bits: number): Prot => PROTS[bits & (IOMMU_READ | IOMMU_WRITE)] 
 
 /** What a domain translates in [first, last], as far as it lies in the aperture, ascending. */
 export function translations(machine: Machine, domain: Domain, first: bigint, last: bigint): Pte[] {
-  const low = toBigint(domain.iommu.apertureFirst);
-  const high = toBigint(domain.iommu.apertureLast);
-  if (last < low || high < first) return [];
-  const from = fromBigint(first < low ? low : first);
-  const to = fromBigint(last > high ? high : last);
+  const from = max(fromBigint(first), domain.iommu.apertureFirst);
+  const to = min(fromBigint(last), domain.iommu.apertureLast);
+  if (less(to, from)) return [];
   return domain.stretches(from, to).map((stretch) => pteOf(machine, domain.name, stretch));
 }
 
 function pteOf(machine: Machine, domain: string, { iova, phys, length, prot }: Stretch): Pte {
+  const place = machine.placeOf(phys);
   return {
     domain,
     iova: toBigint(iova),
-    ...place(machine, phys),
+    memory: place?.memory ?? NOWHERE,
+    offset: BigInt(place?.offset ?? phys),
     length: BigInt(length),
     prot: protOf(prot),
     mmio: (prot & IOMMU_MMIO) !== 0,
@@ -36,10 +36,8 @@ function pteOf(machine: Machine, domain: string, { iova, phys, length, prot }: S
   };
 }
 
-function place(machine: Machine, phys: number): { memory: string; offset: bigint } {
-  const found = machine.placeOf(phys);
-  return found ? { memory: found.memory, offset: BigInt(found.offset) } : { memory: '?', offset: BigInt(phys) };
-}
+/** Memory that has no name; what lies there is known by its physical address. */
+const NOWHERE = '?';
 
 /** Everything that a domain translates. */
 export const wholeDomain = (machine: Machine, domain: Domain): Pte[] =>
@@ -80,10 +78,12 @@ export function callsSeen(machine: Machine, calls: readonly DomainCall[]): Pick<
 
 function mapSeen(machine: Machine, call: Extract<DomainCall, { op: 'map' }>): MapSeen {
   const { domain, iova, phys, length, prot } = call;
+  const place = machine.placeOf(phys);
   return {
     domain: domain.name,
     iova: toBigint(iova),
-    ...place(machine, phys),
+    memory: place?.memory ?? NOWHERE,
+    offset: BigInt(place?.offset ?? phys),
     length: BigInt(length),
     mmio: (prot & IOMMU_MMIO) !== 0,
   };

@@ -1,11 +1,10 @@
 /** What shows without any translation: which domain a device is in, and what areas an IOAS has. */
 import type { Area as ImplArea } from '../impl/iommufd/area.ts';
 import { Ioas } from '../impl/iommufd/ioas.ts';
-import { fromBigint, toBigint } from '../impl/kernel/units.ts';
+import { fromBigint, isExactly, toBigint } from '../impl/kernel/units.ts';
 import type { CpuPte } from '../model/invariants.ts';
 import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
-import type { Place } from './look.ts';
 import type { World } from './world.ts';
 
 /** Devices whose DMA goes through another domain than it should. */
@@ -34,64 +33,83 @@ export function survivors(before: State, after: State, command: Command | undefi
 
 const RESETS: ReadonlySet<Command['do']> = new Set<Command['do']>(['vfio_reset', 'vfio_flr', 'vfio_hot_reset']);
 
+/** A stretch [first, last] of an IOAS, and the areas that the model has there; none at all for one that is gone. */
+interface Space {
+  readonly name: string;
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly areas: readonly Area[] | undefined;
+}
+
 const LAST = (1n << 64n) - 1n;
+const whole = (name: string, areas: readonly Area[] | undefined): Space => ({ name, first: 0n, last: LAST, areas });
 
 /** All of every IOAS that exists in either world. */
-export function wholeSpaces({ machine, state }: World): Place[] {
-  const names = new Set(state.ioases.map(({ space }) => space.name));
+export function wholeSpaces({ machine, state }: World): Space[] {
+  const spaces = new Map(state.ioases.map(({ space: { name }, areas }) => [name, whole(name, areas)]));
   for (const ctx of machine.contexts)
-    for (const object of ctx.objects) if (object instanceof Ioas) names.add(object.name);
-  return [...names].map((name) => ({ name, first: 0n, last: LAST }));
+    for (const object of ctx.objects)
+      if (object instanceof Ioas && !spaces.has(object.name)) spaces.set(object.name, whole(object.name, undefined));
+  return [...spaces.values()];
 }
 
 /** For each IOAS whose areas a step changed, the stretch in which it did; all of one that came or went. */
-export function changedSpaces(before: State, after: State): Place[] {
-  if (before.ioases === after.ioases) return [];
-  const places: Place[] = [];
+export function changedSpaces(before: State, after: State): readonly Space[] {
+  if (before.ioases === after.ioases) return NONE;
+  const spaces: Space[] = [];
   for (const ioas of after.ioases) {
     if (before.ioases.includes(ioas)) continue;
     const { space, areas } = ioas;
     const was = before.ioases.find((ioas) => ioas.space === space);
-    if (was === undefined) places.push({ name: space.name, first: 0n, last: LAST });
-    else if (was.areas !== areas) widen(places, space.name, was.areas, areas);
+    if (was === undefined) spaces.push(whole(space.name, areas));
+    else if (was.areas !== areas) addChanged(spaces, space.name, was.areas, areas);
   }
   for (const { space } of before.ioases) {
-    if (!after.ioases.some((ioas) => ioas.space === space)) places.push({ name: space.name, first: 0n, last: LAST });
+    if (!after.ioases.some((ioas) => ioas.space === space)) spaces.push(whole(space.name, undefined));
   }
-  return places;
+  return spaces;
 }
 
-/** From the first area that differs, seen from below, to the first that does, seen from above. */
-function widen(places: Place[], name: string, from: readonly Area[], to: readonly Area[]): void {
+const NONE: readonly Space[] = [];
+
+/** From the first area that differs, seen from below, to the first that does, seen from above. Both ascend. */
+function addChanged(spaces: Space[], name: string, from: readonly Area[], to: readonly Area[]): void {
   let low = 0;
   while (low < from.length && from[low] === to[low]) low++;
-  let high = 1;
-  while (high <= from.length - low && from.at(-high) === to.at(-high)) high++;
-  const changed = [from[low], to[low], from.at(-high), to.at(-high)].filter((area) => area !== undefined);
-  if (changed.length === 0) return;
-  const first = changed.reduce((least, { iova }) => (iova < least ? iova : least), LAST);
-  const last = changed.reduce((most, { iova, length }) => (iova + length - 1n > most ? iova + length - 1n : most), 0n);
-  places.push({ name, first, last });
+  let gone = from.length;
+  let come = to.length;
+  while (gone > low && come > low && from[gone - 1] === to[come - 1]) {
+    gone--;
+    come--;
+  }
+  const areas = to.slice(low, come);
+  let first = LAST;
+  let end = 0n;
+  for (const some of [from.slice(low, gone), areas]) {
+    for (const { iova, length } of some) {
+      if (iova < first) first = iova;
+      if (iova + length > end) end = iova + length;
+    }
+  }
+  if (first < end) spaces.push({ name, first, last: end - 1n, areas });
 }
 
 /** Where the areas of an IOAS are not those of the model; otherwise only a fixed map or an unmap would show it. */
-export function wrongAreas(world: World, { name, first, last }: Place): string[] {
+export function wrongAreas(world: World, { name, first, last, areas: promised }: Space): readonly string[] {
   const found = ioasNamed(world, name);
-  const promised = world.state.ioases.find(({ space }) => space.name === name);
   if (found === undefined || promised === undefined) {
     return found === promised ? [] : [`${name} ${promised ? 'is missing' : 'should be gone'}`];
   }
   const areas = found.iopt.areas.overlapping(fromBigint(first), fromBigint(last));
-  let next = 0;
-  for (const { iova, length } of promised.areas) {
-    if (iova > last) break; // The areas are ascending.
-    if (iova + length <= first) continue;
-    const area = areas[next++];
-    if (area === undefined || toBigint(area.iova) !== iova || toBigint(area.length) !== length) {
+  for (let i = 0; i < promised.length; i++) {
+    const { iova, length } = promised[i] as Area;
+    const area = areas[i];
+    if (area === undefined || !isExactly(area.iova, iova) || !isExactly(area.length, length)) {
       return [`${name} has the areas ${list(areas.map(bounds))}, and should have one at ${list([{ iova, length }])}`];
     }
   }
-  return next === areas.length ? [] : [`${name} has the area ${list([bounds(areas[next] as Bounds)])} too many`];
+  const more = areas[promised.length];
+  return more === undefined ? [] : [`${name} has the area ${list([bounds(more)])} too many`];
 }
 
 type Bounds = Pick<ImplArea, 'iova' | 'length'>;

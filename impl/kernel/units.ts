@@ -59,6 +59,10 @@ export function toBigint({ page, byte }: U64): bigint {
   return WORD.getBigUint64(HIGH);
 }
 
+/** The same as `toBigint(a) === value`, of which nothing is made. */
+export const isExactly = (a: U64, value: bigint): boolean =>
+  a.page < 2 ** 40 ? a.page * PAGE_SIZE + a.byte === Number(value) : toBigint(a) === value;
+
 /** The value as a number of bytes; only where it is known to be below 2^53. */
 export const toNumber = (a: U64): number => a.page * PAGE_SIZE + a.byte;
 

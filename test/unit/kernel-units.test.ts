@@ -12,6 +12,7 @@ import {
   fromBigint,
   hex,
   isAligned,
+  isExactly,
   isMax,
   isZero,
   lastOf,
@@ -52,6 +53,7 @@ test('neighbours around 2^53 stay apart, where doubles would not', () => {
   const around = [2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 53n + 2n].map(fromBigint);
   expect(new Set(around.map(toBigint)).size).toBe(4);
   expect(around.map((a) => toBigint(next(a) as U64) - toBigint(a))).toEqual([1n, 1n, 1n, 1n]);
+  expect(around.map((a) => around.filter((b) => isExactly(a, toBigint(b))))).toEqual(around.map((a) => [a]));
 });
 
 describe('what is computed is what bigints compute', () => {
