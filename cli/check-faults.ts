@@ -4,14 +4,15 @@ import { checkFaults } from '../properties/faults/property.ts';
 import { RacedCoverage } from '../properties/raced-faults/coverage.ts';
 import { checkRaced, type RacedFailure } from '../properties/raced-faults/property.ts';
 import { regressionOf, reportOf } from '../properties/regression.ts';
-import { Progress, verdictOf } from './progress.ts';
+import { verdictOf } from './progress.ts';
 import { reportKept, tryToKeep } from './regressions.ts';
+import { mostOf, searchUntil } from './search.ts';
 import { seedOf } from './seeds.ts';
 
 const DEFAULT_SWEEPS = 2000;
 /** Each is raced at some points and places. */
 const DEFAULT_STATES = 500;
-/** Sweeps between two looks at the clock and at Ctrl-C. */
+/** Sweeps in a batch. */
 const BATCH = 25;
 /** The most commands before the one that fails. */
 const LONGEST = 60;
@@ -78,26 +79,15 @@ function toldRaced({ message, regression }: RacedFailure, again: string): readon
 
 async function search({ seed, runs, limit }: Options, { most, count, batch, said, table }: Search): Promise<number> {
   console.log(`seed ${seed}`);
-  const last = runs ?? (limit === undefined ? most : Number.POSITIVE_INFINITY);
-  const progress = new Progress(true);
-  let interrupted = false;
-  const stop = (): void => {
-    interrupted = true;
-  };
-  process.once('SIGINT', stop);
-  const start = performance.now();
-  const seconds = (): string => ((performance.now() - start) / 1000).toFixed(1);
-  let failure: readonly string[] | undefined;
-  for (let number = 0; count() < last && failure === undefined && !interrupted; number++) {
-    if (limit !== undefined && performance.now() - start >= limit) break;
-    failure = batch(seedOf(seed, number), Math.min(BATCH, last - count()));
-    progress.showLine(() => `${said()}, ${seconds()} s`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  process.off('SIGINT', stop);
-  progress.end();
-  if (interrupted) console.log('interrupted');
-  console.log(`${said()} in ${seconds()} s\n`);
+  const last = mostOf(runs, limit, most);
+  const { failure, interrupted, seconds } = await searchUntil({
+    most: last,
+    limit,
+    done: count,
+    batch: (number) => batch(seedOf(seed, number), Math.min(BATCH, last - count())),
+    line: (seconds) => `${said()}, ${seconds.toFixed(1)} s`,
+  });
+  console.log(`${said()} in ${seconds.toFixed(1)} s\n`);
   console.log((failure ?? [...table(), '', verdictOf('no disagreement', count(), interrupted)]).join('\n'));
   return failure === undefined ? 0 : 1;
 }

@@ -3,12 +3,13 @@ import { Coverage } from '../properties/coverage.ts';
 import { Digest } from '../properties/digest.ts';
 import { regressionOf, reportOf } from '../properties/regression.ts';
 import { checkSequences, type Report } from '../properties/sequential.ts';
-import { Progress, verdictOf } from './progress.ts';
+import { verdictOf } from './progress.ts';
 import { reportKept, tryToKeep } from './regressions.ts';
+import { mostOf, searchUntil } from './search.ts';
 import { seedOf } from './seeds.ts';
 
 const DEFAULT_RUNS = 2000;
-/** Sequences between two looks at the clock and at Ctrl-C. */
+/** Sequences in a batch. */
 const BATCH = 50;
 const LONGEST = 200;
 
@@ -21,6 +22,8 @@ interface Options {
   readonly json: boolean;
 }
 
+type Failure = Report['failure'];
+
 interface Result {
   readonly seed: number;
   readonly sequences: number;
@@ -30,16 +33,16 @@ interface Result {
 }
 
 export async function checkRandomSequences({ seed, runs, limit, json }: Options): Promise<number> {
-  const most = runs ?? (limit === undefined ? DEFAULT_RUNS : Number.POSITIVE_INFINITY);
+  const most = mostOf(runs, limit, DEFAULT_RUNS);
   // Said first, so that a run that does not end can be repeated; standard output is all JSON if that was asked for.
   if (json) console.error(`seed ${seed}`);
   else console.log(`seed ${seed}`);
   const coverage = new Coverage();
   const digest = json ? new Digest() : undefined;
-  const { report, result } = await run({ seed, most, limit, coverage, progress: new Progress(!json), digest });
-  if (json) console.log(JSON.stringify({ ...asJson(result, coverage, report), digest: digest?.hex }));
-  else print(result, coverage, report);
-  return report?.failure === undefined ? 0 : 1;
+  const { failure, result } = await run({ seed, most, limit, coverage, digest });
+  if (json) console.log(JSON.stringify({ ...asJson(result, coverage, failure), digest: digest?.hex }));
+  else print(result, coverage, failure);
+  return failure === undefined ? 0 : 1;
 }
 
 interface Run {
@@ -48,40 +51,37 @@ interface Run {
   /** Milliseconds. */
   readonly limit: number | undefined;
   readonly coverage: Coverage;
-  readonly progress: Progress;
+  /** There when standard output is all JSON. */
   readonly digest: Digest | undefined;
 }
 
-async function run(it: Run): Promise<{ report: Report | undefined; result: Result }> {
-  const { seed, most, limit, coverage, progress, digest } = it;
-  let interrupted = false;
-  const stop = (): void => {
-    interrupted = true;
-  };
-  process.once('SIGINT', stop);
-  const start = performance.now();
+async function run({ seed, most, limit, coverage, digest }: Run): Promise<{ failure: Failure; result: Result }> {
   let sequences = 0;
-  let report: Report | undefined;
-  for (let batch = 0; sequences < most && !interrupted; batch++) {
-    if (limit !== undefined && performance.now() - start >= limit) break;
-    const runs = Math.min(BATCH, most - sequences);
-    report = checkSequences({ seed: seedOf(seed, batch), runs, longest: LONGEST, digest }, coverage);
-    sequences += report.runs;
-    if (report.failure !== undefined) break;
-    progress.show(sequences, coverage, (performance.now() - start) / 1000);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  process.off('SIGINT', stop);
-  progress.end();
-  const seconds = (performance.now() - start) / 1000;
-  return { report, result: { seed, sequences, steps: coverage.steps, seconds, interrupted } };
+  const { failure, interrupted, seconds } = await searchUntil({
+    most,
+    limit,
+    done: () => sequences,
+    batch: (number) => {
+      const runs = Math.min(BATCH, most - sequences);
+      const report = checkSequences({ seed: seedOf(seed, number), runs, longest: LONGEST, digest }, coverage);
+      sequences += report.runs;
+      return report.failure;
+    },
+    line: (seconds) => progressOf(sequences, coverage, seconds),
+    quiet: digest !== undefined,
+  });
+  return { failure, result: { seed, sequences, steps: coverage.steps, seconds, interrupted } };
 }
 
-function print(result: Result, coverage: Coverage, report: Report | undefined): void {
+function progressOf(sequences: number, coverage: Coverage, seconds: number): string {
+  const rate = Math.round(coverage.steps / seconds).toLocaleString('en');
+  const seen = Math.floor(coverage.share * 100);
+  return `${sequences} sequences, ${rate} steps/s, coverage ${seen} %, ${seconds.toFixed(0)} s`;
+}
+
+function print(result: Result, coverage: Coverage, failure: Failure): void {
   const { sequences, steps, seconds, interrupted } = result;
-  if (interrupted) console.log('interrupted');
   console.log(`${sequences} sequences, ${steps} steps in ${seconds.toFixed(1)} s`);
-  const failure = report?.failure;
   if (failure === undefined) {
     console.log(`\n${coverage.table.join('\n')}\n\n${verdictOf('no disagreement', sequences, interrupted)}`);
   } else {
@@ -91,8 +91,7 @@ function print(result: Result, coverage: Coverage, report: Report | undefined): 
   }
 }
 
-function asJson(result: Result, coverage: Coverage, report: Report | undefined): object {
-  const failure = report?.failure;
+function asJson(result: Result, coverage: Coverage, failure: Failure): object {
   return {
     ...result,
     coverage: Object.fromEntries(coverage.pairs),

@@ -1,5 +1,4 @@
 /** How far a search has come: a live line on a terminal, nothing in a pipe; and what its end allows to say. */
-import type { Coverage } from '../properties/coverage.ts';
 
 export class Progress {
   readonly #live: boolean;
@@ -7,14 +6,6 @@ export class Progress {
 
   constructor(wanted: boolean) {
     this.#live = wanted && process.stdout.isTTY === true;
-  }
-
-  show(sequences: number, coverage: Coverage, seconds: number): void {
-    this.showLine(() => {
-      const rate = Math.round(coverage.steps / seconds).toLocaleString('en');
-      const seen = Math.floor(coverage.share * 100);
-      return `${sequences} sequences, ${rate} steps/s, coverage ${seen} %, ${seconds.toFixed(0)} s`;
-    });
   }
 
   /** At most ten times a second. */

@@ -3,18 +3,19 @@ import type { Step } from '../properties/races/race.ts';
 import { type Failure, Search } from '../properties/races/search.ts';
 import { trialOf } from '../properties/races/trial.ts';
 import { duration, readArguments, wholeNumber } from './arguments.ts';
-import { Progress, verdictOf } from './progress.ts';
+import { verdictOf } from './progress.ts';
 import { chosen, listing } from './race-choice.ts';
 import { raceRandom } from './race-random.ts';
 import { raceOnce } from './race-schedule.ts';
 import { checkWritable, type Entry, printFailure, printTable, schedules, sum } from './race-told.ts';
+import { searchUntil } from './search.ts';
 import { seedOf } from './seeds.ts';
 import { strategyOf } from './strategies.ts';
 import { UsageError } from './usage.ts';
 
 /** Schedules, of each race from each start, under a strategy that never ends. */
 const DEFAULT_RUNS = 500;
-/** Schedules between two looks at the clock and at Ctrl-C. */
+/** Schedules in a batch. */
 const BATCH = 50;
 
 export async function race(args: readonly string[]): Promise<number> {
@@ -91,37 +92,29 @@ interface Outcome {
 }
 
 /** All searches in turn, until they have nothing new or the time is up; what failed first. */
-async function run(entries: readonly Entry[], most: number, limit = Number.POSITIVE_INFINITY): Promise<Outcome> {
-  const progress = new Progress(true);
-  let interrupted = false;
-  const stop = (): void => {
-    interrupted = true;
-  };
-  process.once('SIGINT', stop);
-  const begin = performance.now();
-  const over = (): boolean => interrupted || performance.now() - begin >= limit;
-  const isDone = ({ search: { complete, explored, pruned } }: Entry): boolean => complete || explored + pruned >= most;
-  let failed: Outcome['failed'];
-  for (let going = entries; going.length > 0 && failed === undefined && !over(); ) {
-    for (const entry of going) {
+async function run(entries: readonly Entry[], most: number, limit: number | undefined): Promise<Outcome> {
+  const going = [...entries];
+  let next = 0;
+  const { failure, interrupted, seconds } = await searchUntil({
+    most: entries.length,
+    limit,
+    done: () => entries.length - going.length,
+    batch: () => {
+      const entry = going[next] as Entry;
       const { search } = entry;
       const failure = search.run(Math.min(BATCH, most - search.explored - search.pruned));
-      if (failure !== undefined) failed = { entry, failure };
-      progress.showLine(() => `${going.length} of ${entries.length} starts to go on with, ${sumOf(entries, begin)}`);
-      await new Promise((resolve) => setImmediate(resolve));
-      if (failed !== undefined || over()) break;
-    }
-    going = going.filter((entry) => !isDone(entry));
-  }
-  process.off('SIGINT', stop);
-  progress.end();
-  if (interrupted) console.log('interrupted');
-  console.log(`${sumOf(entries, begin)}\n`);
-  return { failed, interrupted };
+      if (search.complete || search.explored + search.pruned >= most) going.splice(next, 1);
+      else next++;
+      if (next >= going.length) next = 0;
+      return failure && { entry, failure };
+    },
+    line: (seconds) => `${going.length} of ${entries.length} starts to go on with, ${sumOf(entries, seconds)}`,
+  });
+  console.log(`${sumOf(entries, seconds)}\n`);
+  return { failed: failure, interrupted };
 }
 
-function sumOf(entries: readonly Entry[], begin: number): string {
-  const seconds = (performance.now() - begin) / 1000;
+function sumOf(entries: readonly Entry[], seconds: number): string {
   const rate = Math.round(sum(entries, ({ steps }) => steps) / seconds).toLocaleString('en');
   return `${schedules(sum(entries, ({ explored }) => explored))}, ${rate} steps/s, ${seconds.toFixed(1)} s`;
 }
