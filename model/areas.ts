@@ -42,7 +42,8 @@ export const UNCHOSEN = { refused: 'no IOVA was chosen, though there is room' } 
  * told where it was.
  */
 export const unplaced = (s: State, ioas: Ioas, areas: readonly Area[], fixed?: Iova, choice?: Iova): Refused => {
-  const [length, align] = [total(areas), alignment(s, ioas)];
+  const length = total(areas);
+  const align = alignment(s, ioas);
   const unfit = ({ prot, writable, offset }: Area): Refusal | undefined =>
     first([prot.includes('w') && !writable, 'EPERM'], [offset % align !== 0n, 'EINVAL']);
   return (
@@ -113,10 +114,12 @@ export const uncopied = (src: Ioas, dst: Ioas, c: Do<'ioas_copy'>): Refusal | un
  * busy.
  */
 export const pieces = ({ areas }: Ioas, c: Do<'ioas_copy'>): readonly Area[] | Refusal => {
-  const [start, end] = [c.src_iova, c.src_iova + c.length];
+  const start = c.src_iova;
+  const end = start + c.length;
   const covered = areas.filter((area) => !area.busy && meets(area, start, end - 1n));
   const found = covered.map((area): Area => {
-    const [from, to] = [higher(area.iova, start), lower(area.iova + area.length, end)];
+    const from = higher(area.iova, start);
+    const to = lower(area.iova + area.length, end);
     return { ...area, iova: from - start, length: to - from, offset: area.offset + from - area.iova, prot: c.prot };
   });
   return total(found) < c.length ? { err: 'ENOENT' } : found;
@@ -124,7 +127,8 @@ export const pieces = ({ areas }: Ioas, c: Do<'ioas_copy'>): readonly Area[] | R
 
 /** A copy may take any part that is covered. Of a dead area it is as dead. */
 export const copy = (s: State, c: Do<'ioas_copy'>, choice?: Iova): Outcome => {
-  const [src, dst] = [ioasNamed(s, c.src), ioasNamed(s, c.dst)];
+  const src = ioasNamed(s, c.src);
+  const dst = ioasNamed(s, c.dst);
   const found = uncopied(src, dst, c) ?? pieces(src, c);
   if ('err' in found) return found;
   return src.space.context === dst.space.context ? lay(s, dst, found, c.dst_iova, choice) : { err: 'ENOENT' };

@@ -23,7 +23,7 @@ export const meets = ({ iova, length }: Pick<Area, 'iova' | 'length'>, low: Iova
 export const gaps = (taken: readonly Interval[], from: Bytes, last: Bytes): readonly Interval[] => {
   const free: Interval[] = [];
   let low = from;
-  for (const [first, end] of taken.toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+  for (const [first, end] of taken.toSorted((a, b) => (a[0] < b[0] ? -1 : 1))) {
     if (low < first && low <= last) free.push([low, lower(first - 1n, last)]);
     low = higher(low, end + 1n);
   }
@@ -43,7 +43,7 @@ export const reserved = (s: State, { space, domains }: Ioas): readonly Interval[
 
 /** Whether an IOAS uses any of these addresses, or counts on them. */
 export const claims = ({ areas, allowed }: Pick<Ioas, 'areas' | 'allowed'>, taken: readonly Interval[]): boolean => {
-  const hit = (it: Pick<Area, 'iova' | 'length'>): boolean => taken.some(([low, last]) => meets(it, low, last));
+  const hit = (it: Pick<Area, 'iova' | 'length'>): boolean => taken.some((range) => meets(it, range[0], range[1]));
   return areas.some(hit) || allowed.some(([iova, last]) => hit({ iova, length: last - iova + 1n }));
 };
 
@@ -54,7 +54,7 @@ export const clash = (s: State, ioas: Ioas, iova: Iova, length: Bytes): Refusal 
   const below = ioas.areas.findLast((area) => area.iova < end);
   return (
     first([iova % alignment(s, ioas) !== 0n, 'EINVAL'], [end > END, 'EOVERFLOW']) ??
-    first([reserved(s, ioas).some(([low, last]) => meets({ iova, length }, low, last)), 'EINVAL']) ??
+    first([reserved(s, ioas).some((it) => meets({ iova, length }, it[0], it[1])), 'EINVAL']) ??
     first([below !== undefined && iova < below.iova + below.length, 'EEXIST'])
   );
 };
@@ -69,7 +69,7 @@ export const misplaced = (s: State, ioas: Ioas, from: Bytes, length: Bytes, choi
   if (refusal || choice === undefined) return refusal ?? first([!hasRoom(s, ioas, from, length), 'ENOSPC']);
   const err = choice === 0n ? 'EINVAL' : clash(s, ioas, choice, length)?.err;
   if (err) return { refused: `IOVA 0x${choice.toString(16)} was chosen, and as a fixed one it is ${err}` };
-  const outside = forbidden(ioas).some(([low, last]) => meets({ iova: choice, length }, low, last));
+  const outside = forbidden(ioas).some((it) => meets({ iova: choice, length }, it[0], it[1]));
   return outside ? { refused: `IOVA 0x${choice.toString(16)} was chosen, and is not allowed` } : undefined;
 };
 
@@ -82,7 +82,7 @@ export const hasRoom = (s: State, ioas: Ioas, from: Bytes, length: Bytes): boole
   let align = 1n;
   while (align < lower(length, HUGE) && from % (align * 2n) === 0n) align *= 2n;
   const taken = ioas.areas.map((area): Interval => [area.iova, area.iova + area.length - 1n]);
-  const holes = gaps([...reserved(s, ioas), ...forbidden(ioas), ...taken], page, MAX - page);
+  const holes = gaps([...taken, ...reserved(s, ioas), ...forbidden(ioas)], page, MAX - page);
   const start = (low: Bytes): Bytes => ceil(low, align) | (from % page);
   return holes.some(([low, high]) => start(low) < high && high - start(low) >= length - 1n);
 };
