@@ -30,15 +30,21 @@ export function judge(world: World, branches: readonly (readonly Command[])[], c
   return broken === undefined ? ran : { ...ran, broken };
 }
 
+/** What so many branches did from the model's state on, and what is seen now that they have. */
+export const historyOf = (
+  { state, machine }: Pick<World, 'state' | 'machine'>,
+  branches: number,
+  calls: readonly Call[],
+): History => ({
+  before: state,
+  branches: Array.from({ length: branches }, (_, i) => calls.filter(({ branch }) => branch === i)),
+  after: sightOf(machine),
+});
+
 /** Nothing, and the model has done what explains the run. */
 function unexplained(world: World, branches: number, calls: readonly Call[]): Breach | undefined {
-  const { state, machine } = world;
-  const history: History = {
-    before: state,
-    branches: Array.from({ length: branches }, (_, i) => calls.filter(({ branch }) => branch === i)),
-    after: sightOf(machine),
-  };
-  machine.takeCalls();
+  const history = historyOf(world, branches, calls);
+  world.machine.takeCalls();
   // What is wrong at rest with all orders that explain the rest, if there are such.
   let atRest: Breach | undefined;
   const also = (end: State): readonly string[] => {

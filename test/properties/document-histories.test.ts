@@ -6,10 +6,12 @@ import { describe, expect, test } from 'vitest';
 import { Exhaustive } from '../../explore/exhaustive.ts';
 import { Pct } from '../../explore/pct.ts';
 import { explore, type Strategy } from '../../explore/strategy.ts';
+import { historyOf } from '../../properties/concurrent/judge.ts';
 import { linearize, showVerdict } from '../../properties/concurrent/linearize.ts';
+import { run } from '../../properties/concurrent/run.ts';
 import { RACE_TABLES } from '../../properties/races/tables/documents.ts';
+import { World } from '../../properties/races/world.ts';
 import { before, commandsOf, endsOf, shownOf } from './model-ends.ts';
-import { historyOf } from './recorded-history.ts';
 import { SEED } from './seed.ts';
 
 /** Every schedule of two preemptions is asked for. */
@@ -53,7 +55,10 @@ test('whatever the implementation does in those races, some order of the smaller
     explore(
       strategy,
       (choose) => {
-        const history = historyOf(one, state, threads, choose);
+        const { machine } = new World(one);
+        const { calls, broken } = run(machine, threads, choose);
+        expect(broken).toBeUndefined();
+        const history = historyOf({ state, machine }, threads.length, calls);
         const verdict = linearize(history);
         histories++;
         if (!verdict.explained) unexplained.push([`${id}, ${one.from}`, ...showVerdict(history, verdict)].join('\n'));
