@@ -8,28 +8,33 @@ import { hasRoom } from './iova.ts';
 import { deviceNamed, ioasNamed, mappingNamed } from './names.ts';
 import type { Area, Ioas, State } from './spec.ts';
 
-type Step = Readonly<{ before: State; command: Command; after: State; seen: Observation }>;
+/** What a step led to, and what it `shot`: of each IOAS that it was in. */
+type Step = Readonly<{ before: State; command: Command; after: State; seen: Observation; shot: readonly Shot[] }>;
+type Shot = readonly [Ioas, readonly Area[]];
 /** `of` is the name of an invariant, or `the same answers`. */
-export type Witness = Readonly<{ of: string; name: string }> &
-  Readonly<{ happened: (before: State, command: Command, after: State, seen: Observation) => boolean }>;
+export type Witness = Readonly<{ of: string; name: string; happened: (step: Step) => boolean }>;
+
+/** A step, for the witnesses: what several of them look for is found once. */
+export const stepOf = (before: State, command: Command, after: State, seen: Observation): Step => {
+  return { before, command, after, seen, shot: takesOrGives(command) ? shotBetween(before, after) : [] };
+};
 
 /** Only what is done to a device, its last mapping, or a test buffer can take memory back, or give it again. */
 const takesOrGives = (c: Command): boolean => c.do.startsWith('vfio') || c.do === 'mock_revoke' || ends(c);
 const ends = (c: Command): boolean => c.do === 'munmap' || c.do === 'exit';
 
-/** What a revoke shot, by the IOAS that it was in. */
-const shotBy = ({ before, command, after }: Step): readonly (readonly [Ioas, readonly Area[]])[] => {
-  const touched = takesOrGives(command) ? before.ioases.filter((ioas) => !after.ioases.includes(ioas)) : [];
-  return touched.map((ioas) => {
-    const now = after.ioases.find(({ space }) => space === ioas.space)?.areas ?? [];
-    return [ioas, ioas.areas.filter((it) => it.live && now.some((area) => area.iova === it.iova && !area.live))];
-  });
-};
+const shotBetween = (before: State, after: State): readonly Shot[] =>
+  before.ioases
+    .filter((ioas) => !after.ioases.includes(ioas))
+    .map((ioas) => {
+      const now = after.ioases.find(({ space }) => space === ioas.space)?.areas ?? [];
+      return [ioas, ioas.areas.filter((it) => it.live && now.some((area) => area.iova === it.iova && !area.live))];
+    });
 /** Out of how many domains a revoke shot an area, at the most. */
-const shotOutOf = (step: Step, which = (_: Area): boolean => true): number =>
-  Math.max(0, ...shotBy(step).map(([{ domains }, areas]) => (areas.some(which) ? domains.length : 0)));
+const shotOutOf = ({ shot }: Step, which = (_: Area): boolean => true): number =>
+  shot.reduce((most, [{ domains }, areas]) => (areas.some(which) ? Math.max(most, domains.length) : most), 0);
 const isShot = ({ live }: Area): boolean => !live;
-const shotInDomains = (s: State): Area[] =>
+const shotInDomains = (s: State): readonly Area[] =>
   s.ioases.flatMap(({ domains, areas }) => (domains.length > 0 ? areas.filter(isShot) : []));
 
 type Rows = Readonly<Record<string, Readonly<Record<string, (step: Step) => boolean>>>>;
@@ -86,15 +91,14 @@ const rows: Rows = {
     'an allowed set turned a placement away from a lower hole': ({ before, command: c, after }) => {
       if (c.do !== 'ioas_map_file' || c.iova !== undefined || after === before) return false;
       const [was, is] = [ioasNamed(before, c.ioas), ioasNamed(after, c.ioas)];
+      if (was.allowed.length === 0) return false;
       const area = is.areas.find((it) => !was.areas.includes(it))!;
       const below: Interval = [0n, area.iova + area.length - 2n];
-      return was.allowed.length > 0 && hasRoom(before, { ...was, allowed: [below] }, addressOf(area), area.length);
+      return hasRoom(before, { ...was, allowed: [below] }, addressOf(area), area.length);
     },
   },
 };
 
 export const witnesses: readonly Witness[] = Object.entries(rows).flatMap(([of, row]) =>
-  Object.entries(row).map(([name, saw]): Witness => {
-    return { of, name, happened: (before, command, after, seen) => saw({ before, command, after, seen }) };
-  }),
+  Object.entries(row).map(([name, happened]): Witness => ({ of, name, happened })),
 );

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { invariants } from '../../model/invariants.ts';
 import { observe } from '../../model/observe.ts';
 import { initial, type State, step } from '../../model/spec.ts';
-import { witnesses } from '../../model/witnesses.ts';
+import { stepOf, witnesses } from '../../model/witnesses.ts';
 import type { Command } from '../../trace/command.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
 import { device, play } from './model-rig.ts';
@@ -47,7 +47,7 @@ const happened = (before: State, command: Command, choice?: bigint): string[] =>
   const after = ('state' in outcome && outcome.state) || before;
   const old = observe(before).areas.map(({ iova }) => iova);
   const seen = { ...observe(after), areas: observe(after).areas.filter(({ iova }) => !old.includes(iova)) };
-  return witnesses.filter((witness) => witness.happened(before, command, after, seen)).map(({ name }) => name);
+  return witnesses.filter((witness) => witness.happened(stepOf(before, command, after, seen))).map(({ name }) => name);
 };
 
 test('every invariant has a witness, and every witness an invariant, or is about answers', () => {
