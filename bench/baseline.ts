@@ -1,18 +1,19 @@
 /**
  * The same model, implementation and comparison, driven by fast-check's own model-based testing: `fc.commands` draws
  * commands without knowing the state, and `fc.modelRun` runs those that their `check` lets pass. Twice: once with our
- * intents, resolved when they run, and once with arguments that are drawn with the commands.
+ * intents, resolved when they run, and once with arguments that are drawn with the commands. In the end everything is
+ * closed, as in the walk.
  */
 import * as fc from 'fast-check';
-import { FIELD, type Intent } from '../properties/intents.ts';
+import { type Intent, oneIntent } from '../properties/intents.ts';
 import { perform } from '../properties/perform.ts';
 import { resolve } from '../properties/resolve/resolve.ts';
-import { finish, type Witness } from '../properties/walk.ts';
+import { closeAll, poisons, type Witness } from '../properties/walk.ts';
 import { newWorld, type World } from '../properties/world.ts';
 import type { Command } from '../trace/command.ts';
 import { showCommand } from '../trace/show.ts';
 import { blindCommand, PRELUDE } from './blind.ts';
-import { config, KERNEL, LONGEST, type Mix, SEQUENCES, STATED_MIX } from './mix.ts';
+import { config, KERNEL, LONGEST, SEQUENCES, STATED_MIX } from './mix.ts';
 
 /** What fast-check calls the model and the real system: here both worlds are in one, and somebody may look on. */
 interface Real {
@@ -73,20 +74,16 @@ class BlindCommand implements fc.Command<World, Real> {
 
 const HANDLES = new Set(['ctx', 'ioas', 'src', 'dst', 'pt', 'obj', 'fd', 'mem']);
 
-const field = fc.nat(FIELD - 1);
-const intentCommand = ({ intent }: Mix): fc.Arbitrary<IntentCommand> =>
-  fc
-    .record({ what: fc.nat(999), pick: field, from: field, size: field, at: field, how: field, odd: field })
-    .map((drawn) => new IntentCommand(intent(drawn)));
+const intentCommand = oneIntent.map((drawn) => new IntentCommand(STATED_MIX.intent(drawn)));
 
 const constraints = { maxCommands: LONGEST, size: 'max' } as const;
-const intentCommands = fc.commands<World, Real>([intentCommand(STATED_MIX)], constraints);
+const intentCommands = fc.commands<World, Real>([intentCommand], constraints);
 const blindCommands = fc.commands<World, Real>([blindCommand.map((it) => new BlindCommand(it))], constraints);
 
 /** For whom, and how thoroughly. */
 export interface Options {
   readonly witness?: Witness;
-  /** Compare everything after every so many steps; what the walk does unless told. */
+  /** Compare everything after every so many steps; as often as the walk does unless told. */
   readonly wholeEvery?: number;
 }
 
@@ -103,14 +100,15 @@ function run(
   { witness, wholeEvery }: Options,
 ): number {
   let count = 0;
-  const property = fc.property(arbitrary, (commands) => {
+  const property = fc.property(arbitrary, fc.nat(), (commands, closing) => {
     const world = newWorld(config, KERNEL, wholeEvery);
+    world.machine.kernel.poisons = poisons(closing);
     const setup = (): { model: World; real: Real } => {
       for (const command of prelude) takeStep({ world, witness }, command);
       return { model: world, real: { world, witness } };
     };
     fc.modelRun(setup, commands);
-    finish(world);
+    closeAll(world, closing, witness);
     count += world.history.length;
   });
   fc.assert(property, { seed, numRuns: SEQUENCES });

@@ -126,6 +126,11 @@ class Intents extends fc.Arbitrary<readonly Intent[]> {
   }
 }
 
+/** One intent, drawn as those of sequences are, for whoever wants them one by one. */
+export const oneIntent: fc.Arbitrary<Intent> = fc
+  .noBias(fc.tuple(fc.integer(), fc.integer()))
+  .map(([a, b]) => draw(a, b));
+
 /** Two draws of 32 bits, cut into fields. */
 function draw(a: number, b: number): Intent {
   return {

@@ -29,12 +29,13 @@ export type MakeWorld = (config: MachineConfig, kernel: string) => World;
 
 /** Of so many walks, one poisons what it frees, which takes time. A failure shrinks to one that does. */
 const POISONED = 8;
+export const poisons = (closing: number): boolean => closing % POISONED === 0;
 
 /** Walk a case to its end. Fails with a Divergence, whose trace is the history of the world it happened in. */
 export function walk({ config, kernel, intents, closing }: Case, witness?: Witness, make: MakeWorld = newWorld): World {
   const world = make(config, kernel);
   // A world that is wrong on purpose may look at what is gone.
-  world.machine.kernel.poisons = make === newWorld && closing % POISONED === 0;
+  world.machine.kernel.poisons = make === newWorld && poisons(closing);
   inWorld(world, () => {
     for (const intent of intents) takeStep(world, resolve(intent, world.state), witness);
     closeAll(world, closing, witness);
