@@ -107,7 +107,7 @@ export function steps(): void {
   for (const { name, what } of ROWS) console.log(`${name}: ${what}.`);
   console.log(`\nMedians of ${ROUNDS} rounds, in turn; drawing and closing count for all.`);
   console.log('Targets: 150,000 steps/s of the walk, and 3× what plain fc.commands does.\n');
-  floor();
+  floor((seed) => runWalk(seed, STATED_MIX));
 }
 
 const witnessOf =
