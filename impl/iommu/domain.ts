@@ -67,6 +67,8 @@ export class Domain {
   /** For messages and observers: the IOAS or HWPT by which a user knows it. */
   readonly name: string;
   readonly granule: number;
+  /** The list of it alone, which is one for all who need that. */
+  readonly alone: readonly Domain[] = [this];
   readonly #identity = newIdentity();
   /** Whether its devices can set dirty bits; said once, when it is made. */
   hasDirtyOps = false;

@@ -134,8 +134,8 @@ export function trackDomain(pages: Pages, area: Area, domain: Domain): Errno | u
   assertHeld(pages.mutex);
   if (shouldFail('iopt_dmabuf_track_domain')) return 'ENOMEM';
   warnOn(area.tracked.includes(domain), 'an area is tracked twice for one domain');
-  // Unlike a spread, which leaves room for more, this is as long as it must be: every area has one.
-  area.tracked = area.tracked.length === 0 ? [domain] : area.tracked.concat(domain);
+  // Unlike a spread, which leaves room for more, `concat` gives a list as long as it must be.
+  area.tracked = area.tracked.length === 0 ? domain.alone : area.tracked.concat(domain);
   source.tracker.add(area);
   return undefined;
 }

@@ -69,7 +69,7 @@ export function* fillLocked(area: Area, pages: Pages, domain: Domain): Thread<Er
   const untracked = trackDomain(pages, area, domain);
   if (untracked !== undefined) return untracked;
   if (!isRevoked(pages)) {
-    const failed = yield* mapInto(area, pages, [domain]);
+    const failed = yield* mapInto(area, pages, domain.alone);
     if (failed !== undefined) {
       untrackDomain(pages, area, domain);
       return failed;

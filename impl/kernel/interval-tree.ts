@@ -14,10 +14,11 @@ import { add, min, ONE, previous, type U64 } from './units.ts';
 
 /** What is kept in a tree extends it, as kernel structures embed a node. */
 export abstract class IntervalNode {
-  readonly startHigh: Half;
-  readonly startLow: Half;
-  readonly lastHigh: Half;
-  readonly lastLow: Half;
+  // Only declared: of objects of so many classes, to define a field takes the engine as long as to set it.
+  declare readonly startHigh: Half;
+  declare readonly startLow: Half;
+  declare readonly lastHigh: Half;
+  declare readonly lastLow: Half;
 
   constructor(start: U64, last: U64) {
     this.startHigh = highOf(start);

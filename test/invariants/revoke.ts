@@ -62,8 +62,8 @@ export const revoked: readonly Row[] = [
         'a domain that joins maps revoked pages at their stale address',
         edit(
           at.FILL,
-          '  if (!isRevoked(pages)) {\n    const failed = yield* mapInto(area, pages, [domain]);',
-          '  if (pages.npages > 0) {\n    const failed = yield* mapInto(area, pages, [domain]);',
+          '  if (!isRevoked(pages)) {\n    const failed = yield* mapInto(area, pages, domain.alone);',
+          '  if (pages.npages > 0) {\n    const failed = yield* mapInto(area, pages, domain.alone);',
         ),
         at.scenario('G-17: a revoked area is never mapped again, whatever the exporter gives back'),
       ),
