@@ -64,6 +64,17 @@ test.each<[string, Partial<Observation>]>([
     },
   ],
   [
+    'two neighbours in one PTE, and another area behind a gap',
+    {
+      areas: [
+        area(),
+        area({ iova: IOVA + 0x2000n, offset: 0x1_2000n }),
+        area({ iova: IOVA + 0x8000n, offset: 0x1_2000n }),
+      ],
+      ptes: [pte({ length: 0x4000n })],
+    },
+  ],
+  [
     'a part of an area',
     {
       areas: [area({ iova: IOVA + 0x1000n, length: 0x800n, offset: 0x1_1000n })],

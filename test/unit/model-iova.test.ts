@@ -100,6 +100,11 @@ describe('copy', () => {
     ]);
   });
 
+  test('may write only if each of its areas may be written', () => {
+    const s = play(start(), mapFile({ prot: 'r' }), mapUser({ iova: BASE + 0x4000n }));
+    expect(answer(s, copy({ dst: 'b', length: 0x5000n }))).toBe('EPERM');
+  });
+
   test('of odd pieces is refused by the domain that would have to map them', () => {
     const odd = { length: 0x1800n, start: 0n };
     const s = play(
@@ -162,6 +167,15 @@ describe('unmap', () => {
     expect(answer(two, unmap(BASE - 0x1000n, 0x1_0000n))).toEqual({ length: 0x8000n });
     expect(answer(two, unmap(0n, MAX))).toEqual({ length: 0x8000n });
     expect(answer(start(), unmap(0n, MAX))).toEqual({ length: 0n });
+  });
+
+  test('leaves its neighbours, and makes room for just as much', () => {
+    const s = play(start(), mapFile(), mapFile({ iova: BASE + 0x4000n }), mapFile({ iova: BASE + 0x8000n }));
+    const middle = unmap(BASE + 0x4000n, 0x4000n);
+    expect(answer(s, middle)).toEqual({ length: 0x4000n });
+    const again = mapFile({ iova: BASE + 0x4000n });
+    expect(answer(s, again)).toBe('EEXIST');
+    expect(answer(play(s, middle), again)).toEqual({ iova: BASE + 0x4000n });
   });
 
   test('of a part takes nothing, but has taken the areas before it', () => {
