@@ -71,9 +71,10 @@ export function* unmapMemory(machine: Machine, { map, offset = 0n, length, proce
   const whole = pages === all;
   // Nobody can name the whole any more, while it goes.
   if (whole) names.delete(map);
-  if (whole && mm === machine.mm) machine.leaving.set(mem, map);
+  const leaves = whole && mm === machine.mm;
+  if (leaves) machine.leaving.set(mem, map);
   const failed = yield* munmap(mm, add(mem.address, from), u64(pages, 0));
-  machine.leaving.delete(mem);
+  if (leaves) machine.leaving.delete(mem);
   if (failed !== undefined) {
     if (whole) names.set(map, mem);
     return { err: failed };
