@@ -9,7 +9,7 @@ import type { Area, Iova, State } from './spec.ts';
 export type By = number;
 /**
  * - `uses` an object, a context, an opening or a buffer: it is not destroyed, or let go of, meanwhile
- * - `inherits` an open file: the process has forked, and its child has yet to close all that it got
+ * - `inherits` an open file: the process has forked, and its child has yet to close all that it got; or is mapping it
  * - `locks` or `reads`: a lock, by name; of a space it is domains_rwsem, and for writing iova_rwsem, too
  * - `enters`: memory_lock, but the CPU still reaches what it did
  * - `reserves`: what a device that is about to enter, or has just left, a space keeps for itself in there; `frees`:

@@ -7,7 +7,7 @@ import { released } from './domains.ts';
 import { ceil, END, gaps, higher, lower, MAX } from './iova.ts';
 import { deviceNamed, mappingNamed, NOTHING, sourceNamed, targetOf, whenBound } from './names.ts';
 import { done, first, give, type Refusal, swap } from './outcome.ts';
-import type { Bytes, Do, Mapping, Outcome, Source, State } from './spec.ts';
+import type { Bytes, Device, Do, Mapping, Outcome, Source, State } from './spec.ts';
 
 /** The file of a device has its regions side by side, each BAR at its number times this. */
 const REGION = 1n << 40n;
@@ -39,19 +39,21 @@ export const mapSource = (s: State, name: Handle, source: Source): Outcome => {
 };
 
 /** Whole pages of a BAR. Whether the device answers is only asked when the CPU touches them. */
-export const barMmap = (state: State, { dev, region, offset, length: asked, as }: Do<'bar_mmap'>): Outcome =>
-  whenBound(state, dev, (s, device) => {
-    const at = (BigInt(region) * REGION + offset) % END;
-    const [bar, base, length] = [Number(at / REGION), at % REGION, ceil(asked, s.machine.pageSize)];
-    const end = ceil(device.config.bars.get(bar) ?? 0n, s.machine.pageSize);
-    const refusal =
-      first([region >= REGIONS, 'EINVAL']) ?? unmappable(s, at, length) ?? first([base + length > end, 'EINVAL']);
-    if (refusal) return refusal;
-    const ranges: Slice[] = [[base, length]];
-    const { holder: owner, exports: nth } = device;
-    const source: Source = { is: 'mapping', memory: `${dev}:${bar}`, base, length, ranges, owner, nth };
-    return mapSource(born(s, device, source), as, source);
+export const barMmap = (state: State, c: Do<'bar_mmap'>): Outcome =>
+  whenBound(state, c.dev, (s, device) => {
+    const source = mappableBar(s, device, c);
+    return 'err' in source ? source : mapSource(born(s, device, source), c.as, source);
   });
+export const mappableBar = (s: State, device: Device, c: Do<'bar_mmap'>): Source | Refusal => {
+  const at = (BigInt(c.region) * REGION + c.offset) % END;
+  const [bar, base, length] = [Number(at / REGION), at % REGION, ceil(c.length, s.machine.pageSize)];
+  const end = ceil(device.config.bars.get(bar) ?? 0n, s.machine.pageSize);
+  const refusal =
+    first([c.region >= REGIONS, 'EINVAL']) ?? unmappable(s, at, length) ?? first([base + length > end, 'EINVAL']);
+  if (refusal) return refusal;
+  const { holder: owner, exports: nth } = device;
+  return { is: 'mapping', memory: `${c.dev}:${bar}`, base, length, ranges: [[base, length]], owner, nth };
+};
 
 /**
  * Only some kernels let the CPU map a dma-buf, and of no test exporter; one that is lost is refused. It is a rule of

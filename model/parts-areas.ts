@@ -4,7 +4,7 @@
  */
 
 import { entered, laid, mapping, pieces, UNCHOSEN, uncopied, unfilled, unlent, unplaced } from './areas.ts';
-import type { By } from './holds.ts';
+import { type By, isHeld } from './holds.ts';
 import { GONE, home, ioasNamed, objectNamed, showHex } from './names.ts';
 import { swap } from './outcome.ts';
 import { drop, end, go, hold, type Part, part, refuse, whole, written } from './part.ts';
@@ -25,6 +25,7 @@ export const mapParts = (c: Do<'ioas_map' | 'ioas_map_file'>): readonly Part[] =
     const ioas = ioasNamed(s, c.ioas);
     const area = mapping(s, ioas, c);
     if ('err' in area) return refuse(s, area.err);
+    if (c.do === 'ioas_map' && isHeld(s, c.mem, 'removes', by)) return refuse(s, 'EBADF');
     const { space } = ioas;
     const lent = part('is lent', (now, by) => {
       const refusal = unlent(now, area.source);

@@ -1,14 +1,15 @@
 /** The smaller steps of single buffers and of mappings: born, revoked for good, mapped, touched, and forked. */
 
 import { born, bufferOf, faults, ofBuffer, revoked } from './buffers.ts';
-import { isHeld } from './holds.ts';
-import { barMmap, fork, mappable, mapSource, peek } from './memory.ts';
-import { deviceNamed, inUserSpace, mappingNamed, sourceNamed } from './names.ts';
+import { type By, isHeld } from './holds.ts';
+import { fork, mappable, mappableBar, mapSource, peek, unmapPages } from './memory.ts';
+import { deviceNamed, inUserSpace, mappingNamed, sourceNamed, whenBound } from './names.ts';
+import { mapOf } from './observe.ts';
 import { done, give } from './outcome.ts';
-import { drop, end, go, hold, OK, type Part, part, refuse, taken, whole, written } from './part.ts';
+import { drop, end, go, hold, OK, type Part, part, refuse, type Stepped, taken, whole, written } from './part.ts';
 import { using } from './parts-areas.ts';
 import { deviceCall, locking, memoryOf, telling } from './parts-revoke.ts';
-import type { Device, Do, Named, State } from './spec.ts';
+import type { Device, Do, Mapping, Named, Source, State } from './spec.ts';
 
 /** Export: checked · born, on the list · unlocked · the descriptor. */
 export const exportParts = (c: Do<'vfio_export'>): readonly Part[] =>
@@ -26,15 +27,25 @@ export const exportParts = (c: Do<'vfio_export'>): readonly Part[] =>
     return [listed];
   });
 
-/** Where a mapping of a BAR is of a buffer of its own, that is born under memory_lock. */
+/** The file is held · mapped; where that is a buffer of its own, it is born under memory_lock. */
 export const barMmapParts = (c: Do<'bar_mmap'>): readonly Part[] => [
-  part('maps', (s, by) => {
-    if (!s.machine.mapsBuffers) return whole(barMmap(s, c), s);
-    const mapped = barMmap(s, c);
-    if (!('ok' in mapped)) return whole(mapped, s);
-    return taken(s, by, memoryOf(c.dev)) ? 'waits' : end(hold(mapped.state, by, 'locks', memoryOf(c.dev)), OK);
+  part('has the file', (s, by) => {
+    const asked = whenBound(s, c.dev, (now, device) => {
+      const source = mappableBar(now, device, c);
+      return 'err' in source ? source : done(now);
+    });
+    if (!('ok' in asked)) return whole(asked, s);
+    return go(hold(asked.state, by, 'inherits', deviceNamed(s, c.dev).opening!), [mappingBar(c)]);
   }),
 ];
+const mappingBar = (c: Do<'bar_mmap'>): Part =>
+  part('maps', (s, by) => {
+    const [device, { mapsBuffers }] = [deviceNamed(s, c.dev), s.machine];
+    if (mapsBuffers && taken(s, by, memoryOf(c.dev))) return 'waits';
+    const source = mappableBar(s, device, c) as Source;
+    const { state } = mapSource(born(s, device, source), c.as, source) as Stepped;
+    return end(mapsBuffers ? hold(state, by, 'locks', memoryOf(c.dev)) : state, OK);
+  });
 /** Whether the buffer is usable is asked before it is mapped, and not again. */
 export const fdMmapParts = (c: Do<'fd_mmap'>): readonly Part[] => [
   part('asks', (s, by) => {
@@ -61,13 +72,33 @@ export const forGoodParts = (c: Do<'vfio_dmabuf_revoke'>): readonly Part[] => [
   }),
 ];
 
+/** Resolved · unmapped, whatever is left. All of a mapping loses its name first, though a child may still get it. */
+export const munmapParts = (c: Do<'munmap'>): readonly Part[] => [
+  part('has an address', (s, by) => {
+    const [it, outcome] = [found(s, by, c), unmapPages(s, c)];
+    if (!it || !('ok' in outcome)) return it ? whole(outcome, s) : refuse(s, 'EBADF');
+    const { offset = 0n, length = it.source.length } = c;
+    const all = offset === 0n && length > it.source.length - s.machine.pageSize;
+    const unmap = part('unmaps', (now, by) => {
+      const unmapped = unmapPages(now, c);
+      return end(drop('ok' in unmapped ? unmapped.state : now, by, 'removes'), OK);
+    });
+    return go(all ? hold(s, by, 'removes', mapOf(c.map, c.process)) : s, [unmap]);
+  }),
+];
+const found = (s: State, by: By, { map, process }: Do<'munmap' | 'peek'>): Mapping | undefined =>
+  isHeld(s, mapOf(map, process), 'removes', by) ? undefined : mappingNamed(s, map, process);
+
 /**
  * An address, which is not looked up again; a touch of it finds an entry, or faults: then it waits for memory_lock, and
- * may be found holding it.
+ * may be found holding it. The entry that a fault makes may be gone before the touch comes round.
  */
 export const peekParts = (c: Do<'peek'>): readonly Part[] => [
-  part('has an address', (s) => (mappingNamed(s, c.map, c.process) ? go(s) : whole(peek(s, c), s))),
-  part('touches', (s, by, { hit }) => {
+  part('has an address', (s, by) => (found(s, by, c) ? go(s) : refuse(s, 'EBADF'))),
+  touching(c),
+];
+const touching = (c: Do<'peek'>, again = false): Part =>
+  part(again ? 'touches again' : 'touches', (s, by, { hit }) => {
     const it = mappingNamed(s, c.map, c.process);
     if (!it) return refuse(s, 'EFAULT');
     const outcome = peek(s, c);
@@ -75,16 +106,20 @@ export const peekParts = (c: Do<'peek'>): readonly Part[] => [
     const buffer = s.machine.mapsBuffers ? (it.source.of ?? it.source) : undefined;
     const device = s.devices.find(({ holder }) => holder !== undefined && holder === it.source.owner);
     if (hit && buffer && isHeld(s, buffer, 'keeps')) {
-      const found = peek({ ...s, takenBack: [], devices: s.devices.map(awake) }, c);
-      return whole('ok' in found ? { ...found, state: s } : found, s);
+      const there = peek({ ...s, takenBack: [], devices: s.devices.map(awake) }, c);
+      return whole('ok' in there ? { ...there, state: s } : there, s);
     }
     if (!device || (buffer && revoked(s, buffer))) return whole(outcome, s);
-    if (!written(s, by, memoryOf(device.name)) && !isHeld(s, memoryOf(device.name), 'enters', by))
-      return end(hold(s, by, 'reads', memoryOf(device.name)), { ok: outcome.ok });
+    const gone = hit === false && outcome.ok.value !== undefined;
+    if (gone && again) return 'waits';
+    if (!written(s, by, memoryOf(device.name)) && !isHeld(s, memoryOf(device.name), 'enters', by)) {
+      const held = hold(s, by, 'reads', memoryOf(device.name));
+      const unlock = part('unlocks', (now, by) => go(drop(now, by, 'reads')));
+      return gone ? go(held, [unlock, touching(c, true)]) : end(held, { ok: outcome.ok });
+    }
     const there = hit && !faults(s, it.source) && (buffer !== undefined || !written(s, by, memoryOf(device.name)));
     return there ? whole(outcome, s) : 'waits';
-  }),
-];
+  });
 const awake = (it: Device): Device => ({ ...it, memory: true, power: 0, lowPower: undefined, lost: false });
 
 /** Fork: the child has every open file · it has the mappings, too · it has closed its descriptors. */

@@ -14,7 +14,7 @@ import type { Result } from '../trace/answer.ts';
 import type { Command } from '../trace/command.ts';
 import { closeDescriptor } from './domains.ts';
 import type { By, Hold } from './holds.ts';
-import { unmapAll, unmapPages } from './memory.ts';
+import { unmapAll } from './memory.ts';
 import { type Freedom, type Part, part, type Taken, whole } from './part.ts';
 import { copyParts, mapParts, unmapParts } from './parts-areas.ts';
 import { attachParts } from './parts-attach.ts';
@@ -120,7 +120,7 @@ const partsOf = (c: Command): readonly Part[] => {
     case 'mock_domain_destroy':
       return mockDestroyParts(c);
     case 'munmap':
-      return [part('unmaps', (s) => whole(unmapPages(s, c), s))];
+      return buffers.munmapParts(c);
     case 'exit':
       return [part('exits', (s) => whole(unmapAll(s, c), s))];
     case 'vfio_close':

@@ -14,7 +14,7 @@ const codeLinesAllowed: ReadonlyArray<readonly [prefix: string, lines: number]> 
 const modelLinesAllowed = 830;
 const besideTheRules = /^model\/(observation|observe|invariants|witnesses|holds|parts?(-[a-z0-9]+)?)\.ts$/;
 /** Of the smaller steps. */
-const partLinesAllowed = 840;
+const partLinesAllowed = 870;
 const smallerSteps = /^model\/(holds|parts?(-[a-z0-9]+)?)\.ts$/;
 const columnsAllowed = 120;
 

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { reaches } from '../../model/observe.ts';
 import type { Freedom } from '../../model/part.ts';
 import { advance, begin, isDone, nextOf, type UnderWay } from '../../model/parts.ts';
-import { reach, type State } from '../../model/spec.ts';
+import { type Do, reach, type State } from '../../model/spec.ts';
 import type { Command, Handle } from '../../trace/command.ts';
 import { device, play } from './model-rig.ts';
 import { attach, BASE, copy, machine, mapUser, memory, start } from './model-scene.ts';
@@ -36,7 +36,15 @@ const hwpt = (as: Handle, dev: Handle, more: Partial<Extract<Command, { do: 'hwp
   return { do: 'hwpt_alloc', dev, ioas: 'a', as, ...more };
 };
 const mock = (ioas: Handle, dev: Handle): Command => ({ do: 'mock_domain', ioas, as: `h-${dev}`, dev });
-const mapBar = (length: bigint): Command => ({ do: 'bar_mmap', dev: 'dev0', region: 2, offset: 0n, length, as: 'v' });
+const mapBar = (length: bigint): Do<'bar_mmap'> => ({
+  do: 'bar_mmap',
+  dev: 'dev0',
+  region: 2,
+  offset: 0n,
+  length,
+  as: 'v',
+});
+const munmap: Command = { do: 'munmap', map: 'v' };
 const touch = (offset: bigint): Command => ({ do: 'peek', map: 'v', offset });
 const hotReset = (dev: Handle): Command => ({ do: 'vfio_hot_reset', dev });
 const bind = (dev: Handle): Command => ({ do: 'vfio_bind', dev, ctx: 'ctx' });
@@ -166,6 +174,8 @@ test.each<readonly [what: string, before: State, Command, answer: unknown]>([
     'EFAULT',
   ],
   ['a bind of what is bound', start(), bind('dev0'), 'EINVAL'],
+  ['a mapping of what is no region', start(), { ...mapBar(0x1000n), region: 9 }, 'EINVAL'],
+  ['an unmap of half a page', play(start(), mapBar(0x2000n)), { ...munmap, offset: 0x800n }, 'EINVAL'],
 ])('%s: %o', (_, before, command, answer) => {
   expect(said(started(before, command))).toEqual(answer);
 });
@@ -174,6 +184,49 @@ test('a touch that finds the entry, before a revoke has zapped it, ends where th
   const found = (offset: bigint): unknown => said(started(halfRevoked, touch(offset), undefined, { hit: true }));
   expect(found(0xffcn)).toEqual({ value: 'dev0:2+0x10ffc' });
   expect(found(0xffen)).toBe('EFAULT');
+});
+
+test('a mapping that is unmapped as a whole has no name any more, and a child may still get it', () => {
+  const going = started(play(start(), mapBar(0x2000n)), munmap, 'unmaps');
+  const others: Command[] = [touch(0n), munmap, { ...anywhere, mem: 'v' }];
+  expect(others.map((command) => said(started(going.state, command)))).toEqual(['EBADF', 'EBADF', 'EBADF']);
+  const forked = started(going.state, { do: 'fork', as: 'p' });
+  const ended = goOn({ ...going, state: forked.state });
+  expect([said(forked), said(ended)]).toEqual([{}, {}]);
+  expect(ended.state.mappings.map(({ name, process }) => [name, process])).toEqual([['v', 'p']]);
+});
+
+test('what a fault has entered may be gone again, and meanwhile the fault was in the way of a hot reset', () => {
+  const hit = false;
+  const faulting = started(play(group, mapBar(0x1000n)), touch(0n), 'unlocks', { hit });
+  const refused = started(faulting.state, hotReset('dev0'));
+  const again = goOn({ ...faulting, state: refused.state }, undefined, { hit });
+  expect([said(refused), said(again)]).toEqual(['EBUSY', 'waits before it touches again']);
+  const off = started(again.state, memory(false));
+  expect(said(goOn({ ...again, state: off.state }, undefined, { hit }))).toEqual({ signal: 'SIGBUS' });
+});
+
+test('who unmaps a part of a mapping may find nothing there any more', () => {
+  const before = play(start(), mapBar(0x2000n));
+  const going = started(before, { ...munmap, offset: 0x1000n }, 'unmaps');
+  const gone = started(going.state, munmap);
+  expect([said(gone), said(goOn({ ...going, state: gone.state }))]).toEqual([{}, {}]);
+});
+
+test('a BAR is mapped although its descriptor is closed meanwhile, and not before', () => {
+  const mapping = started(start(), mapBar(0x1000n), 'maps');
+  const closed = started(mapping.state, { do: 'vfio_close', dev: 'dev0' });
+  const forked = started(closed.state, { do: 'fork', as: 'p' });
+  const ended = goOn({ ...mapping, state: forked.state });
+  expect([said(closed), said(forked), said(ended)]).toEqual([{}, {}, {}]);
+  expect(ended.state.mappings.map(({ name, process }) => [name, process])).toEqual([['v', undefined]]);
+  expect(ended.state.devices[0]?.holder).toBeDefined();
+});
+
+test('a hot reset wakes the others of its set, which ends a low power that was to last until then', () => {
+  const asleep = (wakeup: boolean): State => play(group, { do: 'vfio_low_power_entry', dev: 'dev1', wakeup });
+  const after = (before: State): unknown => started(before, hotReset('dev0')).state.devices[1]?.lowPower;
+  expect([asleep(true), asleep(false)].map(after)).toEqual([undefined, 'until left']);
 });
 
 test('a device that leaves its group behind still reaches what the group does', () => {

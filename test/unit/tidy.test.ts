@@ -221,15 +221,15 @@ describe('sizes', () => {
     ]);
   });
 
-  test('the rules of the model may have 830 lines of code in all, and its smaller steps 840', () => {
+  test('the rules of the model may have 830 lines of code in all, and its smaller steps 870', () => {
     const files = (name: string, last: number) =>
       Object.fromEntries(
         [116, 116, 116, 116, 116, 116, 116, last].map((lines, i) => [`model/${name}${i}.ts`, linesOfCode(lines)]),
       );
     expect(tidied(files('m', 18))).toEqual([]);
     expect(tidied(files('m', 19))).toEqual(['model:1: 831 lines of code in all where 830 are allowed']);
-    expect(tidied(files('parts-a', 28))).toEqual([]);
-    expect(tidied(files('parts-a', 29))).toEqual(['model:1: 841 lines of code in smaller steps where 840 are allowed']);
+    expect(tidied(files('parts-a', 58))).toEqual([]);
+    expect(tidied(files('parts-a', 59))).toEqual(['model:1: 871 lines of code in smaller steps where 870 are allowed']);
   });
 
   test('a line may be 120 columns wide', () => {
