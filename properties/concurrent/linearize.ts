@@ -159,9 +159,12 @@ class Search {
   }
 }
 
-/** What the kernel was free to do, as the answer tells it: where to map, and whether a touch had to fault. */
+/**
+ * What the kernel was free to do, as the answer tells it: where to map, and whether a touch has found an entry. Of 4
+ * bytes across the end of a mapping the first may have one: EFAULT.
+ */
 const freedomIn = (command: Call['command'], result: Result | undefined): Parameters<typeof advance>[2] =>
-  result && { iova: choiceIn(command, result), hit: 'ok' in result && result.ok.value !== undefined };
+  result && { iova: choiceIn(command, result), hit: 'err' in result || result.ok.value !== undefined };
 
 function placeKey({ call, underWay }: Place): string {
   if (underWay === undefined) return `${call}`;

@@ -39,6 +39,9 @@ const anywhere = (offset: bigint): Command => {
 const attached = play(start(), attach());
 const mapped = play(attached, mapFile());
 const off = play(attached, memory(false));
+/** Where buffers are mapped. */
+const show = (as: string): Command => ({ do: 'fd_mmap', fd: 'b0', offset: 0n, length: 0x1000n, as });
+const shown = play(start(machine, true), show('v'));
 /** Two devices of one bus, each with a buffer that dev1 reaches. */
 const bus = play(
   initial(MACHINES['one bus']),
@@ -103,6 +106,15 @@ test.each<readonly [what: string, before: State, branches: Branches, after: Stat
       [call(mapFile(), 2, 18, MAPPED)],
     ],
     play(attached, mapFile(), mapUser({ iova: BASE + 0x5000n })),
+  ],
+  [
+    'a touch across the end of a mapping, of whose buffer a revoke under way has not zapped the entries yet',
+    shown,
+    [
+      [call(memory(false), 1, 9)],
+      [call(show('w'), 2, 3, 'ENODEV'), call({ do: 'peek', map: 'v', offset: 0xffen }, 4, 5, 'EFAULT')],
+    ],
+    play(shown, memory(false)),
   ],
   [
     'a detach under way: nothing is reached any more, and what the device reserved is not given back yet',
