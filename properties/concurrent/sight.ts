@@ -5,6 +5,7 @@ import { Ioas } from '../../impl/iommufd/ioas.ts';
 import { toBigint } from '../../impl/kernel/units.ts';
 import type { Machine } from '../../impl/machine.ts';
 import { VfioPciDmaBuf } from '../../impl/vfio/pci-dmabuf.ts';
+import type { VfioDeviceFile } from '../../impl/vfio/vfio-device.ts';
 import { revoked } from '../../model/buffers.ts';
 import type { CpuPte } from '../../model/invariants.ts';
 import { reaches } from '../../model/observe.ts';
@@ -23,6 +24,8 @@ export interface Sight {
   readonly areas?: ReadonlyMap<Handle, readonly (readonly [iova: bigint, length: bigint])[]>;
   /** Of every vfio device's buffer, by the names of its descriptors: whether it is usable. */
   readonly usable?: ReadonlyMap<Handle, boolean>;
+  /** Of every device of the machine: whether its descriptor is open, and what has the device bound to which context. */
+  readonly opened?: ReadonlyMap<Handle, string>;
   /** What processes reach without a fault. Less than they have mapped is right: the rest comes with a fault. */
   readonly cpu?: readonly CpuPte[];
 }
@@ -32,6 +35,7 @@ export const sightOf = (machine: Machine): Required<Sight> => ({
   reach: new Map([...machine.devices.keys(), ...machine.mocks.keys()].map((dev) => [dev, reachOf(machine, dev)])),
   areas: new Map([...machine.contexts].flatMap(({ objects }) => [...objects].flatMap(areasOf))),
   usable: new Map([...machine.names.keys()].flatMap((name) => usableOf(machine, name))),
+  opened: new Map([...machine.devices.keys()].map((dev) => [dev, openedOf(machine, dev)])),
   cpu: cpuSeen(machine),
 });
 
@@ -47,8 +51,14 @@ function usableOf(machine: Machine, name: Handle): [Handle, boolean][] {
   return priv instanceof VfioPciDmaBuf ? [[name, !priv.revoked]] : [];
 }
 
+function openedOf(machine: Machine, dev: Handle): string {
+  const file = fileOf(machine, dev, 'device')?.what as VfioDeviceFile | undefined;
+  const bound = machine.devices.get(dev)?.iommufdDevice;
+  return showOpened(file !== undefined, bound?.ctx.file.name, file?.accessGranted === true);
+}
+
 /** In what the model, in this state, shows anything else: each difference in a line; none when they are the same. */
-export function differences(state: State, { reach, areas, usable, cpu }: Sight): string[] {
+export function differences(state: State, { reach, areas, usable, opened, cpu }: Sight): string[] {
   const found: string[] = [];
   const differs = (what: string, model: string, seen: string): void => {
     if (model !== seen) found.push(`${what} ${model} in the model, and ${seen} as seen`);
@@ -67,6 +77,11 @@ export function differences(state: State, { reach, areas, usable, cpu }: Sight):
       if (source?.is === 'dmabuf' && source.owner !== undefined)
         differs(`${name} is`, showUsable(!revoked(state, source)), showUsable(usable.get(name)));
   }
+  for (const { name, opening, holder, context } of state.devices) {
+    const seen = opened?.get(name);
+    if (seen === undefined) continue;
+    differs(`${name} is`, showOpened(opening !== undefined, context?.name, holder === opening), seen);
+  }
   return [...found, ...wrongCpu(state, cpu ?? [])];
 }
 
@@ -76,3 +91,8 @@ const showAreas = (areas: Areas | undefined): string =>
 const showArea = ([iova, length]: Areas[number]): string => `an area at ${showHex(iova)} length ${showHex(length)}`;
 const showUsable = (usable: boolean | undefined): string =>
   usable === undefined ? 'closed' : usable ? 'usable' : 'revoked';
+const showOpened = (open: boolean, context: Handle | undefined, own: boolean): string => {
+  const bound =
+    context === undefined ? '' : ` and bound to ${context}${open && !own ? ' by a descriptor before it' : ''}`;
+  return `${open ? 'open' : 'closed'}${bound}`;
+};

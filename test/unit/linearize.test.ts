@@ -254,6 +254,10 @@ test('what the implementation shows is what the model does, and what it would no
     'buf is revoked in the model, and usable as seen',
     'the CPU reaches dev0:2+0x0 at 0x0 of v',
   ]);
+  const reopened = play(world.state, { do: 'vfio_close', dev: 'dev0' }, { do: 'vfio_open', dev: 'dev0' });
+  expect(differences(reopened, seen)).toEqual([
+    'dev0 is open and bound to ctx by a descriptor before it in the model, and open and bound to ctx as seen',
+  ]);
   expect(differences(play(world.state, steps.unmap()), seen)).toEqual([
     'dev1 reaches nothing in the model, and 0x1000000 → dev0:2+0x0 length 0x4000 as seen',
     'in ioas is nothing in the model, and an area at 0x1000000 length 0x4000 as seen',
