@@ -11,10 +11,10 @@ import { seedOf } from './seeds.ts';
 import type { Chooses } from './strategies.ts';
 
 const DEFAULT_PROGRAMS = 5000;
-/** Programs in a batch; with a strategy it is one, which takes longer. */
-const BATCH = 50;
-/** Schedules of each program, under a strategy. */
-const SCHEDULES = 100;
+/** Programs in a batch. */
+const BATCH = 5;
+/** Schedules of each program, under a strategy that was asked for. */
+const MOST_SCHEDULES = 100;
 
 interface Options {
   readonly seed: number;
@@ -22,7 +22,7 @@ interface Options {
   readonly runs: number | undefined;
   /** Milliseconds. */
   readonly limit: number | undefined;
-  /** The one schedule that is drawn with each program, where there is none. */
+  /** A few schedules of PCT, where there is none. */
   readonly chooses: Chooses | undefined;
 }
 
@@ -58,10 +58,10 @@ async function search(options: Options, coverage: ConcurrentCoverage): Promise<S
     limit,
     done: () => coverage.programs,
     batch: (number) => {
-      const from = seedOf(seed, number);
-      const now = Math.min(chooses === undefined ? BATCH : 1, most - coverage.programs);
-      const strategy = chooses && (() => chooses.make(from));
-      return checkPrograms({ seed: from, runs: now, strategy, schedules: SCHEDULES }, coverage).failure;
+      const now = Math.min(BATCH, most - coverage.programs);
+      const schedules = chooses && MOST_SCHEDULES;
+      const options = { seed: seedOf(seed, number), runs: now, strategy: chooses?.make, schedules };
+      return checkPrograms(options, coverage).failure;
     },
     line: (seconds) => `${done()}, ${seconds.toFixed(1)} s`,
   });

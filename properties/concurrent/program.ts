@@ -6,6 +6,7 @@ import { Machine } from '../../impl/machine.ts';
 import { type State, step } from '../../model/spec.ts';
 import type { Command } from '../../trace/command.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
+import { gives, uses } from '../../trace/names.ts';
 import type { Intent } from '../intents.ts';
 import { perform } from '../perform.ts';
 import { resolve } from '../resolve/resolve.ts';
@@ -25,6 +26,11 @@ export interface Program {
 export interface Meant extends Pick<Program, 'config' | 'kernel'> {
   readonly prefix: readonly Intent[];
   readonly branches: readonly (readonly Intent[])[];
+  /**
+   * A branch is about what there will be when those before it are done: it maps where they have unmapped, and turns on
+   * what they have turned off. Else each is about what there is before all of them.
+   */
+  readonly inTurn: boolean;
 }
 
 /** A program, and both worlds as they are when its prefix is done; whoever runs it leaves `state` as it is. */
@@ -35,7 +41,7 @@ export interface Ready {
 }
 
 /** Walk the prefix in a new world. Fails with a Divergence, as any sequence may. */
-export function ready({ config, kernel, prefix, branches }: Meant): Ready {
+export function ready({ config, kernel, prefix, branches, inTurn }: Meant): Ready {
   const world = newWorld(config, kernel);
   inWorld(world, () => {
     for (const intent of prefix) perform(world, resolve(intent, world.state));
@@ -44,7 +50,7 @@ export function ready({ config, kernel, prefix, branches }: Meant): Ready {
     config,
     kernel,
     prefix: world.history.map(({ command }) => command),
-    branches: branches.map((intents, i) => commandsOf(intents, world.state, i + 1)),
+    branches: branchesOf(branches, world.state, inTurn),
   };
   return { program, world, state: world.state };
 }
@@ -59,15 +65,31 @@ export function beginAgain({ program: { config, kernel, prefix }, world, state }
   return { ...world, machine, state, history: world.history.slice(0, prefix.length) };
 }
 
-/** What a branch does if it is alone: a thread uses what it has made, and no other knows of that. */
-function commandsOf(intents: readonly Intent[], from: State, branch: number): Command[] {
-  let state = from;
-  return intents.map((intent, i) => {
-    const command = renamed(resolve(intent, state), `${branch}.${i + 1}`);
-    const outcome = step(state, command);
-    if ('state' in outcome && outcome.state !== undefined) state = outcome.state;
-    return command;
-  });
+/** Each branch uses what it has made itself, and no other knows of that. */
+function branchesOf(branches: Meant['branches'], before: State, inTurn: boolean): Command[][] {
+  const all: Command[][] = [];
+  let done = before;
+  for (const [i, intents] of branches.entries()) {
+    const others = new Set(all.flat().flatMap(namesGivenBy));
+    let [alone, last] = [before, inTurn ? done : before];
+    const commands = intents.map((intent, j) => {
+      const meant = resolve(intent, last);
+      const strange = uses(meant).some(([, name]) => others.has(name));
+      const command = renamed(strange ? resolve(intent, alone) : meant, `${i + 1}.${j + 1}`);
+      [alone, last] = [after(alone, command), after(last, command)];
+      return command;
+    });
+    all.push(commands);
+    done = last;
+  }
+  return all;
+}
+
+const namesGivenBy = (command: Command): string[] => gives(command).map(([, name]) => name);
+
+function after(state: State, command: Command): State {
+  const outcome = step(state, command);
+  return 'state' in outcome ? (outcome.state ?? state) : state;
 }
 
 /** New things get names that no other branch gives. */

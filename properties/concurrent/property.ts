@@ -4,7 +4,7 @@
  * answered and what is seen, both worlds agree at rest, and nothing is left when all is closed.
  */
 import * as fc from 'fast-check';
-import { Replay } from '../../explore/replay.ts';
+import { Pct } from '../../explore/pct.ts';
 import { Recorder } from '../../explore/schedule.ts';
 import { explore, type Strategy } from '../../explore/strategy.ts';
 import { ConcurrentCoverage } from './coverage.ts';
@@ -18,11 +18,15 @@ export interface ConcurrentOptions {
   readonly seed: number;
   /** How many programs. */
   readonly runs: number;
-  /** A new one for each program; the schedule that was drawn with it, where there is none. */
-  readonly strategy?: ((drawn: Drawn) => Strategy) | undefined;
+  /** A new one for each program, from a seed that was drawn with it; else PCT. */
+  readonly strategy?: ((seed: number) => Strategy) | undefined;
   /** Schedules of each program, at most. */
   readonly schedules?: number | undefined;
 }
+
+/** What finds most in the same time: a program takes as long as one or two of its schedules. */
+export const SCHEDULES = 10;
+const usual = (seed: number): Strategy => new Pct({ seed, depth: 3 });
 
 export interface ConcurrentReport {
   readonly runs: number;
@@ -45,13 +49,12 @@ class Found extends Error {
  * Divergence when the worlds disagree before there are threads.
  */
 export function checkPrograms(options: ConcurrentOptions, coverage = new ConcurrentCoverage()): ConcurrentReport {
-  const { seed, runs, schedules = Number.POSITIVE_INFINITY } = options;
-  const strategy = options.strategy ?? (({ schedule }: Drawn): Strategy => new Replay(schedule));
+  const { seed, runs, strategy = usual, schedules = SCHEDULES } = options;
   // While fast-check shrinks, nothing counts as coverage, and only the same as a failure.
   let smallest: Failure | undefined;
   const property = fc.property(programs, (drawn) => {
     if (smallest === undefined) coverage.programs++;
-    const failure = failureOf(drawn, strategy(drawn), schedules, smallest === undefined ? coverage : undefined);
+    const failure = failureOf(drawn, strategy(drawn.seed), schedules, smallest === undefined ? coverage : undefined);
     if (failure === undefined || (smallest !== undefined && smallest.breach !== failure.breach)) return;
     smallest = failure; // The simplest so far, because only what fails is made simpler.
     throw new Found(failure);
