@@ -38,7 +38,7 @@ export function auditDisturbed(it: Audit, object: object): void {
   } else if (object instanceof File) {
     if (live.files.has(object)) auditFile(it, object);
   } else if (object instanceof IommufdObject) {
-    if (!object.ctx.has(object)) return;
+    if (isFreed(object.ctx) || !object.ctx.has(object)) return;
     auditUsers(it, object);
     if (object instanceof Ioas) auditIoas(it, object);
   } else if (object instanceof VfioPciDmaBuf) {

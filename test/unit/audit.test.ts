@@ -185,6 +185,19 @@ test.each<[what: string, spoil: (scene: Scene) => unknown, line: RegExp]>([
   expect(scene.machine.audit().filter((it) => line.test(it))).toHaveLength(1);
 });
 
+test('an object that went before anything was poisoned is passed over when its context is poisoned', () => {
+  const machine = new Machine(CONFIG, '7.3');
+  const opened: Command[] = [
+    { do: 'iommufd_open', as: 'ctx0' },
+    { do: 'ioas_alloc', ctx: 'ctx0', as: 'a0' },
+    { do: 'destroy', obj: 'a0' },
+  ];
+  for (const command of opened) machine.execute(command);
+  machine.kernel.poisons = true;
+  machine.execute({ do: 'iommufd_close', ctx: 'ctx0' });
+  expect(machine.audit()).toEqual([]);
+});
+
 test('an import without an attachment, and an attachment without an import, make the sums differ', () => {
   const scene = new Scene();
   const { dmabuf, attachment } = scene.source;
