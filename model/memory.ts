@@ -33,7 +33,8 @@ const unmappable = (s: State, offset: Bytes, length: Bytes): Refusal | undefined
   first([offset + length > MAX, 'EOVERFLOW']);
 
 /** The first process has it from now on, whole. */
-export const mapSource = (s: State, name: Handle, source: Source): Outcome => {
+export const mapSource = (s: State, name: Handle, source: Source | Refusal): Outcome => {
+  if ('err' in source) return source;
   const mapping: Mapping = { process: undefined, name, source, left: [[0n, source.length - 1n]] };
   return done({ ...give(s, name), mappings: [...s.mappings, mapping] });
 };
@@ -50,19 +51,15 @@ export const mappableBar = (s: State, device: Device, c: Do<'bar_mmap'>): Source
   const end = ceil(device.config.bars.get(bar) ?? 0n, s.machine.pageSize);
   const refusal =
     first([c.region >= REGIONS, 'EINVAL']) ?? unmappable(s, at, length) ?? first([base + length > end, 'EINVAL']);
-  if (refusal) return refusal;
   const { holder: owner, exports: nth } = device;
-  return { is: 'mapping', memory: `${c.dev}:${bar}`, base, length, ranges: [[base, length]], owner, nth };
+  return refusal ?? { is: 'mapping', memory: `${c.dev}:${bar}`, base, length, ranges: [[base, length]], owner, nth };
 };
 
 /**
  * Only some kernels let the CPU map a dma-buf, and of no test exporter; one that is lost is refused. It is a rule of
  * traces that they name nothing else here.
  */
-export const fdMmap = (s: State, c: Do<'fd_mmap'>): Outcome => {
-  const source = mappable(s, c);
-  return 'err' in source ? source : mapSource(s, c.as, source);
-};
+export const fdMmap = (s: State, c: Do<'fd_mmap'>): Outcome => mapSource(s, c.as, mappable(s, c));
 export const mappable = (s: State, { fd, offset, length: asked }: Do<'fd_mmap'>): Source | Refusal => {
   const [of, length] = [sourceNamed(s, fd), ceil(asked, s.machine.pageSize)];
   const able = s.machine.mapsBuffers && of.owner !== undefined;
