@@ -112,7 +112,8 @@ function placeFor({ areas }: Ioas, length: bigint, { at, how }: Intent, unit: nu
     iova = ((end + step - 1n) / step) * step;
     top = iova + length;
   }
-  return iova;
+  // Behind what ends at the very end of the address space comes its beginning.
+  return BigInt.asUintN(64, iova);
 }
 
 export function mapOf(intent: Intent, state: State): Command | undefined {

@@ -3,11 +3,12 @@ import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { State } from '../../model/spec.ts';
-import { type Intent, intents } from '../../properties/intents.ts';
-import { SETTINGS } from '../../properties/machines.ts';
+import { type Intent, intentFor, intents } from '../../properties/intents.ts';
+import { MACHINES, SETTINGS } from '../../properties/machines.ts';
 import { resolve } from '../../properties/resolve/resolve.ts';
 import { destroyedObject, pick, pickOf, sources } from '../../properties/view.ts';
 import { walk } from '../../properties/walk.ts';
+import type { MachineConfig } from '../../trace/machine-config.ts';
 
 test('pickOf picks what pick does of those that fit', () => {
   fc.assert(
@@ -60,4 +61,21 @@ test('sources and destroyed objects are what the names of this very state stand 
     if (gone.length > 0) met.add('destroyed');
   }
   expect(met.size).toBe(4);
+});
+
+test('behind an area that ends with the address space comes its beginning', () => {
+  const mapFile = intentFor('ioas_map_file');
+  const drawn: Intent[] = [
+    ...[242, 308, 318].map((odd) => ({ ...mapFile, odd })),
+    intentFor('memfd_create', { odd: 70 }),
+    ...[185, 278].map((odd) => ({ ...mapFile, odd })),
+    { ...mapFile, at: 192, how: 659, odd: 21 },
+    { ...mapFile, how: 838, odd: 73 },
+    { ...mapFile, at: 428, odd: 24 },
+    intentFor('ioas_copy', { from: 940, odd: 309 }),
+  ];
+  const config = MACHINES.get('two devices') as MachineConfig;
+  const { history } = walk({ config, kernel: '7.3', intents: drawn, closing: 0 });
+  expect(history[8]?.command).toMatchObject({ iova: 0xffff_ffff_ffff_efffn, length: 0x1000n });
+  expect(history[9]?.command).toMatchObject({ do: 'ioas_copy', dst_iova: 0n });
 });
