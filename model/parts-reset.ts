@@ -1,9 +1,9 @@
 /** The smaller steps of a hot reset: it takes memory_lock of each member by trylock, or undoes what it has done. */
 
 import type { Handle } from '../trace/command.ts';
-import { deviceNamed, woken } from './names.ts';
+import { deviceNamed } from './names.ts';
 import { drop, end, go, hold, OK, type Part, part, refuse, taken } from './part.ts';
-import { deviceCall, memoryOf, restoring, revoking, setOf, zapped } from './parts-revoke.ts';
+import { deviceCall, memoryOf, restoring, revoking, roused, setOf, zapped } from './parts-revoke.ts';
 import type { Device, Do } from './spec.ts';
 
 /** dev_set · each member: owned, its memory_lock by trylock, revoked · the reset · each again, the last one first. */
@@ -12,8 +12,7 @@ export const hotResetParts = ({ dev }: Do<'vfio_hot_reset'>): readonly Part[] =>
     part('locks the set', (s, by) => {
       if (taken(s, by, setOf(device))) return 'waits';
       const members = s.devices.filter(({ config }) => config.bus === device.config.bus).map(({ name }) => name);
-      const awake = woken(s, ({ name }) => members.includes(name));
-      return go(hold(awake, by, 'locks', setOf(device)), [tryLocking(dev, members, 0)]);
+      return go(hold(roused(s, by, members), by, 'locks', setOf(device)), [tryLocking(dev, members, 0)]);
     }),
   ]);
 const tryLocking = (dev: Handle, members: readonly Handle[], i: number): Part =>

@@ -27,6 +27,10 @@ export const buffersOf = (s: State, { holder }: Device): readonly Source[] => {
 };
 const usable = (s: State, device: Device): readonly Source[] => buffersOf(s, device).filter((it) => !revoked(s, it));
 
+/** Awake by now: who uses a device already has woken it, and kept it awake since. */
+export const roused = (s: State, by: By, devices: readonly Handle[]): State =>
+  woken(s, ({ name, opening }) => devices.includes(name) && !isHeld(s, opening!, 'uses', by));
+
 /** A call on the descriptor of a device keeps its opening, and wakes it. */
 export const deviceCall = (
   dev: Handle,
@@ -35,10 +39,7 @@ export const deviceCall = (
   part('enters the device', (s, by) => {
     const refusal = unbound(s, dev);
     if (refusal) return refuse(s, refusal.err);
-    const { lowPower, opening } = deviceNamed(s, dev);
-    // Who uses it already has woken it, and kept it awake since.
-    const asleep = lowPower && !isHeld(s, opening!, 'uses', by);
-    const awake = asleep ? woken(s, ({ name }) => name === dev) : s;
+    const awake = roused(s, by, [dev]);
     const next = then(awake, deviceNamed(awake, dev));
     if (typeof next === 'string' || !Array.isArray(next)) return next as Taken;
     return go(hold(awake, by, 'uses', deviceNamed(s, dev).opening!), next as readonly Part[]);

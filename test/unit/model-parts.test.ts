@@ -128,6 +128,16 @@ test.each<
     'finds the context',
     {},
   ],
+  ['an attach, for another of the set', group, attach('a', 'dev0'), 'reserves', attach('a', 'dev1'), 'finds a', {}],
+  [
+    'a detach, for a hot reset of the set',
+    play(group, attach('a', 'dev0')),
+    hotReset('dev0'),
+    'tries dev0',
+    detach,
+    'leaves',
+    {},
+  ],
 ])('what waits: %s', (_, before, other, until, command, waits, answer) => {
   const first = started(before, other, until);
   const second = started(first.state, command);
@@ -172,6 +182,12 @@ test.each<readonly [what: string, before: State, Command, answer: unknown]>([
     play(start(), mapBar(0x2000n), { do: 'munmap', map: 'v', offset: 0n, length: 0x1000n }),
     touch(0n),
     'EFAULT',
+  ],
+  [
+    'a move to an IOAS that the hardware cannot reach all of',
+    play(start(), mapUser({ iova: 1n << 48n }), attach('b', 'dev0')),
+    attach('a', 'dev0'),
+    'EADDRINUSE',
   ],
   ['a bind of what is bound', start(), bind('dev0'), 'EINVAL'],
   ['a mapping of what is no region', start(), { ...mapBar(0x1000n), region: 9 }, 'EINVAL'],
