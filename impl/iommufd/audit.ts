@@ -35,13 +35,15 @@ const sameList = (a: readonly Domain[] = [], b: readonly Domain[]): boolean =>
 
 /**
  * Where an area lies; `name` tells that of its IOAS. A copy in several pieces is looked at as a whole. Where one of
- * them begins is then up to the domains, which take none that is not aligned to their pages; what an access asks for,
- * no domain enforces.
+ * them begins is then up to the domains, which take none that is not aligned to their pages, and are not asked for
+ * what is revoked; what an access asks for, no domain enforces.
  */
 export function auditPlace(area: Area, name: () => string, breaches: string[]): void {
   const { iopt, start, last, pageOffset } = area;
   const { alignment } = iopt;
-  const granule = iopt.domains.reduce((most, domain) => Math.max(most, domain.granule), 1);
+  const source = area.pages?.source;
+  const asked = source?.kind === 'dmabuf' && source.len === 0 ? [] : iopt.domains;
+  const granule = asked.reduce((most, domain) => Math.max(most, domain.granule), 1);
   if (iopt.reserved.first(start, last) !== undefined) breaches.push(`${name()} has an area where nobody may map`);
   if (iopt.areas.overlapping(start, last).length > 1) {
     const line = `${name()} has two areas in one place`;
