@@ -51,8 +51,9 @@ export function fromBigint(value: bigint): U64 {
   return u64(WORD.getUint32(HIGH) * LOW_PAGES + (low >>> 12), low & (PAGE_SIZE - 1));
 }
 
-/** For a system call's answer. */
+/** For a system call's answer. What has grown beyond 64 bits, which nothing should, is told as it is. */
 export function toBigint({ page, byte }: U64): bigint {
+  if (page >= PAGES) return (BigInt(page) << 12n) | BigInt(byte);
   const high = Math.floor(page / LOW_PAGES);
   WORD.setUint32(HIGH, high);
   WORD.setUint32(LOW, (page - high * LOW_PAGES) * PAGE_SIZE + byte);
