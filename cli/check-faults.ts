@@ -6,7 +6,7 @@ import { checkRaced, type RacedFailure } from '../properties/raced-faults/proper
 import { regressionOf, reportOf } from '../properties/regression.ts';
 import { verdictOf } from './progress.ts';
 import { reportKept, tryToKeep } from './regressions.ts';
-import { mostOf, searchUntil } from './search.ts';
+import { mostOf, searchUntil, type Wanted } from './search.ts';
 import { seedOf } from './seeds.ts';
 
 const DEFAULT_SWEEPS = 2000;
@@ -16,14 +16,6 @@ const DEFAULT_STATES = 500;
 const BATCH = 25;
 /** The most commands before the one that fails. */
 const LONGEST = 60;
-
-interface Options {
-  readonly seed: number;
-  /** How many sweeps. */
-  readonly runs: number | undefined;
-  /** Milliseconds. */
-  readonly limit: number | undefined;
-}
 
 /** What is searched: one batch after the other. */
 interface Search {
@@ -37,9 +29,9 @@ interface Search {
 }
 
 /** Calls that fail with nobody else there. */
-export function checkFaultSweeps(options: Options): Promise<number> {
+export function checkFaultSweeps(wanted: Wanted): Promise<number> {
   const coverage = new FaultCoverage();
-  return search(options, {
+  return search(wanted, {
     most: DEFAULT_SWEEPS,
     count: () => coverage.sweeps,
     batch: (seed, runs) => {
@@ -52,10 +44,10 @@ export function checkFaultSweeps(options: Options): Promise<number> {
 }
 
 /** Calls that fail while memory is taken back. */
-export function checkRacedFaults(options: Options): Promise<number> {
+export function checkRacedFaults(wanted: Wanted): Promise<number> {
   const coverage = new RacedCoverage();
   let states = 0;
-  return search(options, {
+  return search(wanted, {
     most: DEFAULT_STATES,
     count: () => states,
     batch: (seed, runs) => {
@@ -77,7 +69,7 @@ function toldRaced({ message, regression }: RacedFailure, again: string): readon
   );
 }
 
-async function search({ seed, runs, limit }: Options, { most, count, batch, said, table }: Search): Promise<number> {
+async function search({ seed, runs, limit }: Wanted, { most, count, batch, said, table }: Search): Promise<number> {
   console.log(`seed ${seed}`);
   const last = mostOf(runs, limit, most);
   const { failure, interrupted, seconds } = await searchUntil({

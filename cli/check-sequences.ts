@@ -5,7 +5,7 @@ import { regressionOf, reportOf } from '../properties/regression.ts';
 import { checkSequences, type Report } from '../properties/sequential.ts';
 import { verdictOf } from './progress.ts';
 import { reportKept, tryToKeep } from './regressions.ts';
-import { mostOf, searchUntil } from './search.ts';
+import { mostOf, searchUntil, type Wanted } from './search.ts';
 import { seedOf } from './seeds.ts';
 
 const DEFAULT_RUNS = 2000;
@@ -13,12 +13,7 @@ const DEFAULT_RUNS = 2000;
 const BATCH = 50;
 const LONGEST = 200;
 
-interface Options {
-  readonly seed: number;
-  /** How many sequences. */
-  readonly runs: number | undefined;
-  /** Milliseconds. */
-  readonly limit: number | undefined;
+interface Options extends Wanted {
   readonly json: boolean;
 }
 

@@ -6,7 +6,7 @@ import { Divergence } from '../properties/divergence.ts';
 import { type Regression, regressionOf, reportOf } from '../properties/regression.ts';
 import { verdictOf } from './progress.ts';
 import { reportKept, tryToKeep } from './regressions.ts';
-import { mostOf, type Searched, searchUntil } from './search.ts';
+import { mostOf, type Searched, searchUntil, type Wanted } from './search.ts';
 import { seedOf } from './seeds.ts';
 import type { Chooses } from './strategies.ts';
 
@@ -16,12 +16,7 @@ const BATCH = 5;
 /** Schedules of each program, under a strategy that was asked for. */
 const MOST_SCHEDULES = 100;
 
-interface Options {
-  readonly seed: number;
-  /** How many programs. */
-  readonly runs: number | undefined;
-  /** Milliseconds. */
-  readonly limit: number | undefined;
+interface Options extends Wanted {
   /** A few schedules of PCT, where there is none. */
   readonly chooses: Chooses | undefined;
 }

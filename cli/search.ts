@@ -1,6 +1,15 @@
 /** A search in batches: until something fails, enough is done, the time is up, or somebody presses Ctrl-C. */
 import { Progress } from './progress.ts';
 
+/** What a search is asked for. */
+export interface Wanted {
+  readonly seed: number;
+  /** How much of what it searches, if that is said. */
+  readonly runs: number | undefined;
+  /** Milliseconds. */
+  readonly limit: number | undefined;
+}
+
 export interface Batches<F> {
   /** Until so many are done. */
   readonly most: number;

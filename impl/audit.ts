@@ -55,8 +55,10 @@ const hasAccesses = (it: object): boolean => it instanceof Pages && it.accesses 
 function lookAtAll({ machine, pins }: Audit): void {
   const { live } = machine.kernel;
   for (const file of live.files) lookAgain(live, file);
-  for (const pages of live.pages) lookAgain(live, pages);
-  for (const pages of live.pages) (pages as Pages).file?.keep(1);
+  for (const pages of live.pages) {
+    lookAgain(live, pages);
+    (pages as Pages).file?.keep(1);
+  }
   for (const ctx of machine.contexts) {
     for (const object of ctx.table) {
       if (!(object instanceof Ioas)) continue;
