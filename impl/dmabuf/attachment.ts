@@ -5,6 +5,7 @@
 
 import type { DmaDirection } from '../iommu/dma-api.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
+import type { Listed } from '../kernel/list.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { free } from '../kernel/poison.ts';
 import { Splat, warnOn } from '../kernel/splat.ts';
@@ -34,13 +35,17 @@ export interface ImporterDevice {
 }
 
 /** `dma_buf_attachment`. Constant; its place in `dmabuf.attachments` is protected by dma_resv. */
-export class Attachment {
+export class Attachment implements Listed<Attachment> {
   readonly dmabuf: DmaBuf;
   readonly dev: ImporterDevice;
   /** Absent for a static importer. */
   readonly importerOps: ImporterOps | undefined;
   readonly importerPriv: unknown;
   readonly peer2peer: boolean;
+  /** Membership of the attachments of its buffer. */
+  list: object | undefined;
+  previous: Attachment | undefined;
+  next: Attachment | undefined;
   /** Ghost: maps that are not unmapped. Changes under dma_resv. */
   liveMaps = 0;
 

@@ -4,6 +4,7 @@ import type { DmaDirection } from '../iommu/dma-api.ts';
 import { AddressSpace } from '../kernel/address-space.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { type FdTable, File, type FileMode } from '../kernel/file.ts';
+import { List } from '../kernel/list.ts';
 import { disturb, Live } from '../kernel/live.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { free } from '../kernel/poison.ts';
@@ -52,8 +53,8 @@ export class DmaBuf implements Mappable {
   readonly ops: DmaBufOps;
   /** The exporter's own object. */
   readonly priv: unknown;
-  /** Oldest first, so that leaving costs the same however many there are. Protected by resv. */
-  readonly #attachments = new Set<Attachment>();
+  /** Oldest first. Protected by resv. */
+  readonly #attachments = new List<Attachment>();
 
   constructor(name: string, size: number, ops: DmaBufOps, priv: unknown, openFlags: number) {
     this.name = name;
@@ -97,7 +98,9 @@ export class DmaBuf implements Mappable {
     disturb(this.file);
     const importer = attachment.importerPriv;
     if (importer instanceof Live) disturb(importer);
-    return this.#attachments.delete(attachment);
+    const linked = this.isAttached(attachment);
+    this.#attachments.delete(attachment);
+    return linked;
   }
 }
 

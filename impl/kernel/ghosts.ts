@@ -2,6 +2,7 @@
  * Ghost state of one kernel, which no kernel has: what lives, and what an audit needs to know which of the things that
  * it has found right are so still. Numbers only grow, so that two that are the same say that nothing has happened.
  */
+import { List } from './list.ts';
 import type { Live } from './live.ts';
 
 /** What an audit looks at again only if it was disturbed. */
@@ -14,8 +15,8 @@ export interface Audited {
 const MANY = 1000;
 
 export class Ghosts {
-  readonly files = new Set<Live>();
-  readonly pages = new Set<Live>();
+  readonly files = new List<Live>();
+  readonly pages = new List<Live>();
   /** What was disturbed since the last audit, each once; some of it is gone. */
   readonly disturbed: Audited[] = [];
   /** The number of the next audit, and of the last that counted references. */

@@ -3,6 +3,7 @@
  * has found so far. An object that an audit cannot reach, or finds held by another number than it counts, is a leak.
  */
 import type { Audited } from './ghosts.ts';
+import type { Listed } from './list.ts';
 import { running } from './thread.ts';
 
 /** A descriptor, or the number of an object, comes or goes. */
@@ -22,8 +23,12 @@ export function disturb(it: Audited): void {
   running()?.kernel.live.disturb(it);
 }
 
-export abstract class Live implements Audited {
+export abstract class Live implements Audited, Listed<Live> {
   disturbed = 0;
+  /** Membership of those that live. */
+  list: object | undefined;
+  previous: Live | undefined;
+  next: Live | undefined;
   /** References of which their holders tell when they come and go. */
   kept = 0;
   /** The audit that counted the others last, and what it found. */

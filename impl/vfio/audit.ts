@@ -16,7 +16,7 @@ import { VfioDeviceFile } from './vfio-device.ts';
  */
 export function auditDevices(
   devices: Iterable<VfioPciDevice>,
-  files: ReadonlySet<Live>,
+  files: Iterable<Live>,
   audit: number,
   breaches: string[],
 ): void {

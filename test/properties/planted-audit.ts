@@ -63,7 +63,15 @@ export const PLANTED_AUDIT: readonly Planted[] = [
   {
     bug: 'nothing ever leaves a tracker',
     breaches: ['audit', 'splat', 'crash'],
-    plant: () => replace(List.prototype, 'delete', () => () => undefined),
+    plant: () =>
+      replace(
+        List.prototype,
+        'delete',
+        (right) =>
+          function (this: List<never>, member) {
+            if (!(member instanceof Area)) right.call(this, member);
+          },
+      ),
   },
   {
     bug: 'the first page of a mapping is pinned twice',
