@@ -83,7 +83,7 @@ function auditFile(it: Audit, file: File): void {
 function auditArea(it: Audit, area: Area): void {
   const { pages, storage, tracked } = area;
   const { domains } = area.iopt;
-  auditPlace(area, () => nameOf(it.machine, area), it.breaches);
+  auditPlace(area, it.machine.contexts, it.breaches);
   if (pages === undefined) {
     it.breaches.push('an area is left in set-up or teardown');
     return;
@@ -94,13 +94,6 @@ function auditArea(it: Audit, area: Area): void {
   if (source.kind === 'dmabuf' && !sameDomains(tracked, domains)) {
     it.breaches.push(`an area on ${source.dmabuf.name} is tracked for other domains than its IOAS has`);
   }
-}
-
-/** The name of an area's IOAS. */
-function nameOf({ contexts }: Machine, { iopt }: Area): string {
-  const objects = [...contexts].flatMap((ctx) => ctx.objects);
-  const ioas = objects.filter((object) => object instanceof Ioas).find((each) => each.iopt === iopt);
-  return ioas?.name ?? 'no IOAS';
 }
 
 function sameDomains(tracked: readonly Domain[], domains: readonly Domain[]): boolean {
@@ -120,7 +113,7 @@ function auditPages(it: Audit, pages: Pages): void {
 
 function auditImport(it: Audit, pages: Pages, { dmabuf, attachment, tracker }: DmabufSource): void {
   if (!dmabuf.isAttached(attachment)) it.breaches.push(`pages on ${dmabuf.name} have lost their attachment`);
-  for (const area of tracker) {
+  for (let area = tracker.first; area !== undefined; area = area.next) {
     if (area.pages !== pages || area.tracked.length === 0)
       it.breaches.push(`${dmabuf.name} tracks an area that is no longer its own`);
   }

@@ -7,7 +7,9 @@
 import type { Domain } from '../iommu/domain.ts';
 import { isAligned, PAGE_SIZE } from '../kernel/units.ts';
 import type { Area } from './area.ts';
+import type { IommufdCtx } from './context.ts';
 import type { IoPagetable } from './io-pagetable.ts';
+import { Ioas } from './ioas.ts';
 
 /**
  * Append a line for each breach; `name` is that of the IOAS. False when its areas must keep to something else than at
@@ -22,7 +24,7 @@ export function auditSpace(name: string, iopt: IoPagetable, whole: boolean, brea
   const reserved = iopt.reserved.all();
   const allowed = iopt.allowed.all();
   const same = was.reserved === reserved && was.allowed === allowed && was.alignment === alignment;
-  if (same && !whole && sameList(was.domains, domains)) return true;
+  if (same && !whole && was.domains !== undefined && sameList(was.domains, domains)) return true;
   for (const { start, last } of reserved) {
     if (iopt.allowed.first(start, last) !== undefined) breaches.push(`${name} allows what is reserved`);
   }
@@ -30,26 +32,44 @@ export function auditSpace(name: string, iopt: IoPagetable, whole: boolean, brea
   return false;
 }
 
-const sameList = (a: readonly Domain[] = [], b: readonly Domain[]): boolean =>
-  a.length === b.length && a.every((domain, i) => domain === b[i]);
+function sameList(a: readonly Domain[], b: readonly Domain[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
 
 /**
- * Where an area lies; `name` tells that of its IOAS. A copy in several pieces is looked at as a whole. Where one of
+ * Where an area lies, in an IOAS of one of `contexts`. A copy in several pieces is looked at as a whole. Where one of
  * them begins is then up to the domains, which take none that is not aligned to their pages, and are not asked for
  * what is revoked; what an access asks for, no domain enforces.
  */
-export function auditPlace(area: Area, name: () => string, breaches: string[]): void {
-  const { iopt, start, last, pageOffset } = area;
+export function auditPlace(area: Area, contexts: Iterable<IommufdCtx>, breaches: string[]): void {
+  const { iopt, start, pageOffset } = area;
   const { alignment } = iopt;
   const source = area.pages?.source;
-  const asked = source?.kind === 'dmabuf' && source.len === 0 ? [] : iopt.domains;
-  const granule = asked.reduce((most, domain) => Math.max(most, domain.granule), 1);
-  if (iopt.reserved.first(start, last) !== undefined) breaches.push(`${name()} has an area where nobody may map`);
-  if (iopt.areas.overlapping(start, last).length > 1) {
-    const line = `${name()} has two areas in one place`;
+  const revoked = source?.kind === 'dmabuf' && source.len === 0;
+  const granule = revoked ? 1 : largestGranule(iopt.domains);
+  if (iopt.reserved.countMeeting(area) > 0) {
+    breaches.push(`${nameOf(iopt, contexts)} has an area where nobody may map`);
+  }
+  if (iopt.areas.countMeeting(area) > 1) {
+    const line = `${nameOf(iopt, contexts)} has two areas in one place`;
     if (!breaches.includes(line)) breaches.push(line);
   }
   if (!isAligned(start, granule) || pageOffset % alignment !== 0) {
-    breaches.push(`${name()} has an area that is not aligned to ${alignment}`);
+    breaches.push(`${nameOf(iopt, contexts)} has an area that is not aligned to ${alignment}`);
   }
+}
+
+function largestGranule(domains: readonly Domain[]): number {
+  let most = 1;
+  for (const { granule } of domains) most = Math.max(most, granule);
+  return most;
+}
+
+/** The name of the IOAS. */
+function nameOf(iopt: IoPagetable, contexts: Iterable<IommufdCtx>): string {
+  const objects = [...contexts].flatMap((ctx) => ctx.objects);
+  const ioas = objects.filter((object) => object instanceof Ioas).find((each) => each.iopt === iopt);
+  return ioas?.name ?? 'no IOAS';
 }

@@ -127,6 +127,11 @@ export class IntervalTree<T extends IntervalNode> {
     return found as T[];
   }
 
+  /** How many intervals share a byte with that one, which may be in this tree or in another. */
+  countMeeting(other: IntervalNode): number {
+    return this.#root === undefined ? 0 : countMeeting(this.#root, this.#levels, other);
+  }
+
   /** All intervals, ascending; the same list for as long as they are the same. */
   all(): readonly T[] {
     if (this.#all !== undefined) return this.#all;
@@ -191,6 +196,18 @@ export class IntervalTree<T extends IntervalNode> {
 /** Whether an interval shares a byte with [start, last]. */
 const meets = (entry: Entry, high: Half, low: Half, lastHigh: Half, lastLow: Half): boolean =>
   !below(entry.lastHigh, entry.lastLow, high, low) && !below(lastHigh, lastLow, entry.startHigh, entry.startLow);
+
+function countMeeting(entry: Entry, level: number, other: IntervalNode): number {
+  const { startHigh, startLow, lastHigh, lastLow } = other;
+  if (level === 0) return meets(entry, startHigh, startLow, lastHigh, lastLow) ? 1 : 0;
+  const node = entry as WideNode;
+  let count = 0;
+  for (let at = node.firstReaching(startHigh, startLow); at < node.entries.length; at++) {
+    if (node.startsBehind(at, lastHigh, lastLow)) break;
+    count += countMeeting(node.entries[at] as Entry, level - 1, other);
+  }
+  return count;
+}
 
 function appendAll(entry: Entry, level: number, found: Entry[]): void {
   if (level === 0) found.push(entry);

@@ -15,6 +15,11 @@ export class List<T extends Listed<T>> {
     return this.#size;
   }
 
+  /** The oldest; behind each comes its `next`. */
+  get first(): T | undefined {
+    return this.#first;
+  }
+
   has(member: T): boolean {
     return member.list === this;
   }

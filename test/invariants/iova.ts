@@ -44,7 +44,7 @@ export const iovaSpace: readonly Row[] = [
       ),
       proof(
         'the audit minds only a third area in one place',
-        edit('impl/iommufd/audit.ts', 'overlapping(start, last).length > 1', 'overlapping(start, last).length > 2'),
+        edit('impl/iommufd/audit.ts', 'areas.countMeeting(area) > 1', 'areas.countMeeting(area) > 2'),
         at.auditTest('an area across another is said', '%s is said', 'an area across another'),
       ),
     ],

@@ -70,6 +70,7 @@ test('a tree answers as a list does, after any insertions and removals, with ove
           const hits = sorted(list).filter(({ span: [start, end] }) => start <= last && first <= end);
           expect(tree.overlapping(fromBigint(first), fromBigint(last))).toEqual(hits);
           expect(tree.first(fromBigint(first), fromBigint(last))).toBe(hits[0]);
+          expect(tree.countMeeting(new Named([first, last]))).toBe(hits.length);
         }
       },
     ),
