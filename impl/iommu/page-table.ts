@@ -38,9 +38,27 @@ class Table {
   readonly children: (Table | undefined)[] | undefined;
   /** Entries and children in use; an empty table is given back. */
   used = 0;
+  /** Those in use lie in [from, to]. */
+  from = ENTRIES;
+  to = -1;
 
   constructor(level: number) {
     this.children = level === 0 ? undefined : NO_CHILDREN.slice();
+  }
+
+  /** Entries or children from `first` to `last` come into use. */
+  use(first: number, last: number): void {
+    this.used += last - first + 1;
+    if (first < this.from) this.from = first;
+    if (last > this.to) this.to = last;
+  }
+
+  /** `count` of them go out of use. */
+  unuse(count: number): void {
+    this.used -= count;
+    if (this.used > 0) return;
+    this.from = ENTRIES;
+    this.to = -1;
   }
 
   /** To be changed. */
@@ -105,7 +123,7 @@ export class PageTable {
       }
       into[at] = (target + i * size) * ENTRY_BITS + order * PROT_BITS + prot;
     }
-    table.used += entries;
+    table.use(first, first + entries - 1);
     return leaves * granules;
   }
 
@@ -128,7 +146,7 @@ export class PageTable {
         if (shouldFail('iommu_alloc_pages')) return this.#prune(granule, at);
         child = freeTables[at === 1 ? 0 : 1].pop() ?? new Table(at - 1);
         children[index] = child;
-        table.used++;
+        table.use(index, index);
       }
       table = child;
     }
@@ -170,7 +188,7 @@ export class PageTable {
         cleared = entries * size;
         if (count - done < cleared || !isMultiple(granule + done, cleared)) return done; // cuts a large page
         for (let at = index; at < index + entries; at++) table.ownEntries[at] = 0;
-        table.used -= entries;
+        table.unuse(entries);
       }
       done += cleared;
     } while (done < count && this.#index(granule + done, level) !== 0);
@@ -179,7 +197,7 @@ export class PageTable {
 
   #free(table: Table, index: number, child: Table, level: number): void {
     (table.children as (Table | undefined)[])[index] = undefined;
-    table.used--;
+    table.unuse(1);
     freeTables[level === 1 ? 0 : 1].push(child);
   }
 
@@ -205,10 +223,9 @@ export class PageTable {
   }
 
   #walk(table: Table, level: number, base: number, first: number, last: number, visit: Visit): void {
-    if (table.used === 0) return;
     const size = this.#span[level] as number;
-    const from = first <= base ? 0 : Math.floor((first - base) / size);
-    const to = Math.min(ENTRIES - 1, Math.floor((last - base) / size));
+    const from = Math.max(table.from, Math.floor((first - base) / size));
+    const to = Math.min(table.to, Math.floor((last - base) / size));
     const { entries, children } = table;
     for (let index = from; index <= to; index++) {
       const entry = entries[index] as number;
@@ -258,8 +275,8 @@ export class PageTable {
     visit: (granule: number, granules: number) => void,
   ): void {
     const size = this.#span[level] as number;
-    const to = Math.min(ENTRIES - 1, Math.floor((last - base) / size));
-    for (let index = first <= base ? 0 : Math.floor((first - base) / size); index <= to; index++) {
+    const to = Math.min(table.to, Math.floor((last - base) / size));
+    for (let index = Math.max(table.from, Math.floor((first - base) / size)); index <= to; index++) {
       const at = base + index * size;
       const entry = table.entries[index] as number;
       const child = table.children?.[index];
