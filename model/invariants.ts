@@ -23,6 +23,8 @@ const asked = ({ unmaps }: Observation): Range[] => unmaps.map((call) => ({ ...c
 
 const within = (a: Stretch, b: Stretch): boolean =>
   a.memory === b.memory && b.offset <= a.offset && a.offset + a.length <= b.offset + b.length;
+const overlap = (a: Stretch, b: Stretch): boolean =>
+  a.memory === b.memory && a.offset < b.offset + b.length && b.offset < a.offset + a.length;
 const meet = (a: Omit<Range, 'domain'>, b: Omit<Range, 'domain'>): boolean =>
   a.iova < b.iova + b.length && b.iova < a.iova + a.length;
 const clash = (a: Range, b: Range): boolean => a.domain === b.domain && meet(a, b);
@@ -33,7 +35,7 @@ const pairs = (seen: Observation): readonly Pair[] => {
   const found: Pair[] = [];
   for (const area of seen.areas)
     for (const pte of seen.ptes)
-      if (meet(pte, area) && area.domains.includes(pte.domain)) found.push({ area, pte: cut(pte, area) });
+      if (area.domains.includes(pte.domain) && meet(pte, area)) found.push({ area, pte: cut(pte, area) });
   last = { seen, pairs: found };
   return found;
 };
@@ -51,10 +53,8 @@ export const neverMappedWhileRevoked: Invariant = {
   source: 'drivers/vfio/pci/vfio_pci_dmabuf.c, the contract above vfio_pci_dma_buf_iommufd_map()',
   guardedBy: 'dma_resv',
   breaches: (seen) => {
-    const meets = (a: Stretch, b: Stretch): boolean =>
-      a.memory === b.memory && a.offset < b.offset + b.length && b.offset < a.offset + a.length;
     const found: Counterexample[] = [];
-    const gone = (it: Stretch): boolean => seen.revoked.some((stretch) => meets(it, stretch));
+    const gone = (it: Stretch): boolean => seen.revoked.some((stretch) => overlap(it, stretch));
     const lost = (what: string): string => `${what}, but its owner has taken it back`;
     for (const pte of seen.ptes) if (gone(pte)) found.push(breach(pte, lost(`${at(pte)} is mapped`)));
     for (const pte of seen.cpu)
@@ -100,13 +100,14 @@ export const oneMmioRange: Invariant = {
       const why = wrong(area, pte);
       if (why) found.push(breach(pte, `${at(pte)} ${why}`));
     }
-    if (!seen.keepsMmio) return found;
+    const sliced = seen.areas.filter(({ slice }) => slice);
+    if (!seen.keepsMmio || sliced.length === 0) return found;
     // An area is mapped at once, or page by page; it is unmapped at once.
     const unit = (area: AreaSeen, call: Range): Bytes => ('mmio' in call && area.page) || area.length;
     const part = (area: AreaSeen, call: Range, whole = unit(area, call)): boolean =>
       call.length !== whole || (call.iova - area.iova) % whole !== 0n;
     for (const call of [...seen.maps, ...asked(seen)])
-      if (seen.areas.some((it) => it.slice && meet(it, call) && it.domains.includes(call.domain) && part(it, call)))
+      if (sliced.some((it) => it.domains.includes(call.domain) && meet(it, call) && part(it, call)))
         found.push(breach(call, `a call for ${hex(call.length)} bytes, and not for the whole area of a buffer`));
     return found;
   },

@@ -19,8 +19,8 @@ export type Pte = Stretch & Range & Readonly<{ prot: Prot; mmio: boolean; cache:
  * call maps a `page`.
  */
 export type AreaSeen = Stretch &
-  Readonly<{ domains: readonly string[]; iova: Bytes; slice?: Stretch; page?: Bytes }> &
-  Readonly<{ shot: boolean }>;
+  Readonly<{ domains: readonly string[]; iova: Bytes; slice?: Stretch | undefined }> &
+  Readonly<{ page?: Bytes | undefined; shot: boolean }>;
 /**
  * What the CPU reaches through the mapping `map`, of whichever process, from its byte `at` on, without a fault. `shut`:
  * its owner has taken back what the mapping is of.

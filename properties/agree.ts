@@ -15,7 +15,7 @@ import {
 import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
 import { type Calls, wrongCalls } from './calls.ts';
-import { effectsBetween } from './changes.ts';
+import { changesBetween, effectsOf } from './changes.ts';
 import { Divergence } from './divergence.ts';
 import { type Looked, look, places, wholePlaces } from './look.ts';
 import { callsSeen } from './observe.ts';
@@ -35,15 +35,14 @@ export interface Look {
   readonly whole: boolean;
 }
 
-type Must = (breach: string, wrong: readonly string[]) => void;
-
 /** What was looked at. Fails with a Divergence that names what is broken. */
 export function agree(world: World, before: State, made: readonly DomainCall[], it: Look): Observation {
-  const { machine, state, history } = world;
+  const { machine, state } = world;
   const must: Must = (breach, wrong) => {
-    if (wrong.length > 0) throw new Divergence(breach, history.length, it.command, wrong);
+    if (wrong.length > 0) throw new Divergence(breach, world.history.length, it.command, wrong);
   };
-  const effects = effectsBetween(before, state);
+  const changes = changesBetween(before, state);
+  const effects = effectsOf(changes);
   const calls = made.length === 0 ? NO_CALLS : callsSeen(machine, made);
   const where = it.whole ? wholePlaces(world) : places(world, effects, calls);
   const looked = where.length === 0 ? NOTHING_LOOKED_AT : where.map((place) => look(world, place));
@@ -60,11 +59,13 @@ export function agree(world: World, before: State, made: readonly DomainCall[], 
   must('reach', wrongDomains(world));
   if (cpuChanged) must('reach', wrongCpu(state, cpu));
   for (const place of looked) must('reach', firstDifference(place));
-  const spaces = it.whole ? wholeSpaces(world) : changedSpaces(before, state);
+  const spaces = it.whole ? wholeSpaces(world) : changedSpaces(changes);
   for (const space of spaces) must('areas', wrongAreas(world, space));
   must('audit', machine.audit(it.whole));
   return observation;
 }
+
+type Must = (breach: string, wrong: readonly string[]) => void;
 
 const NO_CALLS: Calls = { maps: [], unmaps: [] };
 const NOTHING_LOOKED_AT: readonly Looked[] = [];

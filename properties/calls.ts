@@ -10,8 +10,8 @@ import type { Effect } from './changes.ts';
 export type Calls = Pick<Observation, 'maps' | 'unmaps'>;
 
 /** What is wrong with the calls, in a line; none when nothing is. */
-export function wrongCalls(effects: readonly Effect[], calls: Calls, refused: boolean): string[] {
-  if (effects.length === calls.maps.length + calls.unmaps.length && eachHasItsCall(effects, calls)) return [];
+export function wrongCalls(effects: readonly Effect[], calls: Calls, refused: boolean): readonly string[] {
+  if (areTiled(effects, calls)) return NONE;
   const tally = new CallTally();
   for (const { domain, map, area } of effects) {
     if (map) tally.map('expected', domain, area.iova, area.length, area.source.memory, area.offset);
@@ -24,18 +24,44 @@ export function wrongCalls(effects: readonly Effect[], calls: Calls, refused: bo
   return tally.firstDifference(refused);
 }
 
-/** The common case: one call for each effect, just so. */
-function eachHasItsCall(effects: readonly Effect[], { maps, unmaps }: Calls): boolean {
-  return effects.every(({ domain, map, area }) =>
-    map
-      ? maps.some(
-          (call) =>
-            call.domain === domain &&
-            call.iova === area.iova &&
-            call.length === area.length &&
-            call.offset === area.offset &&
-            call.memory === area.source.memory,
-        )
-      : unmaps.some((call) => call.domain === domain && call.iova === area.iova && call.cleared === area.length),
-  );
+const NONE: readonly string[] = [];
+
+/** The common case: what was called for each effect, from the first byte to the last, and nothing else. */
+function areTiled(effects: readonly Effect[], calls: Calls): boolean {
+  let its = 0;
+  for (const effect of effects) {
+    const of = effect.map ? mapsOf(effect, calls) : unmapsOf(effect, calls);
+    if (of === 0) return false;
+    its += of;
+  }
+  return its === calls.maps.length + calls.unmaps.length;
+}
+
+/** How many calls, one behind the other, map the area just so; 0 when none do. */
+function mapsOf({ domain, area }: Effect, { maps }: Calls): number {
+  const { iova, length, offset, source } = area;
+  let its = 0;
+  let done = 0n;
+  for (const call of maps) {
+    if (done === length) break;
+    if (call.domain !== domain || call.memory !== source.memory) continue;
+    if (call.iova !== iova + done || call.offset !== offset + done) continue;
+    its++;
+    done += call.length;
+  }
+  return done === length ? its : 0;
+}
+
+/** The same for calls that unmap it. */
+function unmapsOf({ domain, area }: Effect, { unmaps }: Calls): number {
+  const { iova, length } = area;
+  let its = 0;
+  let done = 0n;
+  for (const call of unmaps) {
+    if (done === length) break;
+    if (call.domain !== domain || call.iova !== iova + done) continue;
+    its++;
+    done += call.cleared;
+  }
+  return done === length ? its : 0;
 }

@@ -4,7 +4,7 @@ import { toBigint } from '../impl/kernel/units.ts';
 import type { Pte } from '../model/invariants.ts';
 import type { Area, Ioas, State } from '../model/spec.ts';
 import type { Calls } from './calls.ts';
-import { domainNames, type Effect } from './changes.ts';
+import type { Effect } from './changes.ts';
 import { translations } from './observe.ts';
 import type { World } from './world.ts';
 
@@ -55,27 +55,39 @@ function widen(places: Place[], name: string, first: bigint, last: bigint): void
 
 /** All of every domain that exists in either world. */
 export function wholePlaces({ machine, state }: World): Place[] {
-  const names = new Set([...machine.iommu.domains].map(({ name }) => name));
-  for (const ioas of state.ioases) for (const name of domainNames(ioas)) names.add(name);
   const [first, last] = [toBigint(machine.iommu.apertureFirst), toBigint(machine.iommu.apertureLast)];
-  return [...names].map((name) => ({ name, first, last }));
+  const places: Place[] = [];
+  for (const { name } of machine.iommu.domains) places.push({ name, first, last });
+  for (const { domains } of state.ioases) {
+    for (const { name } of domains) if (!places.some((it) => it.name === name)) places.push({ name, first, last });
+  }
+  return places;
 }
 
 export function look(world: World, { name, first, last }: Place): Looked {
   const { machine, state } = world;
   const ioas = ioasOfDomain(state, name);
-  const areas: Area[] = [];
-  for (const area of ioas?.areas ?? []) {
-    if (area.iova > last) break; // The areas are ascending.
-    if (first < area.iova + area.length) areas.push(area);
-  }
+  const areas = ioas === undefined ? NO_AREAS : areasIn(ioas, first, last);
   const page = ioas?.largePages === false ? state.machine.pageSize : undefined;
   const domain = domainNamed(world, name);
   return { name, first, last, areas, page, ptes: domain ? translations(machine, domain, first, last) : [] };
 }
 
+const NO_AREAS: readonly Area[] = [];
+
+/** Those that have a byte of [first, last]. They are ascending and disjoint. */
+function areasIn({ areas }: Ioas, first: bigint, last: bigint): readonly Area[] {
+  let from = 0;
+  while (from < areas.length && (areas[from] as Area).iova < first) from++;
+  let end = from;
+  while (end < areas.length && (areas[end] as Area).iova <= last) end++;
+  const below = areas[from - 1];
+  if (below !== undefined && first < below.iova + below.length) from--;
+  return from === 0 && end === areas.length ? areas : areas.slice(from, end);
+}
+
 function ioasOfDomain({ ioases }: State, name: string): Ioas | undefined {
-  for (const ioas of ioases) if (ioas.domains.some((domain) => domain.name === name)) return ioas;
+  for (const ioas of ioases) for (const domain of ioas.domains) if (domain.name === name) return ioas;
   return undefined;
 }
 

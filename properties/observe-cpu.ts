@@ -32,19 +32,25 @@ export function lookAtCpu(world: World, whole: boolean): CpuLooked {
   const { machine, state, cpu: was } = world;
   const { devices, mappings, takenBack } = state;
   const changes = machine.kernel.live.mappingChanges;
-  const same = was?.devices === devices && was.mappings === mappings && was.takenBack === takenBack;
-  if (!whole && same && was.changes === changes) return was;
+  const unchanged = !whole && was?.changes === changes;
+  if (unchanged) {
+    const same = was.devices === devices && was.mappings === mappings && was.takenBack === takenBack;
+    // What is said of no entries is the same whatever the model says.
+    if (same || was.ptes.length === 0) return was;
+  }
   world.cpu = { devices, mappings, takenBack, changes, ptes: judged(state, cpuSeen(machine)) };
   return world.cpu;
 }
 
 /** The same, with the mappings marked that their owner has taken back. */
 function judged(state: State, cpu: readonly CpuPte[]): readonly CpuPte[] {
-  if (cpu.length === 0) return cpu;
+  if (cpu.length === 0) return NO_PTES;
   const lost = state.mappings.filter(({ source }) => faults(state, source));
   const shut = new Set(lost.map(({ name, process }) => mapOf(name, process)));
   return cpu.map((pte) => (shut.has(pte.map) ? { ...pte, shut: true } : pte));
 }
+
+const NO_PTES: readonly CpuPte[] = [];
 
 /** What the CPU reaches without having mapped it. Less than it has mapped is right: the rest comes with a fault. */
 export function wrongCpu(state: State, cpu: readonly CpuPte[]): string[] {

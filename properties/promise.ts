@@ -7,7 +7,7 @@ import type { Looked } from './look.ts';
  * Memory that its owner has taken back, and not given again: of devices, and of buffers of the test exporter. What is
  * of one buffer that was revoked for good may be of another, too.
  */
-export function revokedMemory({ devices, takenBack }: State): Stretch[] {
+export function revokedMemory({ devices, takenBack }: State): readonly Stretch[] {
   const revoked: Stretch[] = [];
   for (const { name, config, memory, power } of devices) {
     if (memory && power === 0) continue;
@@ -21,7 +21,6 @@ export function revokedMemory({ devices, takenBack }: State): Stretch[] {
 /** An area as a domain must show it, live or shot. A dma-buf's was made from the one range of its buffer. */
 export function seenArea({ name, page }: Looked, { iova, length, source, offset, live }: Area): AreaSeen {
   const { is, memory, base } = source;
-  const paged = page === undefined ? {} : { page };
-  const seen = { domains: [name], iova, length, memory, offset, shot: !live, ...paged };
-  return is === 'dmabuf' ? { ...seen, slice: { memory, offset: base, length: source.length } } : seen;
+  const slice = is === 'dmabuf' ? { memory, offset: base, length: source.length } : undefined;
+  return { domains: [name], iova, length, memory, offset, shot: !live, slice, page };
 }

@@ -8,7 +8,25 @@ import { target } from './observe.ts';
  * The first IOVA of the place at which the two differ, in a line; none when they are the same. Dead areas promise
  * nothing.
  */
-export function firstDifference({ name, areas, ptes, first, last }: Looked): string[] {
+export function firstDifference(looked: Looked): readonly string[] {
+  return eachIsOne(looked) ? NONE : firstDifferent(looked);
+}
+
+const NONE: readonly string[] = [];
+
+/** The common case: every area is live, and one translation. */
+function eachIsOne({ areas, ptes }: Looked): boolean {
+  if (areas.length !== ptes.length) return false;
+  for (let i = 0; i < areas.length; i++) {
+    const { iova, length, source, offset, prot, live } = areas[i] as Area;
+    const pte = ptes[i] as Pte;
+    if (!live || pte.iova !== iova || pte.length !== length || pte.memory !== source.memory) return false;
+    if (pte.offset !== offset || pte.prot !== prot) return false;
+  }
+  return true;
+}
+
+function firstDifferent({ name, areas, ptes, first, last }: Looked): readonly string[] {
   let at = first;
   let i = 0;
   let j = 0;

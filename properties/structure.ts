@@ -5,6 +5,7 @@ import { fromBigint, isExactly, toBigint } from '../impl/kernel/units.ts';
 import type { CpuPte } from '../model/invariants.ts';
 import type { Area, State } from '../model/spec.ts';
 import type { Command } from '../trace/command.ts';
+import type { Change } from './changes.ts';
 import type { World } from './world.ts';
 
 /** Devices whose DMA goes through another domain than it should. */
@@ -46,52 +47,40 @@ const whole = (name: string, areas: readonly Area[] | undefined): Space => ({ na
 
 /** All of every IOAS that exists in either world. */
 export function wholeSpaces({ machine, state }: World): Space[] {
-  const spaces = new Map(state.ioases.map(({ space: { name }, areas }) => [name, whole(name, areas)]));
-  for (const ctx of machine.contexts)
-    for (const object of ctx.objects)
-      if (object instanceof Ioas && !spaces.has(object.name)) spaces.set(object.name, whole(object.name, undefined));
-  return [...spaces.values()];
+  const spaces = state.ioases.map(({ space: { name }, areas }) => whole(name, areas));
+  for (const ctx of machine.contexts) {
+    for (const object of ctx.table) {
+      if (!(object instanceof Ioas) || spaces.some(({ name }) => name === object.name)) continue;
+      spaces.push(whole(object.name, undefined));
+    }
+  }
+  return spaces;
 }
 
 /** For each IOAS whose areas a step changed, the stretch in which it did; all of one that came or went. */
-export function changedSpaces(before: State, after: State): readonly Space[] {
-  if (before.ioases === after.ioases) return NONE;
+export function changedSpaces(changes: readonly Change[]): readonly Space[] {
+  if (changes.length === 0) return NONE;
   const spaces: Space[] = [];
-  for (const ioas of after.ioases) {
-    if (before.ioases.includes(ioas)) continue;
-    const { space, areas } = ioas;
-    const was = before.ioases.find((ioas) => ioas.space === space);
-    if (was === undefined) spaces.push(whole(space.name, areas));
-    else if (was.areas !== areas) addChanged(spaces, space.name, was.areas, areas);
-  }
-  for (const { space } of before.ioases) {
-    if (!after.ioases.some((ioas) => ioas.space === space)) spaces.push(whole(space.name, undefined));
+  for (const { name, was, is, gone, come } of changes) {
+    if (was === undefined || is === undefined) spaces.push(whole(name, is?.areas));
+    else if (gone.length + come.length > 0) spaces.push(spaceOf(name, gone, come));
   }
   return spaces;
 }
 
 const NONE: readonly Space[] = [];
 
-/** From the first area that differs, seen from below, to the first that does, seen from above. Both ascend. */
-function addChanged(spaces: Space[], name: string, from: readonly Area[], to: readonly Area[]): void {
-  let low = 0;
-  while (low < from.length && from[low] === to[low]) low++;
-  let gone = from.length;
-  let come = to.length;
-  while (gone > low && come > low && from[gone - 1] === to[come - 1]) {
-    gone--;
-    come--;
-  }
-  const areas = to.slice(low, come);
+/** From where either list begins to where either ends. Both ascend. */
+function spaceOf(name: string, gone: readonly Area[], come: readonly Area[]): Space {
   let first = LAST;
   let end = 0n;
-  for (const some of [from.slice(low, gone), areas]) {
-    for (const { iova, length } of some) {
-      if (iova < first) first = iova;
-      if (iova + length > end) end = iova + length;
-    }
+  for (const some of [gone, come]) {
+    if (some.length === 0) continue;
+    const [low, high] = [some[0] as Area, some.at(-1) as Area];
+    if (low.iova < first) first = low.iova;
+    if (high.iova + high.length > end) end = high.iova + high.length;
   }
-  if (first < end) spaces.push({ name, first, last: end - 1n, areas });
+  return { name, first, last: end - 1n, areas: come };
 }
 
 /** Where the areas of an IOAS are not those of the model; otherwise only a fixed map or an unmap would show it. */
@@ -100,7 +89,9 @@ export function wrongAreas(world: World, { name, first, last, areas: promised }:
   if (found === undefined || promised === undefined) {
     return found === promised ? [] : [`${name} ${promised ? 'is missing' : 'should be gone'}`];
   }
-  const areas = found.iopt.areas.overlapping(fromBigint(first), fromBigint(last));
+  const tree = found.iopt.areas;
+  const everything = first === 0n && last === LAST;
+  const areas = everything ? tree.all() : tree.overlapping(fromBigint(first), fromBigint(last));
   for (let i = 0; i < promised.length; i++) {
     const { iova, length } = promised[i] as Area;
     const area = areas[i];
