@@ -16,7 +16,7 @@ interface Owing {
 export function auditCharges({ kernel, ram, processes, users }: Machine, breaches: string[]): void {
   const owing: Owing[] = [];
   let pins = 0;
-  for (const each of kernel.live.pages) {
+  for (let each = kernel.live.pages.first; each !== undefined; each = each.next) {
     const { account, npinned, ncharged } = each as Pages;
     pins += npinned;
     if (account === undefined) continue;

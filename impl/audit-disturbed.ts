@@ -66,8 +66,7 @@ function auditIoas(it: Audit, ioas: Ioas): void {
 
 /** Every reference to the object was found, and no other. */
 function auditReferences({ machine, breaches }: Audit, object: Live): void {
-  const counted = object.audit === machine.kernel.live.counted ? object.found : 0;
-  const found = object.kept + counted;
+  const found = object.foundBy(machine.kernel.live.counted);
   const { references } = object;
   if (found !== references) breaches.push(`${object.label} counts ${references} references, and ${found} are found`);
 }

@@ -21,7 +21,7 @@ import { IommufdDevice } from './iommufd/device.ts';
 import { Hwpt } from './iommufd/hw-pagetable.ts';
 import { Ioas } from './iommufd/ioas.ts';
 import { Pages } from './iommufd/pages.ts';
-import type { Ghosts } from './kernel/ghosts.ts';
+import type { Audited, Ghosts } from './kernel/ghosts.ts';
 import type { Live } from './kernel/live.ts';
 import type { Machine } from './machine.ts';
 import { answersAtRest, auditDevices } from './vfio/audit.ts';
@@ -29,18 +29,18 @@ import { answersAtRest, auditDevices } from './vfio/audit.ts';
 /** All breaches on a machine at rest, a line each. */
 export function audit(machine: Machine, whole: boolean): string[] {
   const { live } = machine.kernel;
-  const all = whole || live.foundRight === undefined || live.disturbed.some(hasAccesses);
+  const all = whole || live.foundRight === undefined || (live.accessed && disturbsAccesses(live));
   const it: Audit = {
     machine,
     whole: all,
     charges: all,
     pins: all ? new Map() : NO_PINS,
-    breaches: live.orphans.splice(0),
+    breaches: live.orphans.length === 0 ? [] : live.orphans.splice(0),
   };
   if (all) lookAtAll(it);
   const holders = machine.kernel.lockdep.others + live.tableChanges + live.mappingChanges;
   if (all || live.foundRight !== holders) auditHolders(it);
-  for (const each of live.disturbed) auditDisturbed(it, each);
+  for (let i = 0; i < live.count; i++) auditDisturbed(it, live.disturbed[i] as Audited);
   if (it.charges) auditCharges(machine, it.breaches);
   live.settle(it.breaches.length === 0 ? holders : undefined);
   return it.breaches;
@@ -49,13 +49,19 @@ export function audit(machine: Machine, whole: boolean): string[] {
 const NO_PINS: PinsOfAreas = new Map();
 
 /** What accesses pin of a pages object is said by all of its areas together. */
-const hasAccesses = (it: object): boolean => it instanceof Pages && it.accesses !== undefined;
+function disturbsAccesses({ disturbed, count }: Ghosts): boolean {
+  for (let i = 0; i < count; i++) {
+    const it = disturbed[i];
+    if (it instanceof Pages && it.accesses !== undefined) return true;
+  }
+  return false;
+}
 
 /** Everything is to be looked at, and what is told when it comes and goes is counted anew. */
 function lookAtAll({ machine, pins }: Audit): void {
   const { live } = machine.kernel;
-  for (const file of live.files) lookAgain(live, file);
-  for (const pages of live.pages) {
+  for (let file = live.files.first; file !== undefined; file = file.next) lookAgain(live, file);
+  for (let pages = live.pages.first; pages !== undefined; pages = pages.next) {
     lookAgain(live, pages);
     (pages as Pages).file?.keep(1);
   }
@@ -86,7 +92,9 @@ function auditHolders(it: Audit): void {
   auditDevices(machine.devices.values(), live.files, live.audits, breaches);
   for (const { mm } of machine.processes) auditMm(mm, live.audits, breaches);
   auditProcesses(it);
-  for (const file of live.files) live.lookAt(file);
+  for (let file = live.files.first; file !== undefined; file = file.next) {
+    if (file.references !== file.foundBy(live.audits)) live.lookAt(file);
+  }
 }
 
 /** What processes have mapped; and V-47: none reaches a BAR that does not answer, whatever the trees of files say. */

@@ -6,6 +6,7 @@
  * Source: drivers/iommu/iommufd/io_pagetable.h, struct iopt_pages_access; struct iopt_pages, access_itree, pinned_pfns
  */
 import { IntervalNode, IntervalTree } from '../kernel/interval-tree.ts';
+import { accessPins } from '../kernel/live.ts';
 import { type PageIndex, type Pfn, u64 } from '../kernel/units.ts';
 import type { Area } from './area.ts';
 import type { Pages } from './pages.ts';
@@ -27,6 +28,10 @@ export class PagesAccesses {
   readonly itree = new IntervalTree<PagesAccess>();
   /** The page number of each page in an interval of `itree`, and of no other. */
   readonly pinnedPfns = new Map<PageIndex, Pfn>();
+
+  constructor() {
+    accessPins();
+  }
 
   /** iopt_pages_get_exact_access(): the interval [first, last], and none that only contains it. */
   exact(first: PageIndex, last: PageIndex): PagesAccess | undefined {

@@ -17,11 +17,15 @@ const MANY = 1000;
 export class Ghosts {
   readonly files = new List<Live>();
   readonly pages = new List<Live>();
-  /** What was disturbed since the last audit, each once; some of it is gone. */
+  /** What was disturbed since the last audit, each once; some of it is gone. It is the first `count` of these. */
   readonly disturbed: Audited[] = [];
+  /** The others were so before: a list that is emptied must grow anew, which every step would pay for. */
+  count = 0;
   /** The number of the next audit, and of the last that counted references. */
   audits = 1;
   counted = 0;
+  /** Whether an access has ever pinned pages. */
+  accessed = false;
   /** What went although somebody had it, a line each. */
   readonly orphans: string[] = [];
   /** How often what the CPU has mapped has changed: an entry of a page table, a mapping, the tree of a file. */
@@ -35,7 +39,7 @@ export class Ghosts {
 
   /** Something changes that an audit looks at. */
   disturb(it: Audited): void {
-    if (this.disturbed.length < MANY) this.lookAt(it);
+    if (this.count < MANY) this.lookAt(it);
     else this.foundRight = undefined;
   }
 
@@ -43,13 +47,14 @@ export class Ghosts {
   lookAt(it: Audited): void {
     if (it.disturbed === this.audits) return;
     it.disturbed = this.audits;
-    this.disturbed.push(it);
+    this.disturbed[this.count++] = it;
   }
 
   /** An audit is over. */
   settle(foundRight: number | undefined): void {
     this.foundRight = foundRight;
     this.audits++;
-    this.disturbed.length = 0;
+    this.count = 0;
+    if (this.disturbed.length > MANY) this.disturbed.length = 0;
   }
 }

@@ -18,6 +18,12 @@ export function mappingsChange(): void {
   if (task !== undefined) task.kernel.live.mappingChanges++;
 }
 
+/** An access is about to pin pages. */
+export function accessPins(): void {
+  const task = running();
+  if (task !== undefined) task.kernel.live.accessed = true;
+}
+
 /** Something changes that an audit looks at. */
 export function disturb(it: Audited): void {
   running()?.kernel.live.disturb(it);
@@ -63,6 +69,11 @@ export abstract class Live implements Audited, Listed<Live> {
       this.found = 0;
     }
     this.found++;
+  }
+
+  /** How many references there are: those told of, and the others if that audit has counted them. */
+  foundBy(audit: number): number {
+    return this.audit === audit ? this.kept + this.found : this.kept;
   }
 
   /** What this object counts itself. */

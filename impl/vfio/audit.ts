@@ -5,6 +5,7 @@
  */
 import { DmaBuf } from '../dmabuf/dma-buf.ts';
 import type { File } from '../kernel/file.ts';
+import type { List } from '../kernel/list.ts';
 import type { Live } from '../kernel/live.ts';
 import { PCI_COMMAND_MEMORY, PCI_D3HOT, type VfioPciDevice } from './pci-device.ts';
 import { type VfioPciDmaBuf, vfioPciDmaBufOf } from './pci-dmabuf.ts';
@@ -16,12 +17,12 @@ import { VfioDeviceFile } from './vfio-device.ts';
  */
 export function auditDevices(
   devices: Iterable<VfioPciDevice>,
-  files: Iterable<Live>,
+  files: List<Live>,
   audit: number,
   breaches: string[],
 ): void {
   const open: VfioDeviceFile[] = [];
-  for (const file of files) {
+  for (let file = files.first; file !== undefined; file = file.next) {
     const { what } = file as File;
     if (what instanceof VfioDeviceFile) open.push(what);
     else if (what instanceof DmaBuf) auditBufferMappings(what, audit, breaches);
