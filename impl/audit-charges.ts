@@ -12,7 +12,7 @@ interface Owing {
   readonly ncharged: number;
 }
 
-/** Pins and charges that nobody owes, a line each. */
+/** Append a line for each count of pins or charges that is not what is owed. */
 export function auditCharges({ kernel, ram, processes, users }: Machine, breaches: string[]): void {
   const owing: Owing[] = [];
   let pins = 0;

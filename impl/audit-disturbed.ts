@@ -23,8 +23,6 @@ export interface Audit {
   readonly whole: boolean;
   readonly pins: PinsOfAreas;
   readonly breaches: string[];
-  /** Something is disturbed that is charged for, or may have been. */
-  charges: boolean;
 }
 
 /** What is gone by now has nothing to keep to. */
@@ -33,7 +31,6 @@ export function auditDisturbed(it: Audit, object: object): void {
   if (object instanceof Area) {
     if (object.entered) auditArea(it, object);
   } else if (object instanceof Pages) {
-    it.charges ||= object.account !== undefined;
     if (live.pages.has(object)) auditPages(it, object);
   } else if (object instanceof File) {
     if (live.files.has(object)) auditFile(it, object);
@@ -43,7 +40,7 @@ export function auditDisturbed(it: Audit, object: object): void {
     if (object instanceof Ioas) auditIoas(it, object);
   } else if (object instanceof VfioPciDmaBuf) {
     auditToken(object, it.breaches);
-  } else if (isFreed(object)) it.charges = true; // What it was is not to be known.
+  }
 }
 
 function auditUsers({ breaches }: Audit, { kind, id, users, usersFound }: IommufdObject): void {

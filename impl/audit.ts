@@ -5,8 +5,9 @@
  *
  * Areas and pages objects, of which there are many, are looked at when something has disturbed them: a field of theirs
  * was written, a lock of theirs taken, or a reference to them came or went. So is what is counted without any lock, and
- * an IOAS that somebody uses. Who holds what is looked at when a table has changed, or a mapping, or a lock was taken
- * that protects more than areas and their pages. An audit of the `whole` asks everything again.
+ * an IOAS that somebody uses. Pins and charges are summed up when one of their counts was written. Who holds what is
+ * looked at when a table has changed, or a mapping, or a lock was taken that protects more than areas and their pages.
+ * An audit of the `whole` asks everything again.
  *
  * Source: iommufd I-16, I-26, I-64, I-70 to I-79; vfio-dmabuf V-13, V-18, V-47
  */
@@ -33,7 +34,6 @@ export function audit(machine: Machine, whole: boolean): string[] {
   const it: Audit = {
     machine,
     whole: all,
-    charges: all,
     pins: all ? new Map() : NO_PINS,
     breaches: live.orphans.length === 0 ? [] : live.orphans.splice(0),
   };
@@ -41,7 +41,7 @@ export function audit(machine: Machine, whole: boolean): string[] {
   const holders = machine.kernel.lockdep.others + live.tableChanges + live.mappingChanges;
   if (all || live.foundRight !== holders) auditHolders(it);
   for (let i = 0; i < live.count; i++) auditDisturbed(it, live.disturbed[i] as Audited);
-  if (it.charges) auditCharges(machine, it.breaches);
+  if (all || live.chargesAudited !== live.chargeChanges) auditCharges(machine, it.breaches);
   live.settle(it.breaches.length === 0 ? holders : undefined);
   return it.breaches;
 }

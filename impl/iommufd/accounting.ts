@@ -7,7 +7,7 @@
 
 import type { Errno } from '../kernel/errno.ts';
 import { LOCKLESS, touches } from '../kernel/footprint.ts';
-import { disturb } from '../kernel/live.ts';
+import { chargesChange } from '../kernel/live.ts';
 import type { Mm } from '../kernel/mm.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import type { Process, User } from '../kernel/process.ts';
@@ -98,7 +98,7 @@ export function handOverToCaller(all: ReadonlySet<Pages>): Errno | undefined {
     const account: Account = { mode: pages.account.mode, process, mm, user };
     move(pages.account, account, pages.ncharged);
     pages.account = account;
-    disturb(pages);
+    chargesChange();
   }
   return undefined;
 }

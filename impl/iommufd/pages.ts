@@ -12,7 +12,7 @@ import type { File } from '../kernel/file.ts';
 import { IntervalTree } from '../kernel/interval-tree.ts';
 import { Kref } from '../kernel/kref.ts';
 import { List } from '../kernel/list.ts';
-import { Live } from '../kernel/live.ts';
+import { chargesChange, Live } from '../kernel/live.ts';
 import type { Memfd, Mm, Ram } from '../kernel/mm.ts';
 import { Mutex } from '../kernel/mutex.ts';
 import { add, addChecked, type Bytes, type PageIndex, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
@@ -71,12 +71,10 @@ export class Pages extends Live {
   readonly mutex: Mutex;
   /** The areas that some domain holds, by page index. */
   readonly domainsItree = new IntervalTree<StoredArea>();
-  /** Pages pinned now. */
-  npinned = 0;
+  #npinned = 0;
+  #ncharged = 0;
   /** What accesses hold; made when the first pins. Protected by `mutex`. */
   accesses: PagesAccesses | undefined;
-  /** How many of them have been charged; all, between operations. */
-  ncharged = 0;
   /** Who pays for them; nobody for a dma-buf, of which nothing is pinned. */
   account: Account | undefined;
   /** Where its pinned pages lie. */
@@ -94,6 +92,26 @@ export class Pages extends Live {
     this.file?.keep(1);
   }
 
+  /** Pages pinned now. */
+  get npinned(): number {
+    return this.#npinned;
+  }
+
+  set npinned(npinned: number) {
+    this.#npinned = npinned;
+    chargesChange();
+  }
+
+  /** How many of them have been charged; all, between operations. */
+  get ncharged(): number {
+    return this.#ncharged;
+  }
+
+  set ncharged(ncharged: number) {
+    this.#ncharged = ncharged;
+    chargesChange();
+  }
+
   /** What holds the memory, for as long as this lives. */
   get file(): File | undefined {
     const { source } = this;
@@ -104,6 +122,7 @@ export class Pages extends Live {
   override gone(): void {
     super.gone();
     this.file?.keep(-1);
+    if (this.#npinned + this.#ncharged > 0) chargesChange();
   }
 
   get references(): number {

@@ -32,6 +32,10 @@ export class Ghosts {
   mappingChanges = 0;
   /** What that was when an audit last found the mappings right. */
   mappingsFoundRight: number | undefined;
+  /** How often a count of pins or charges has changed. */
+  chargeChanges = 0;
+  /** What that was at the last audit. One that finds something wrong makes the next look at everything. */
+  chargesAudited = 0;
   /** How often a table of descriptors, or of the objects of a context, has changed. */
   tableChanges = 0;
   /** What that and the number of locks taken came to when an audit last found everything right. */
@@ -53,6 +57,7 @@ export class Ghosts {
   /** An audit is over. */
   settle(foundRight: number | undefined): void {
     this.foundRight = foundRight;
+    this.chargesAudited = this.chargeChanges;
     this.audits++;
     this.count = 0;
     if (this.disturbed.length > MANY) this.disturbed.length = 0;

@@ -18,6 +18,12 @@ export function mappingsChange(): void {
   if (task !== undefined) task.kernel.live.mappingChanges++;
 }
 
+/** A count of pins or charges changes. */
+export function chargesChange(): void {
+  const task = running();
+  if (task !== undefined) task.kernel.live.chargeChanges++;
+}
+
 /** An access is about to pin pages. */
 export function accessPins(): void {
   const task = running();

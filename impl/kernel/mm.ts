@@ -8,7 +8,7 @@ import { indexFrom, lastFrom } from './ascending.ts';
 import { CpuPageTable, type Span } from './cpu-page-table.ts';
 import type { Errno } from './errno.ts';
 import { LOCKLESS, touches } from './footprint.ts';
-import { mappingsChange } from './live.ts';
+import { chargesChange, mappingsChange } from './live.ts';
 import { Rwsem } from './rwsem.ts';
 import { Splat } from './splat.ts';
 import type { Thread } from './thread.ts';
@@ -22,8 +22,7 @@ export class Backing {
   readonly firstPfn: Pfn;
   /** Pins of each page; made when the first is pinned. */
   #pins: Uint32Array | undefined;
-  /** Pins of all pages together. */
-  pinned = 0;
+  #pinned = 0;
   /** What pages hold that were ever written to; the others are zero. */
   #contents: Map<number, Uint8Array> | undefined;
 
@@ -33,12 +32,18 @@ export class Backing {
     this.firstPfn = firstPfn;
   }
 
+  /** Pins of all pages together. */
+  get pinned(): number {
+    return this.#pinned;
+  }
+
   /** Pin `count` pages from page `index` on. */
   pin(index: number, count: number): void {
     touches(LOCKLESS);
     this.#pins ??= new Uint32Array(this.pages);
     for (let i = index; i < index + count; i++) this.#pins[i] = (this.#pins[i] as number) + 1;
-    this.pinned += count;
+    this.#pinned += count;
+    chargesChange();
   }
 
   unpin(index: number, count: number): void {
@@ -49,7 +54,8 @@ export class Backing {
         throw new Splat('refcount', `${this.name}: page ${i} is not pinned`);
       pins[i] = (pins[i] as number) - 1;
     }
-    this.pinned -= count;
+    this.#pinned -= count;
+    chargesChange();
   }
 
   /** How often page `index` is pinned. */
@@ -109,13 +115,31 @@ export class Mm {
   #nextPage = FIRST_USER_PAGE;
   /** The process has ended, and has no memory any more; what is pinned stays. */
   exited = false;
-  /** Pages pinned on the account of this process. */
-  pinnedVm = 0;
-  /** Those of them that count against a limit of its own. */
-  lockedVm = 0;
+  #pinnedVm = 0;
+  #lockedVm = 0;
 
   constructor(ram: Ram) {
     this.#ram = ram;
+  }
+
+  /** Pages pinned on the account of this process. */
+  get pinnedVm(): number {
+    return this.#pinnedVm;
+  }
+
+  set pinnedVm(pinnedVm: number) {
+    this.#pinnedVm = pinnedVm;
+    chargesChange();
+  }
+
+  /** Those of them that count against a limit of its own. */
+  get lockedVm(): number {
+    return this.#lockedVm;
+  }
+
+  set lockedVm(lockedVm: number) {
+    this.#lockedVm = lockedVm;
+    chargesChange();
   }
 
   /** mm_init(): of a child, which maps next where its parent would. */

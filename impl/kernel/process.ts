@@ -3,17 +3,27 @@
  * and may be allowed to lock as much as it likes. What may change at any time, setuid(2) and setrlimit(2), is a plain
  * field, for tests to set.
  */
+import { chargesChange } from './live.ts';
 import type { Mm } from './mm.ts';
 import { type Bytes, U64_MAX } from './units.ts';
 
 /** struct user_struct: what all processes of a user have locked together. */
 export class User {
   readonly name: string;
-  /** Pages charged to the user, against the RLIMIT_MEMLOCK of the process that asks. */
-  lockedVm = 0;
+  #lockedVm = 0;
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  /** Pages charged to the user, against the RLIMIT_MEMLOCK of the process that asks. */
+  get lockedVm(): number {
+    return this.#lockedVm;
+  }
+
+  set lockedVm(lockedVm: number) {
+    this.#lockedVm = lockedVm;
+    chargesChange();
   }
 }
 

@@ -1,10 +1,12 @@
 /** Bugs in who holds what, which only the audit sees. They are in what it looks at only if it was disturbed. */
 import { DmaBuf } from '../../impl/dmabuf/dma-buf.ts';
 import { Area } from '../../impl/iommufd/area.ts';
+import { IommufdCtx } from '../../impl/iommufd/context.ts';
 import { File } from '../../impl/kernel/file.ts';
 import { Kref } from '../../impl/kernel/kref.ts';
 import { List } from '../../impl/kernel/list.ts';
 import { Backing } from '../../impl/kernel/mm.ts';
+import { running } from '../../impl/kernel/thread.ts';
 import { type Planted, replace, replaceSetter } from './plant.ts';
 
 export const PLANTED_AUDIT: readonly Planted[] = [
@@ -70,6 +72,22 @@ export const PLANTED_AUDIT: readonly Planted[] = [
         (right) =>
           function (this: List<never>, member) {
             if (!(member instanceof Area)) right.call(this, member);
+          },
+      ),
+  },
+  {
+    // No pages object has anything to do with it.
+    bug: 'a call charges its user a page',
+    breaches: ['audit'],
+    plant: () =>
+      replace(
+        IommufdCtx.prototype,
+        'put',
+        (right) =>
+          function (this: IommufdCtx, object) {
+            const process = running()?.process;
+            if (process !== undefined) process.user.lockedVm++;
+            right.call(this, object);
           },
       ),
   },
