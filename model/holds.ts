@@ -35,5 +35,7 @@ export type Hold = Readonly<{ by: By; how: How; what: object | string }> &
   Readonly<{ filled?: readonly [from: Iova, to: Iova]; areas?: readonly Area[] }>;
 
 /** Whether anybody but `by` holds it so. */
-export const isHeld = (s: State, what: object | string, how: How, by?: By): boolean =>
-  s.holds.some((it) => it.what === what && it.how === how && it.by !== by);
+export const isHeld = (s: State, what: object | string, how: How, by?: By): boolean => {
+  for (const it of s.holds) if (it.what === what && it.how === how && it.by !== by) return true;
+  return false;
+};

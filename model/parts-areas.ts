@@ -95,11 +95,8 @@ const filling = (space: Space, iovas: readonly Iova[], i: number): Part =>
   part(`fills ${showHex(iovas[i]!)}`, (s, by) => {
     if (written(s, by, space)) return 'waits';
     const ioas = spaceOf(s, space);
-    const refusal = unfilled(
-      s,
-      ioas,
-      ioas.areas.filter(({ iova }) => iova === iovas[i]),
-    );
+    const areas = ioas.areas.filter(({ iova }) => iova === iovas[i]);
+    const refusal = unfilled(s, ioas, areas);
     const undo = part('gives up', (now) => go(revise(now, space, iovas, () => [])));
     if (refusal) return refuse(mark(s, space, iovas, 'unmapped'), refusal.err, [undo]);
     const held = i === 0 ? hold(s, by, 'reads', space) : s;
