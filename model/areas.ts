@@ -1,7 +1,7 @@
 /** Areas: how memory is mapped, and how areas are copied. */
 
 import { revoked } from './buffers.ts';
-import { alignment, ceil, clash, END, higher, lower, MAX, meets, misplaced } from './iova.ts';
+import { alignment, ceil, clash, END, higher, lower, MAX, misplaced, placeOf } from './iova.ts';
 import { CLOSED, GONE, inUserSpace, ioasNamed, NOTHING, sourceNamed } from './names.ts';
 import { first, firstOf, type Refusal, type Refused, swap, total } from './outcome.ts';
 import type { Area, Bytes, Do, Ioas, Iova, Outcome, Source, State } from './spec.ts';
@@ -59,18 +59,17 @@ export const laid = (pieces: readonly Area[], start: Iova): readonly Area[] =>
   pieces.map((piece) => ({ ...piece, iova: start + piece.iova }));
 /** They are in an IOAS, all of them. */
 export const entered = (s: State, ioas: Ioas, areas: readonly Area[]): State => {
-  const index = ioas.areas.findLastIndex(({ iova }) => iova < areas[0]!.iova) + 1;
-  return { ...s, ioases: swap(s.ioases, ioas, { ...ioas, areas: ioas.areas.toSpliced(index, 0, ...areas) }) };
+  const place = placeOf(ioas.areas, areas[0]!.iova);
+  return { ...s, ioases: swap(s.ioases, ioas, { ...ioas, areas: ioas.areas.toSpliced(place, 0, ...areas) }) };
 };
 
 /** Placed, filled and known at once. */
 const lay = (s: State, ioas: Ioas, pieces: readonly Area[], fixed?: Iova, choice?: Iova): Outcome => {
-  const iova = fixed ?? choice ?? 0n;
+  const refused = unplaced(s, ioas, pieces, fixed, choice);
+  if (refused) return refused;
+  const iova = (fixed ?? choice)!;
   const areas = laid(pieces, iova);
-  return (
-    unplaced(s, ioas, areas, fixed, choice) ??
-    unfilled(s, ioas, areas) ?? { state: entered(s, ioas, areas), ok: { iova } }
-  );
+  return unfilled(s, ioas, areas) ?? { state: entered(s, ioas, areas), ok: { iova } };
 };
 
 /** What is to be mapped, as an area that is nowhere yet. */
@@ -81,15 +80,13 @@ export const mapping = (s: State, ioas: Ioas, c: Do<'ioas_map' | 'ioas_map_file'
   const from = user ? (USER + c.offset) % END : c.start;
   const offset = source.base + (user ? from - USER : from);
   const small = source.is === 'dmabuf' && from + length > source.length;
-  const area: Area = { iova: 0n, length, prot, source, offset, writable: prot.includes('w'), live: true };
-  return (
+  const refusal =
     first([ioas === CLOSED || (user && source === NOTHING), 'EBADF']) ??
     malformed(c, c.iova, length) ??
     first([ioas === GONE, 'ENOENT'], [length === 0n, 'EINVAL']) ??
     first([from + length > (user ? MAX : END), 'EOVERFLOW'], [source === NOTHING, 'EBADF']) ??
-    first([small || length > MAX - s.machine.pageSize, 'EINVAL']) ??
-    area
-  );
+    first([small || length > MAX - s.machine.pageSize, 'EINVAL']);
+  return refusal ?? { iova: 0n, length, prot, source, offset, writable: prot.includes('w'), live: true };
 };
 
 /** What the exporter says of a buffer that is to be mapped. */
@@ -116,13 +113,13 @@ export const uncopied = (src: Ioas, dst: Ioas, c: Do<'ioas_copy'>): Refusal | un
 export const pieces = ({ areas }: Ioas, c: Do<'ioas_copy'>): readonly Area[] | Refusal => {
   const start = c.src_iova;
   const end = start + c.length;
-  const covered = areas.filter((area) => !area.busy && meets(area, start, end - 1n));
+  const covered = areas.slice(placeOf(areas, start), areas.findLastIndex(({ iova }) => iova < end) + 1);
   const found = covered.map((area): Area => {
     const from = higher(area.iova, start);
     const to = lower(area.iova + area.length, end);
     return { ...area, iova: from - start, length: to - from, offset: area.offset + from - area.iova, prot: c.prot };
   });
-  return total(found) < c.length ? { err: 'ENOENT' } : found;
+  return covered.some(({ busy }) => busy) || total(found) < c.length ? { err: 'ENOENT' } : found;
 };
 
 /** A copy may take any part that is covered. Of a dead area it is as dead. */

@@ -6,7 +6,7 @@ import { revoke } from './buffers.ts';
 import { isHeld } from './holds.ts';
 import { alignment, claims, higher } from './iova.ts';
 import { CLOSED, deviceNamed, GONE, home, objectNamed, SHUT, whenBound } from './names.ts';
-import { done, first, give, type Refusal, swap } from './outcome.ts';
+import { done, first, firstOf, give, type Refusal, swap } from './outcome.ts';
 import { swept } from './spaces.ts';
 import type { Area, Device, Do, Domain, Ioas, Outcome, Space, State } from './spec.ts';
 
@@ -25,9 +25,7 @@ export const unextendable = (s: State, ioas: Ioas): Refusal | undefined => {
 };
 /** Or which area cannot be filled in; one that is being set up is left to whom it belongs. */
 const unfilling = (s: State, ioas: Ioas): Refusal | undefined =>
-  ioas.areas
-    .map((area) => (area.busy ? undefined : unfillable(s, area, higher(alignment(s, ioas), s.machine.grain))))
-    .find(Boolean);
+  firstOf(ioas.areas, (it) => (it.busy ? undefined : unfillable(s, it, higher(alignment(s, ioas), s.machine.grain))));
 
 const made = ({ space }: Ioas, name: Handle, automatic: boolean, dirty = false): Domain => {
   return { is: 'domain', name, context: space.context, space, automatic, dirty };

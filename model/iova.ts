@@ -19,6 +19,12 @@ export const ceil = (value: Bytes, to: Bytes): Bytes => ((value + to - 1n) / to)
 export const meets = ({ iova, length }: Pick<Area, 'iova' | 'length'>, low: Iova, last: Iova): boolean =>
   iova <= last && low < iova + length;
 
+/** Where the areas begin that have any address from `from` on; they are ascending and disjoint. */
+export const placeOf = (areas: readonly Area[], from: Iova): number => {
+  const at = areas.findLastIndex(({ iova }) => iova <= from);
+  return at >= 0 && from < areas[at]!.iova + areas[at]!.length ? at : at + 1;
+};
+
 /** What of `[from, last]` is not taken: ascending, each as long as can be. */
 export const gaps = (taken: readonly Interval[], from: Bytes, last: Bytes): readonly Interval[] => {
   const free: Interval[] = [];
@@ -42,10 +48,11 @@ export const reserved = (s: State, { space, domains }: Ioas): readonly Interval[
 };
 
 /** Whether an IOAS uses any of these addresses, or counts on them. */
-export const claims = ({ areas, allowed }: Pick<Ioas, 'areas' | 'allowed'>, taken: readonly Interval[]): boolean => {
-  const hit = (it: Pick<Area, 'iova' | 'length'>): boolean => taken.some((range) => meets(it, range[0], range[1]));
-  return areas.some(hit) || allowed.some(([iova, last]) => hit({ iova, length: last - iova + 1n }));
-};
+export const claims = ({ areas, allowed }: Pick<Ioas, 'areas' | 'allowed'>, taken: readonly Interval[]): boolean =>
+  taken.some(
+    ([low, last]) =>
+      areas.some((area) => meets(area, low, last)) || allowed.some((it) => it[0] <= last && low <= it[1]),
+  );
 
 /** Why `length` bytes cannot be at `iova`. */
 export const clash = (s: State, ioas: Ioas, iova: Iova, length: Bytes): Refusal | undefined => {

@@ -1,9 +1,9 @@
 /** How areas are unmapped, whole. */
 
 import type { Result } from '../trace/answer.ts';
-import { END, MAX } from './iova.ts';
+import { END, MAX, placeOf } from './iova.ts';
 import { CLOSED, GONE, ioasNamed } from './names.ts';
-import { first, type Refusal, swap, total } from './outcome.ts';
+import { first, type Refusal, swap } from './outcome.ts';
 import type { Area, Bytes, Do, Ioas, Iova, Outcome, State } from './spec.ts';
 
 type Unmap = Do<'ioas_unmap'>;
@@ -15,16 +15,18 @@ export const unasked = (ioas: Ioas, c: Unmap): Refusal | undefined =>
   first([endOf(c) > END, 'EOVERFLOW']);
 
 /**
- * The lowest area of the range from `from` on: to be taken away, unless somebody else has it, or it sticks out; so does
- * one that somebody has placed across `from` meanwhile, partly where this very call has made room.
+ * An area of the range from `from` on: to be taken away, unless somebody else has it, or it sticks out; so does one
+ * that somebody has placed across `from` meanwhile, partly where this very call has made room.
  */
-export const lowest = ({ areas }: Ioas, c: Unmap, from: Iova): Area | Refusal | undefined => {
+const removable = (area: Area | undefined, c: Unmap, from: Iova): Area | Refusal | undefined => {
   const end = endOf(c);
-  const area = areas.find(({ iova, length }) => from < iova + length);
   if (!area || end <= area.iova) return undefined;
   const out = area.iova < from || area.iova + area.length > end;
   return first([area.busy !== undefined, 'EBUSY'], [out, 'ENOENT']) ?? area;
 };
+/** The lowest of them. */
+export const lowest = ({ areas }: Ioas, c: Unmap, from: Iova): Area | Refusal | undefined =>
+  removable(areas[placeOf(areas, from)], c, from);
 /** What an unmap answers that has come to the end of the range. */
 export const removed = (c: Unmap, length: Bytes): Result =>
   length === 0n && !everything(c) ? { err: 'ENOENT' } : { ok: { length } };
@@ -34,10 +36,10 @@ export const unmap = (s: State, c: Unmap): Outcome => {
   const ioas = ioasNamed(s, c.ioas);
   const refusal = unasked(ioas, c);
   if (refusal) return refusal;
-  const gone: Area[] = [];
-  let next = lowest(ioas, c, c.iova);
-  for (; next && 'live' in next; next = lowest(ioas, c, next.iova + next.length)) gone.push(next);
-  const areas = ioas.areas.filter((area) => !gone.includes(area));
-  const state = gone.length === 0 ? s : { ...s, ioases: swap(s.ioases, ioas, { ...ioas, areas }) };
-  return { ...(next ?? removed(c, total(gone))), state };
+  const start = placeOf(ioas.areas, c.iova);
+  let [next, at, length] = [removable(ioas.areas[start], c, c.iova), start, 0n];
+  for (; next && 'live' in next; next = removable(ioas.areas[++at], c, c.iova)) length += next.length;
+  const areas = ioas.areas.toSpliced(start, at - start);
+  const state = at === start ? s : { ...s, ioases: swap(s.ioases, ioas, { ...ioas, areas }) };
+  return { ...(next ?? removed(c, length)), state };
 };
