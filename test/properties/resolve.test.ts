@@ -6,8 +6,10 @@ import type { State } from '../../model/spec.ts';
 import { type Intent, intentFor, intents } from '../../properties/intents.ts';
 import { MACHINES, SETTINGS } from '../../properties/machines.ts';
 import { resolve } from '../../properties/resolve/resolve.ts';
+import { twist } from '../../properties/twist.ts';
 import { destroyedObject, pick, pickOf, sources } from '../../properties/view.ts';
 import { walk } from '../../properties/walk.ts';
+import type { Command } from '../../trace/command.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
 
 test('pickOf picks what pick does of those that fit', () => {
@@ -44,6 +46,36 @@ test('an intent resolves to the same command whatever was resolved before, and t
   const back = all.toReversed().map(({ intent, state }) => resolve(intent, state));
   expect(isDeepStrictEqual(back.toReversed(), there)).toBe(true);
   expect(new Set([...there, ...back]).size).toBe(2 * all.length);
+});
+
+/** The arguments in which two commands differ; one may lack them. */
+function differing(a: Command, b: Command): string[] {
+  const argument = (command: Command, key: string): unknown => command[key as keyof Command];
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...keys].filter((key) => !isDeepStrictEqual(argument(a, key), argument(b, key)));
+}
+
+/** What is put wrong in one go, where that is more than one argument. */
+const TOGETHER = new Map<Command['do'], readonly string[]>([
+  ['ioas_map', ['iova', 'length']], // Where there is no room, wherever that is.
+  ['ioas_map_file', ['iova', 'length']],
+  ['ioas_copy', ['dst', 'dst_iova', 'length', 'src', 'src_iova']], // Another area, to another place.
+  ['munmap', ['length', 'offset']],
+]);
+
+test('of a wrong command one thing is wrong', () => {
+  const met = new Set<number>();
+  for (const { intent, state } of seen()) {
+    for (let odd = 0; odd < 12; odd++) {
+      const right = resolve({ ...intent, odd: 1023 }, state);
+      const wrong = twist(structuredClone(right), { ...intent, odd }, state);
+      const differ = differing(right, wrong);
+      met.add(Math.min(differ.length, 2));
+      expect(wrong.do).toBe(right.do);
+      if (differ.length > 1) expect(TOGETHER.get(wrong.do)).toEqual(expect.arrayContaining(differ));
+    }
+  }
+  expect(met.size).toBe(3);
 });
 
 test('sources and destroyed objects are what the names of this very state stand for', () => {
