@@ -1,4 +1,5 @@
-/** Bugs of locks: waits that fail with other locks held around, and a lock that is left. */
+/** Bugs of locks: waits that fail with other locks held around, and a lock that is left; a crash with locks held. */
+import { Area } from '../../impl/iommufd/area.ts';
 import { Mutex } from '../../impl/kernel/mutex.ts';
 import { Rwsem } from '../../impl/kernel/rwsem.ts';
 import { Splat } from '../../impl/kernel/splat.ts';
@@ -73,5 +74,17 @@ export const PLANTED_WAITS: readonly Planted[] = [
             if (this.name !== 'igroup.lock') right.call(this);
           },
       ),
+  },
+  {
+    bug: 'a revoke finds no list of domains where one must be, and crashes',
+    breaches: ['at revokeNotify'],
+    plant: () => {
+      const right = Object.getOwnPropertyDescriptor(Area.prototype, 'tracked') as PropertyDescriptor;
+      const get = function (this: Area): unknown {
+        return underRevoke() ? undefined : right.get?.call(this);
+      };
+      Object.defineProperty(Area.prototype, 'tracked', { ...right, get });
+      return () => void Object.defineProperty(Area.prototype, 'tracked', right);
+    },
   },
 ];
