@@ -21,20 +21,19 @@ export function auditDevices(
   audit: number,
   breaches: string[],
 ): void {
-  const open: VfioDeviceFile[] = [];
   for (let file = files.first; file !== undefined; file = file.next) {
     const { what } = file as File;
-    if (what instanceof VfioDeviceFile) open.push(what);
-    else if (what instanceof DmaBuf) auditBufferMappings(what, audit, breaches);
+    if (what instanceof DmaBuf) auditBufferMappings(what, audit, breaches);
   }
   for (const device of devices) {
     const { name, dmabufs } = device;
     let opened = 0;
     let bound = 0;
-    for (const df of open) {
-      if (df.device !== device) continue;
+    for (let file = files.first; file !== undefined; file = file.next) {
+      const { what } = file as File;
+      if (!(what instanceof VfioDeviceFile) || what.device !== device) continue;
       opened++;
-      const owner = df.iommufd ?? df.container;
+      const owner = what.iommufd ?? what.container;
       if (owner === undefined) continue;
       bound++;
       owner.count(audit);
