@@ -28,9 +28,11 @@ import type { Machine } from './machine.ts';
 import { answersAtRest, auditDevices } from './vfio/audit.ts';
 
 /** All breaches on a machine at rest, a line each. */
-export function audit(machine: Machine, whole: boolean): string[] {
+export function audit(machine: Machine, whole: boolean): readonly string[] {
   const { live } = machine.kernel;
   const all = whole || live.foundRight === undefined || (live.accessed && disturbsAccesses(live));
+  const holders = machine.kernel.lockdep.others + live.tableChanges + live.mappingChanges;
+  if (!all && live.foundRight === holders && isUndisturbed(live)) return NOTHING;
   const it: Audit = {
     machine,
     whole: all,
@@ -38,7 +40,6 @@ export function audit(machine: Machine, whole: boolean): string[] {
     breaches: live.orphans.length === 0 ? [] : live.orphans.splice(0),
   };
   if (all) lookAtAll(it);
-  const holders = machine.kernel.lockdep.others + live.tableChanges + live.mappingChanges;
   if (all || live.foundRight !== holders) auditHolders(it);
   for (let i = 0; i < live.count; i++) auditDisturbed(it, live.disturbed[i] as Audited);
   if (all || live.chargesAudited !== live.chargeChanges) auditCharges(machine, it.breaches);
@@ -47,6 +48,11 @@ export function audit(machine: Machine, whole: boolean): string[] {
 }
 
 const NO_PINS: PinsOfAreas = new Map();
+const NOTHING: readonly string[] = [];
+
+/** Whether there is nothing to look at but who holds what. */
+const isUndisturbed = ({ count, orphans, chargesAudited, chargeChanges }: Ghosts): boolean =>
+  count === 0 && orphans.length === 0 && chargesAudited === chargeChanges;
 
 /** What accesses pin of a pages object is said by all of its areas together. */
 function disturbsAccesses({ disturbed, count }: Ghosts): boolean {

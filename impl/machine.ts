@@ -240,7 +240,7 @@ export class Machine {
    * The lifetime rules (I-70 to I-79, V-13, V-18): each breach in a line; none when all is well. At rest only. Unless
    * it is of the `whole`, what nobody has touched since the last one is taken to be as it was.
    */
-  audit(whole = true): string[] {
+  audit(whole = true): readonly string[] {
     return audit(this, whole);
   }
 

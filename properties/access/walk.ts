@@ -32,7 +32,7 @@ export type Told = (step: Step, answer: string) => void;
 export function walkAccesses({ machine, kernel, draws, ctxFirst }: AccessCase, told?: Told): void {
   const scene = newScene(machine, kernel);
   const history: string[] = [];
-  const take = (step: Step, look: (scene: Scene) => string[]): void => {
+  const take = (step: Step, look: (scene: Scene) => readonly string[]): void => {
     const shown = showStep(step);
     try {
       const { answer, wrong } = perform(scene, step);

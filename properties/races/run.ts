@@ -68,7 +68,7 @@ export class Run {
   }
 
   /** A splat of what closes is none of the race's, which leaves another state behind than it should. */
-  #leftWhenClosed(): string[] {
+  #leftWhenClosed(): readonly string[] {
     try {
       return this.#world.finish();
     } catch (error) {

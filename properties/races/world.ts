@@ -141,7 +141,7 @@ export class World {
   }
 
   /** Everything closes that is still open, and what is left then, in lines. */
-  finish(): string[] {
+  finish(): readonly string[] {
     const { machine } = this;
     const run = (thread: Thread<unknown>): void => {
       const task = new Task('after', machine.kernel);
