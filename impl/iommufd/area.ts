@@ -5,6 +5,7 @@
  */
 import type { Domain } from '../iommu/domain.ts';
 import type { Audited } from '../kernel/ghosts.ts';
+import { type Half, highOf, lowOf, wholeOf } from '../kernel/halves.ts';
 import { IntervalNode, IntervalTree } from '../kernel/interval-tree.ts';
 import type { Listed } from '../kernel/list.ts';
 import { disturb } from '../kernel/live.ts';
@@ -40,10 +41,9 @@ export class Area extends IntervalNode implements Listed<Area>, Audited {
   readonly iopt: IoPagetable;
   /** READ and WRITE as asked for; CACHE or MMIO comes with the kind of the pages. */
   readonly prot: number;
-  /** The slice: it begins `pageOffset` bytes into page `index` of the pages object. */
-  readonly index: PageIndex;
-  readonly pageOffset: number;
-  readonly lastIndex: PageIndex;
+  /** Where its slice begins, in halves, as its interval is held. */
+  readonly #sliceHigh: Half;
+  readonly #sliceLow: Half;
   #pages: Pages | undefined;
   #storage: Domain | undefined;
   #tracked: readonly Domain[] = UNTRACKED;
@@ -68,9 +68,27 @@ export class Area extends IntervalNode implements Listed<Area>, Audited {
     super(iova, last);
     this.iopt = iopt;
     this.prot = prot;
-    this.index = slice.page;
-    this.pageOffset = slice.byte;
-    this.lastIndex = add(slice, sub(last, iova)).page;
+    this.#sliceHigh = highOf(slice);
+    this.#sliceLow = lowOf(slice);
+  }
+
+  /** The slice: so many bytes from the start of the pages object it begins. */
+  get slice(): U64 {
+    return wholeOf(this.#sliceHigh, this.#sliceLow);
+  }
+
+  /** iopt_area_index(): the page of the pages object in which it begins, `pageOffset` bytes from where that begins. */
+  get index(): PageIndex {
+    return this.slice.page;
+  }
+
+  get pageOffset(): number {
+    return this.slice.byte;
+  }
+
+  /** iopt_area_last_index() */
+  get lastIndex(): PageIndex {
+    return this.startByte(this.last).page;
   }
 
   /** Undefined in set-up and in teardown. Published under iova_rwsem W. */
@@ -125,7 +143,7 @@ export class Area extends IntervalNode implements Listed<Area>, Audited {
 
   /** iopt_area_start_byte(): where `iova` falls, in bytes from the start of the pages object. */
   startByte(iova: Iova): U64 {
-    return add(sub(iova, this.iova), u64(this.index, this.pageOffset));
+    return add(sub(iova, this.iova), this.slice);
   }
 
   /** iopt_area_iova_to_index(): the page of the pages object that backs `iova`. */

@@ -37,8 +37,8 @@ export interface FileSource {
   readonly last: U64;
 }
 
-/** A piece of a device's memory that its exporter may take back. */
-export class DmabufSource {
+/** A piece of a device's memory that its exporter may take back. Its tracker is embedded. */
+export class DmabufSource extends List<Area> {
   readonly kind = 'dmabuf';
   readonly dmabuf: DmaBuf;
   /** Set once, before anybody else can see the pages. */
@@ -50,12 +50,16 @@ export class DmabufSource {
   len = 0;
   /** Where page 0 lies in the buffer, in pages. */
   readonly startPage: number;
-  /** The areas that some domain maps, or is about to; which ones, each says in `tracked`. Protected by pages->mutex. */
-  readonly tracker = new List<Area>();
 
   constructor(dmabuf: DmaBuf, startPage: number) {
+    super();
     this.dmabuf = dmabuf;
     this.startPage = startPage;
+  }
+
+  /** The areas that some domain maps, or is about to; which ones, each says in `tracked`. Protected by pages->mutex. */
+  get tracker(): List<Area> {
+    return this;
   }
 }
 

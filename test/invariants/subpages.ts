@@ -47,7 +47,7 @@ export const subPages: readonly Row[] = [
         'a copy counts from the start of the page in which its source begins',
         edit(
           'impl/iommufd/area.ts',
-          'return add(sub(iova, this.iova), u64(this.index, this.pageOffset));',
+          'return add(sub(iova, this.iova), this.slice);',
           'return add(sub(iova, this.iova), u64(this.index, 0));',
         ),
         at.subpage('COPY maps example C: the second half of B begins a page'),
