@@ -23,7 +23,7 @@ import { assertHeld } from '../kernel/mutex.ts';
 import { free } from '../kernel/poison.ts';
 import { warnOn } from '../kernel/splat.ts';
 import { current, shouldFail, type Thread } from '../kernel/thread.ts';
-import { toNumber } from '../kernel/units.ts';
+import { compact, toNumber } from '../kernel/units.ts';
 import { vfioPciDmaBufIommufdMap } from '../vfio/pci-dmabuf.ts';
 import { type Area, UNTRACKED } from './area.ts';
 import { DmabufSource, Pages } from './pages.ts';
@@ -93,8 +93,8 @@ function* connect(attachment: Attachment, source: DmabufSource): Thread<Errno | 
       if (source.pinned) unpin(attachment);
       return phys;
     }
-    source.paddr = phys.paddr;
-    source.len = phys.len;
+    source.phys = phys;
+    source.len = compact(phys.len);
     return undefined;
   } finally {
     resv.release();

@@ -8,6 +8,7 @@
  */
 import type { Attachment } from '../dmabuf/attachment.ts';
 import type { DmaBuf } from '../dmabuf/dma-buf.ts';
+import type { PhysVec } from '../dmabuf/sg-table.ts';
 import type { File } from '../kernel/file.ts';
 import { IntervalTree } from '../kernel/interval-tree.ts';
 import { Kref } from '../kernel/kref.ts';
@@ -15,7 +16,7 @@ import { List } from '../kernel/list.ts';
 import { chargesChange, Live } from '../kernel/live.ts';
 import type { Memfd, Mm, Ram } from '../kernel/mm.ts';
 import { Mutex } from '../kernel/mutex.ts';
-import { add, addChecked, type Bytes, type PageIndex, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
+import { add, addChecked, type Bytes, compact, type PageIndex, type PhysAddr, type U64, u64 } from '../kernel/units.ts';
 import type { Account } from './accounting.ts';
 import type { Area, StoredArea } from './area.ts';
 import type { PagesAccesses } from './pages-accesses.ts';
@@ -37,6 +38,8 @@ export interface FileSource {
   readonly last: U64;
 }
 
+const NOWHERE: PhysVec = { paddr: 0, len: 0 };
+
 /** A piece of a device's memory that its exporter may take back. Its tracker is embedded. */
 export class DmabufSource extends List<Area> {
   readonly kind = 'dmabuf';
@@ -45,8 +48,9 @@ export class DmabufSource extends List<Area> {
   attachment!: Attachment;
   /** Whether the exporter was asked, and agreed, not to move the buffer. */
   pinned = false;
-  /** What the exporter said. `len` 0 is revoked, for ever; `paddr` means nothing then. Protected by pages->mutex. */
-  paddr: PhysAddr = 0;
+  /** What the exporter said, which is one for all whom it tells. Protected by pages->mutex, as is `len`. */
+  phys: PhysVec = NOWHERE;
+  /** The same of its length; 0 is revoked, for ever, and `phys` means nothing then. */
   len = 0;
   /** Where page 0 lies in the buffer, in pages. */
   readonly startPage: number;
@@ -54,7 +58,11 @@ export class DmabufSource extends List<Area> {
   constructor(dmabuf: DmaBuf, startPage: number) {
     super();
     this.dmabuf = dmabuf;
-    this.startPage = startPage;
+    this.startPage = compact(startPage);
+  }
+
+  get paddr(): PhysAddr {
+    return this.phys.paddr;
   }
 
   /** The areas that some domain maps, or is about to; which ones, each says in `tracked`. Protected by pages->mutex. */
@@ -88,7 +96,7 @@ export class Pages extends Live {
     super('pages');
     this.source = source;
     this.ram = ram;
-    this.npages = npages;
+    this.npages = compact(npages);
     this.writable = writable;
     this.account = account;
     const dmabuf = source.kind === 'dmabuf';

@@ -64,6 +64,12 @@ export function toBigint({ page, byte }: U64): bigint {
 export const isExactly = (a: U64, value: bigint): boolean =>
   a.page < 2 ** 40 ? a.page * PAGE_SIZE + a.byte === Number(value) : toBigint(a) === value;
 
+/**
+ * The same number. What comes out of a division, or was beside such a number, is a double for the engine, and an object
+ * holds it in another object; a small one not, if it is told.
+ */
+export const compact = (value: number): number => ((value | 0) === value ? value | 0 : value);
+
 /** The value as a number of bytes; only where it is known to be below 2^53. */
 export const toNumber = (a: U64): number => a.page * PAGE_SIZE + a.byte;
 

@@ -19,7 +19,7 @@ export const mmioRanges: readonly Row[] = [
     core: true,
     says: 'The pages of a buffer are one physical range; a buffer of several is EOPNOTSUPP.',
     checks: [
-      check('type', 'impl/iommufd/pages.ts', 'paddr: PhysAddr = 0;'),
+      check('type', 'impl/iommufd/pages.ts', 'phys: PhysVec = NOWHERE;'),
       check('refusal', at.EXPORTER, 'vfioPciDmaBufIommufdMap'),
     ],
     proofs: [
