@@ -245,6 +245,17 @@ test('a hot reset wakes the others of its set, which ends a low power that was t
   expect([asleep(true), asleep(false)].map(after)).toEqual([undefined, 'until left']);
 });
 
+test('a device reaches an area from when its domain is filled with it, be the area new or the domain', () => {
+  const there = ({ state }: Come): boolean[] => [BASE, 0x200_0000n].map((iova) => !!reach(state, 'dev1', iova));
+  const mapping = started(play(start(), attach()), mapUser(), 'fills 0x1000000');
+  expect([there(mapping), said(started(mapping.state, unmap))]).toEqual([[false, false], 'EBUSY']);
+  expect(there(goOn(mapping, 'is known'))).toEqual([true, false]);
+  const attaching = started(play(mapped, copy()), attach(), FILLS);
+  expect(there(attaching)).toEqual([false, false]);
+  expect(there(goOn(attaching, 'fills from 0x1002000 on'))).toEqual([true, false]);
+  expect(there(goOn(attaching))).toEqual([true, true]);
+});
+
 test('a device that leaves its group behind still reaches what the group does', () => {
   const attached = play(group, mapUser(), attach('a', 'dev0'), attach('a', 'dev1'));
   const left = started(attached, detach);
