@@ -8,6 +8,7 @@ import {
   alignUp,
   atMost,
   bytes,
+  compact,
   equal,
   fromBigint,
   hex,
@@ -129,6 +130,11 @@ test('small values come from numbers, and go back to them', () => {
   for (const small of [0, 1, 0xfff, 0x1000, 2 ** 40 + 5, Number.MAX_SAFE_INTEGER]) {
     expect([toNumber(bytes(small)), Number(toBigint(bytes(small)))]).toEqual([small, small]);
   }
+});
+
+test('a compact number is the number, however large', () => {
+  for (const value of [0, 1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 52 - 1])
+    expect(compact(value)).toBe(value);
 });
 
 test.each<[what: U64 | number, written: string]>([
