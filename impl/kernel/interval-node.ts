@@ -55,6 +55,18 @@ export class WideNode {
     return countBelow(this.reaches, high, low);
   }
 
+  /** The intervals of this subtree that share a byte with those from the first to the last, ascending. */
+  overlapping(high: Half, low: Half, lastHigh: Half, lastLow: Half): Entry[] {
+    const { entries, level } = this;
+    const from = this.firstReaching(high, low);
+    let to = from;
+    while (to < entries.length && !this.startsBehind(to, lastHigh, lastLow)) to++;
+    if (level > 0 && to === from + 1) return (entries[from] as WideNode).overlapping(high, low, lastHigh, lastLow);
+    // A slice has the room that it needs; a list that grows makes room for many.
+    const found = entries.slice(from, to);
+    return level === 0 ? reaching(found, high, low) : inAll(found as WideNode[], high, low, lastHigh, lastLow);
+  }
+
   /** Put an interval into this subtree. A node that gets too wide is split, and its upper half is the answer. */
   insert(node: IntervalNode): WideNode | undefined {
     const { startHigh, startLow } = node;
@@ -177,6 +189,17 @@ export class WideNode {
       this.#reachAt(at);
     }
   }
+}
+
+const inAll = (nodes: readonly WideNode[], high: Half, low: Half, lastHigh: Half, lastLow: Half): Entry[] =>
+  nodes.flatMap((node) => node.overlapping(high, low, lastHigh, lastLow));
+
+/** Keep those that reach so far: all, unless intervals overlap. */
+function reaching(found: Entry[], high: Half, low: Half): Entry[] {
+  let kept = 0;
+  for (const entry of found) if (!below(entry.lastHigh, entry.lastLow, high, low)) found[kept++] = entry;
+  if (kept < found.length) found.length = kept;
+  return found;
 }
 
 /** How many of the values in two places each, which ascend, are below another. */

@@ -109,22 +109,14 @@ export class IntervalTree<T extends IntervalNode> {
 
   /** All intervals that share a byte with [start, last], ascending. */
   overlapping(start: U64, last: U64): T[] {
-    const [high, low, lastHigh, lastLow] = [highOf(start), lowOf(start), highOf(last), lowOf(last)];
-    const found: Entry[] = [];
-    const collect = (entry: Entry, level: number): void => {
-      if (level === 0) {
-        if (meets(entry, high, low, lastHigh, lastLow)) found.push(entry);
-        return;
-      }
-      const node = entry as WideNode;
-      const { entries } = node;
-      for (let at = node.firstReaching(high, low); at < entries.length; at++) {
-        if (node.startsBehind(at, lastHigh, lastLow)) return;
-        collect(entries[at] as Entry, level - 1);
-      }
-    };
-    if (this.#root !== undefined) collect(this.#root, this.#levels);
-    return found as T[];
+    const root = this.#root;
+    if (root === undefined) return [];
+    const high = highOf(start);
+    const low = lowOf(start);
+    const lastHigh = highOf(last);
+    const lastLow = lowOf(last);
+    if (this.#levels > 0) return (root as WideNode).overlapping(high, low, lastHigh, lastLow) as T[];
+    return meets(root, high, low, lastHigh, lastLow) ? [root as T] : [];
   }
 
   /** How many intervals share a byte with that one, which may be in this tree or in another. */
