@@ -6,36 +6,38 @@ import { current, type Task, type WaitPoint } from './thread.ts';
 
 /** One way into a reader/writer semaphore: what a thread yields. */
 class Side implements WaitPoint, HeldLock {
-  readonly name: string;
   readonly classId: number;
   readonly footprint: number;
-  readonly #ready: () => boolean;
-  readonly #entered: (task: Task) => void;
-  readonly blockedBy: () => string;
-  readonly holders: () => readonly Task[];
+  readonly writes: boolean;
+  readonly #sem: Rwsem;
 
-  constructor(
-    name: string,
-    classId: number,
-    sem: Pick<Side, 'footprint' | 'ready' | 'enter' | 'blockedBy' | 'holders'>,
-  ) {
-    this.name = name;
-    this.classId = classId;
-    this.footprint = sem.footprint;
-    this.#ready = sem.ready;
-    this.#entered = sem.enter;
-    this.blockedBy = sem.blockedBy;
-    this.holders = sem.holders;
+  constructor(sem: Rwsem, lockClass: LockClass, footprint: number, writes: boolean) {
+    this.classId = lockClassId(lockClass);
+    this.footprint = footprint;
+    this.writes = writes;
+    this.#sem = sem;
+  }
+
+  get name(): string {
+    return `${this.#sem.name}(${this.writes ? 'W' : 'R'})`;
   }
 
   ready(): boolean {
-    return this.#ready();
+    return this.#sem.admits(this);
   }
 
   enter(task: Task): void {
     task.kernel.lockdep.acquire(task, this);
     task.held.push(this);
-    this.#entered(task);
+    this.#sem.entered(task, this);
+  }
+
+  blockedBy(): string {
+    return this.#sem.blockedBy();
+  }
+
+  holders(): readonly Task[] {
+    return this.#sem.holders();
   }
 }
 
@@ -43,47 +45,49 @@ class Side implements WaitPoint, HeldLock {
 export class Rwsem {
   readonly name: string;
   readonly #identity = newIdentity();
-  readonly read: WaitPoint & HeldLock;
-  readonly write: WaitPoint & HeldLock;
+  readonly read: Side;
+  readonly write: Side;
   readonly #readers: Task[] = [];
   #writer: Task | undefined;
   /** Who destroyed it. */
   #destroyedBy: string | undefined;
   /** By which way in it came. */
-  #written: HeldLock | undefined;
-  readonly #inTheWay: Pick<Side, 'blockedBy' | 'holders'> = {
-    blockedBy: () =>
-      this.#writer ? `its writer ${this.#writer.name}` : `its readers ${this.#readers.map((t) => t.name).join(', ')}`,
-    holders: () => (this.#writer ? [this.#writer] : this.#readers),
-  };
+  #written: Side | undefined;
 
   constructor(name: string, lockClass: LockClass) {
     this.name = name;
-    this.read = new Side(`${name}(R)`, lockClassId(lockClass), {
-      footprint: read(this.#identity),
-      ready: () => this.#writer === undefined,
-      enter: (task) => {
-        this.#assertAlive(task);
-        this.#readers.push(task);
-      },
-      ...this.#inTheWay,
-    });
+    this.read = new Side(this, lockClass, read(this.#identity), false);
     this.write = this.writeAs(lockClass);
   }
 
   /** down_write_nested(): for writing, in the order of another class. Released as any. */
-  writeAs(lockClass: LockClass): WaitPoint & HeldLock {
-    const side: Side = new Side(`${this.name}(W)`, lockClassId(lockClass), {
-      footprint: written(this.#identity),
-      ready: () => this.#writer === undefined && this.#readers.length === 0,
-      enter: (task) => {
-        this.#assertAlive(task);
-        this.#writer = task;
-        this.#written = side;
-      },
-      ...this.#inTheWay,
-    });
-    return side;
+  writeAs(lockClass: LockClass): Side {
+    return new Side(this, lockClass, written(this.#identity), true);
+  }
+
+  /** Whether who comes this way need not wait. */
+  admits({ writes }: Side): boolean {
+    return this.#writer === undefined && !(writes && this.#readers.length > 0);
+  }
+
+  /** Somebody has come this way. */
+  entered(task: Task, side: Side): void {
+    this.#assertAlive(task);
+    if (side.writes) {
+      this.#writer = task;
+      this.#written = side;
+    } else {
+      this.#readers.push(task);
+    }
+  }
+
+  blockedBy(): string {
+    if (this.#writer !== undefined) return `its writer ${this.#writer.name}`;
+    return `its readers ${this.#readers.map((task) => task.name).join(', ')}`;
+  }
+
+  holders(): readonly Task[] {
+    return this.#writer === undefined ? this.#readers : [this.#writer];
   }
 
   /** down_write_trylock(): no order is checked, because nobody waits. */
@@ -121,7 +125,7 @@ export class Rwsem {
     const task = current();
     if (this.#writer !== task) throw new Splat('lockdep', `${this.name}(W) released by a stranger`);
     this.#writer = undefined;
-    unhold(task, this.#written as HeldLock);
+    unhold(task, this.#written as Side);
   }
 
   #assertAlive(task: Task): void {
@@ -130,7 +134,7 @@ export class Rwsem {
 
   /** It goes with what it is a part of. Fails: a Splat while it is held */
   destroy(): void {
-    this.#destroyedBy = destroyedBy(this, this.#inTheWay.holders(), this.#destroyedBy);
+    this.#destroyedBy = destroyedBy(this, this.holders(), this.#destroyedBy);
   }
 
   heldForWrite(task: Task): boolean {
