@@ -15,8 +15,9 @@ export type BatchKind = 'cpu' | 'mmio';
 const CAPACITY = 5461;
 
 export class PfnBatch {
-  readonly #pfns: number[] = [];
-  readonly #counts: number[] = [];
+  // With room for one, as most have; an array that grows out of nothing makes room for many.
+  readonly #pfns: number[] = [0];
+  readonly #counts: number[] = [0];
   /** How many of them; what stands behind is from before. */
   #runs = 0;
   #kind: BatchKind = 'cpu';
