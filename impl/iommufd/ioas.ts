@@ -33,7 +33,7 @@ import { type IommufdCtx, IommufdObject } from './context.ts';
 import { mapDmabuf } from './dmabuf.ts';
 import type { Hwpt } from './hw-pagetable.ts';
 import { IoPagetable } from './io-pagetable.ts';
-import { getPieces, mapPages, type Piece, type Placing } from './map.ts';
+import { getPieces, mapPages, type Piece } from './map.ts';
 import { Pages, pageCount } from './pages.ts';
 import { putPages } from './release.ts';
 import { unmapRange } from './unmap.ts';
@@ -98,15 +98,18 @@ function checkMapArgs({ flags, length, iova }: MapArgs, sourceIova: Iova = ZERO)
   return undefined;
 }
 
-const placingOf = ({ flags, iova }: MapArgs): Placing => ({
-  iova: (flags & FIXED_IOVA) !== 0 ? iova : undefined,
-  prot: ((flags & READABLE) !== 0 ? IOMMU_READ : 0) | ((flags & WRITEABLE) !== 0 ? IOMMU_WRITE : 0),
-});
+/** Undefined to have one chosen. */
+const fixedIova = ({ flags, iova }: MapArgs): Iova | undefined => ((flags & FIXED_IOVA) !== 0 ? iova : undefined);
+
+/** conv_iommu_prot() */
+const protOf = ({ flags }: MapArgs): number =>
+  ((flags & READABLE) !== 0 ? IOMMU_READ : 0) | ((flags & WRITEABLE) !== 0 ? IOMMU_WRITE : 0);
 
 /** Map one piece, whose pages the caller has made. Fails: as mapPages(); the pages are gone then */
 function* mapOne(ioas: Ioas, pages: Pages, start: number, args: MapArgs): Thread<Iova | Errno> {
-  const piece: Piece = { pages, start: u64(0, start), length: args.length };
-  const iova = yield* mapPages(ioas.iopt, [piece], args.length, placingOf(args));
+  const { length } = args;
+  const piece: Piece = { pages, start: u64(0, start), length, area: undefined };
+  const iova = yield* mapPages(ioas.iopt, [piece], length, fixedIova(args), protOf(args));
   if (isErrno(iova)) yield* putPages(pages);
   return iova;
 }
@@ -228,7 +231,7 @@ function* copyInto(ctx: IommufdCtx, dstId: number, pieces: readonly Piece[], arg
   const dst = getIoas(ctx, dstId);
   if (isErrno(dst)) return dst;
   try {
-    return yield* mapPages(dst.iopt, pieces, args.length, placingOf(args));
+    return yield* mapPages(dst.iopt, pieces, args.length, fixedIova(args), protOf(args));
   } finally {
     ctx.put(dst);
   }

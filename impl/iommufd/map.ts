@@ -32,22 +32,23 @@ import type { Pages } from './pages.ts';
 import { allocIova, checkIova } from './placement.ts';
 import { putPages } from './release.ts';
 
-/** One piece to map: `length` bytes of `pages` from byte `start` on. It holds one reference of the pages. */
+/**
+ * struct iopt_pages_list: one piece to map, `length` bytes of `pages` from byte `start` on. It holds one reference of
+ * the pages.
+ */
 export interface Piece {
   readonly pages: Pages;
   readonly start: U64;
   readonly length: Bytes;
+  /** Once it has a place. */
+  area: Area | undefined;
 }
 
-/** Where and how: a fixed IOVA, or none to have one chosen. */
-export interface Placing {
-  readonly iova: Iova | undefined;
-  readonly prot: number;
-}
+type Placed = Piece & { area: Area };
 
 /**
- * iopt_map_pages(): map the pieces, `length` bytes in all. On success each area has taken over its piece's reference;
- * on failure the caller keeps them all, and nothing is left behind.
+ * iopt_map_pages(): map the pieces, `length` bytes in all, at `fixed`, or where there is room. On success each area has
+ * taken over its piece's reference; on failure the caller keeps them all, and nothing is left behind.
  * Locks: takes iova_rwsem W, then domains_rwsem R with pages->mutex and iova_rwsem W inside
  * Fails: placement (2.7) before filling (5)
  */
@@ -55,20 +56,22 @@ export function* mapPages(
   iopt: IoPagetable,
   pieces: readonly Piece[],
   length: Bytes,
-  placing: Placing,
+  fixed: Iova | undefined,
+  prot: number,
 ): Thread<Iova | Errno> {
-  const areas = yield* insertAreas(iopt, pieces, length, placing);
-  if (isErrno(areas)) return areas;
+  const iova = yield* insertAreas(iopt, pieces, length, fixed, prot);
+  if (isErrno(iova)) return iova;
   yield iopt.domainsRwsem.read;
   let failed: Errno | undefined;
   try {
     // Without a domain there is nothing to fill.
-    if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces);
+    if (iopt.domains.length > 0) failed = yield* fillAll(pieces);
     yield iopt.iovaRwsem.write;
     try {
-      for (let i = 0; i < areas.length; i++) {
-        if (failed === undefined) (areas[i] as Area).pages = (pieces[i] as Piece).pages;
-        else abortArea(iopt, areas[i] as Area);
+      for (const piece of pieces) {
+        const { area, pages } = piece as Placed;
+        if (failed === undefined) area.pages = pages;
+        else abortArea(iopt, area);
       }
     } finally {
       iopt.iovaRwsem.releaseWrite();
@@ -76,7 +79,7 @@ export function* mapPages(
   } finally {
     iopt.domainsRwsem.releaseRead();
   }
-  return failed ?? (areas[0] as Area).iova;
+  return failed ?? iova;
 }
 
 /** Place the pieces and enter their areas, without pages as yet: "being set up". Locks: takes iova_rwsem W */
@@ -84,25 +87,24 @@ function* insertAreas(
   iopt: IoPagetable,
   pieces: readonly Piece[],
   length: Bytes,
-  placing: Placing,
-): Thread<Area[] | Errno> {
+  fixed: Iova | undefined,
+  prot: number,
+): Thread<Iova | Errno> {
   for (let i = 0; i < pieces.length; i++) if (shouldFail('iopt_area_alloc')) return 'ENOMEM';
   yield iopt.iovaRwsem.write;
   try {
-    const iova = place(iopt, pieces[0] as Piece, length, placing.iova);
+    const iova = place(iopt, pieces[0] as Piece, length, fixed);
     if (isErrno(iova)) return iova;
-    const areas: Area[] = [];
     let at = iova;
     for (const piece of pieces) {
-      const area = insertArea(iopt, piece, at, placing.prot);
-      if (isErrno(area)) {
-        for (const done of areas) abortArea(iopt, done);
-        return area;
+      const refused = insertArea(iopt, piece, at, prot);
+      if (refused !== undefined) {
+        for (const { area } of pieces) if (area !== undefined) abortArea(iopt, area);
+        return refused;
       }
-      areas.push(area);
       at = add(at, piece.length);
     }
-    return areas;
+    return iova;
   } finally {
     iopt.iovaRwsem.releaseWrite();
   }
@@ -122,7 +124,7 @@ function place(iopt: IoPagetable, first: Piece, length: Bytes, fixed: Iova | und
 }
 
 /** iopt_insert_area(). Locks: iova_rwsem W. Fails: EPERM, EINVAL, EOVERFLOW, in that order */
-function insertArea(iopt: IoPagetable, piece: Piece, iova: Iova, prot: number): Area | Errno {
+function insertArea(iopt: IoPagetable, piece: Piece, iova: Iova, prot: number): Errno | undefined {
   assertHeldWrite(iopt.iovaRwsem);
   if ((prot & IOMMU_WRITE) !== 0 && !piece.pages.writable) return 'EPERM';
   if (!isAligned(piece.start, iopt.alignment)) return 'EINVAL';
@@ -132,18 +134,20 @@ function insertArea(iopt: IoPagetable, piece: Piece, iova: Iova, prot: number): 
   const area = new Area(iopt, iova, last, prot, piece.start);
   warnOn(area.lastIndex >= piece.pages.npages, 'an area reaches beyond its pages');
   iopt.areas.insert(area);
-  return area;
+  piece.area = area;
+  return undefined;
 }
 
 /** iopt_fill_domains_pages(): all areas in all domains, or none. Locks: domains_rwsem */
-function* fillAll(areas: readonly Area[], pieces: readonly Piece[]): Thread<Errno | undefined> {
-  for (let i = 0; i < areas.length; i++) {
-    const area = areas[i] as Area;
+function* fillAll(pieces: readonly Piece[]): Thread<Errno | undefined> {
+  for (let i = 0; i < pieces.length; i++) {
+    const { area, pages } = pieces[i] as Placed;
     assertHeldAny(area.iopt.domainsRwsem);
-    const failed = yield* fillDomains(area, (pieces[i] as Piece).pages);
+    const failed = yield* fillDomains(area, pages);
     if (failed === undefined) continue;
     for (let done = 0; done < i; done++) {
-      yield* unfillDomains(areas[done] as Area, (pieces[done] as Piece).pages);
+      const { area, pages } = pieces[done] as Placed;
+      yield* unfillDomains(area, pages);
     }
     return failed;
   }
@@ -194,5 +198,5 @@ function pieceOf(area: Area, iova: Iova, last: Iova): Piece {
   const pages = area.pages as Pages;
   const from = max(iova, area.iova);
   pages.kref.get();
-  return { pages, start: area.startByte(from), length: lengthOf(from, min(last, area.last)) };
+  return { pages, start: area.startByte(from), length: lengthOf(from, min(last, area.last)), area: undefined };
 }

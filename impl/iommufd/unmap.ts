@@ -107,12 +107,12 @@ function takeLowest(iopt: IoPagetable, start: Iova, last: Iova): Taken | Pinned 
   assertHeldWrite(iopt.iovaRwsem);
   const area = iopt.areas.first(start, last);
   if (area === undefined) return undefined;
-  const { pages, iova, length } = area;
+  const { pages } = area;
   if (pages === undefined || area.numLocks > 0) return 'EBUSY';
-  if (less(iova, start) || less(last, area.last)) return 'ENOENT';
+  if (less(area.iova, start) || less(last, area.last)) return 'ENOENT';
   if (area.numAccesses > 0) {
     area.preventAccess = true;
-    return { iova, length };
+    return { iova: area.iova, length: area.length };
   }
   area.pages = undefined;
   return { area, pages };

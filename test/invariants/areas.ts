@@ -57,8 +57,8 @@ export const areas: readonly Row[] = [
         'an area that goes on behind the range is taken along',
         edit(
           UNMAP,
-          "if (less(iova, start) || less(last, area.last)) return 'ENOENT';",
-          "if (less(iova, start)) return 'ENOENT';",
+          "if (less(area.iova, start) || less(last, area.last)) return 'ENOENT';",
+          "if (less(area.iova, start)) return 'ENOENT';",
         ),
         at.scenario('G-24: UNMAP that ends within an area keeps what it removed before, and answers ENOENT'),
       ),
@@ -129,9 +129,9 @@ export const areas: readonly Row[] = [
         'MAP shows its areas before they are filled',
         edit(
           at.MAP,
-          '    if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces);\n',
-          `    for (const [i, area] of areas.entries()) area.pages = (pieces[i] as Piece).pages;
-    if (iopt.domains.length > 0) failed = yield* fillAll(areas, pieces);
+          '    if (iopt.domains.length > 0) failed = yield* fillAll(pieces);\n',
+          `    for (const { area, pages } of pieces) (area as Area).pages = pages;
+    if (iopt.domains.length > 0) failed = yield* fillAll(pieces);
 `,
         ),
         at.race('R9', 'map'),

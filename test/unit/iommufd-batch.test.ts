@@ -184,8 +184,8 @@ class Scatter {
 
   map(): unknown {
     const pages = new Pages({ kind: 'user', mm: this.mm, startPage: 0 }, this.npages, true, this.ram);
-    const piece = { pages, start: ZERO, length: bytes(this.npages * 0x1000) };
-    return this.run(mapPages(this.iopt, [piece], piece.length, { iova: IOVA, prot: IOMMU_READ }));
+    const piece = { pages, start: ZERO, length: bytes(this.npages * 0x1000), area: undefined };
+    return this.run(mapPages(this.iopt, [piece], piece.length, IOVA, IOMMU_READ));
   }
 
   run<T>(thread: Thread<T>): T {

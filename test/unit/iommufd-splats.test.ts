@@ -173,9 +173,9 @@ test('an area leaves the tree of its pages once', () => {
 
 test('an area does not reach beyond its pages', () => {
   const { rig, iopt, pages } = world();
-  const piece = { pages, start: u64(3, 0), length: bytes(0x2000) };
+  const piece = { pages, start: u64(3, 0), length: bytes(0x2000), area: undefined };
   const at = fromBigint(A + 0x100000n);
-  const map = (): unknown => mapPages(iopt, [piece], piece.length, { iova: at, prot: 1 });
+  const map = (): unknown => mapPages(iopt, [piece], piece.length, at, 1);
   expect(held(rig, [], map)).toBe('WARN: an area reaches beyond its pages');
 });
 
