@@ -29,8 +29,8 @@ export function rounds(
   return kept;
 }
 
-/** Run again and again for so long. */
-function costOf(run: () => number, milliseconds: number): number {
+/** Run again and again for so long: nanoseconds a unit. */
+export function costOf(run: () => number, milliseconds: number): number {
   const start = process.cpuUsage();
   let units = 0;
   let microseconds: number;

@@ -1,93 +1,26 @@
 /**
  * Checked steps a second on one core: the sequential property's own walk, everything on, beside fast-check's own
- * model-based testing of the same implementation against the same model.
+ * model-based testing of the same implementation against the same model. Each has a process of its own, as whoever uses
+ * it has.
  */
-import * as fc from 'fast-check';
 import { Coverage } from '../properties/coverage.ts';
-import { type Witness, walk } from '../properties/walk.ts';
-import { runBlind, runIntents } from './baseline.ts';
+import { roundsApart } from './apart.ts';
 import { floor } from './floor.ts';
-import {
-  ASKED,
-  config,
-  FULLER_MIX,
-  KERNEL,
-  LONGEST,
-  MACHINE,
-  type Mix,
-  SEQUENCES,
-  STATED_MIX,
-  TEST_MIX,
-} from './mix.ts';
-import { median, ratio, rounds, spread } from './rounds.ts';
+import { ASKED, config, KERNEL, LONGEST, MACHINE, STATED_MIX } from './mix.ts';
+import { median, ratio, spread } from './rounds.ts';
+import { MIXES, ROWS, runWalk, type Sample, witnessOf } from './steps-rows.ts';
 import { percent, printTable, times, whole } from './table.ts';
 
 const ROUNDS = 7;
 const MILLISECONDS = 500;
-/** Every competitor runs for four seconds before anything counts. */
-const WARMING_UP = 8;
+/** Every competitor runs for fifteen seconds before anything counts: so long its code becomes faster. */
+const WARMING_UP = 30;
 
-/** What takes steps, and what they consist of. */
-interface Row {
-  readonly name: string;
-  readonly what: string;
-  /** The name of the mix in the tables of mixes. */
-  readonly mix: keyof typeof MIXES;
-  /** Some sequences; how many steps that was. */
-  readonly take: (seed: number) => number;
-}
-
-const ROWS: readonly Row[] = [
-  {
-    name: 'the walk of the property',
-    what: 'draws intents, resolves, runs both worlds, compares what the step changed, every 64th time all, and closes',
-    mix: 'stated',
-    take: (seed) => runWalk(seed, STATED_MIX),
-  },
-  {
-    name: 'the same, and coverage',
-    what: 'also counts answers and witnesses, as `npm test` and `check` do',
-    mix: 'stated',
-    take: (seed) => runWalk(seed, STATED_MIX, witnessOf(new Coverage())),
-  },
-  {
-    name: 'the same, more areas',
-    what: 'the walk alone, on what was the stated mix before: for comparison with figures of that time',
-    mix: 'more areas',
-    take: (seed) => runWalk(seed, FULLER_MIX),
-  },
-  {
-    name: 'the same, mix of npm test',
-    what: 'the walk alone, on more rare commands and fewer wrong ones',
-    mix: 'npm test',
-    take: (seed) => runWalk(seed, TEST_MIX),
-  },
-  {
-    name: 'fc.commands, plain',
-    what: 'draws the same intents one by one, and closes, too; compares all after each step: nobody knows what changed',
-    mix: 'fc.commands',
-    take: (seed) => runIntents(seed, { wholeEvery: 1 }),
-  },
-  {
-    name: 'the same, compared as the walk',
-    what: 'with our knowledge of what a step changed: what fc.commands itself costs',
-    mix: 'fc.commands',
-    take: (seed) => runIntents(seed),
-  },
-  {
-    name: 'fc.commands, blind',
-    what: 'compares as the walk does; arguments are drawn without a look at the state, and most are refused early',
-    mix: 'blind',
-    take: (seed) => runBlind(seed),
-  },
-];
-
-export function steps(): void {
+export async function steps(): Promise<void> {
   const seen = mixesSeen();
   printMixes(seen);
-  let seed = 1;
-  const competitors = ROWS.map(({ name, take }) => ({ name, run: () => take(seed++) }));
-  const costs = rounds(competitors, ROUNDS, MILLISECONDS, WARMING_UP);
+  const names = ROWS.map(({ name }) => name);
+  const costs = await roundsApart(new URL('steps-apart.ts', import.meta.url), names, ROUNDS, MILLISECONDS, WARMING_UP);
   printTable(
     ['checked steps, one core', 'steps/s', 'that succeed/s', 'µs/step', 'spread', 'walk is faster'],
     ROWS.map(({ name, mix }, i) => {
@@ -105,37 +38,12 @@ export function steps(): void {
     }),
   );
   for (const { name, what } of ROWS) console.log(`${name}: ${what}.`);
-  console.log(`\nMedians of ${ROUNDS} rounds, in turn; drawing and closing count for all.`);
+  console.log(
+    `\nMedians of ${ROUNDS} rounds, in turn, each in a process of its own; drawing and closing count for all.`,
+  );
   console.log('Targets: 150,000 steps/s of the walk, and 3× what plain fc.commands does.\n');
   floor((seed) => runWalk(seed, STATED_MIX));
 }
-
-const witnessOf =
-  (coverage: Coverage): Witness =>
-  (world, before, performed) =>
-    coverage.see(world, before, performed);
-
-/** Walk some sequences; how many steps that was. */
-function runWalk(seed: number, { intents }: Mix, witness?: Witness): number {
-  let count = 0;
-  const property = fc.property(intents, fc.nat(), (drawn, closing) => {
-    count += walk({ config, kernel: KERNEL, intents: drawn, closing }, witness).history.length;
-  });
-  fc.assert(property, { seed, numRuns: SEQUENCES });
-  return count;
-}
-
-/** Takes some sequences of a mix, and somebody looks on. */
-type Sample = (seed: number, witness: Witness) => void;
-
-/** The mixes, as those who take them draw and resolve them. */
-const MIXES = {
-  stated: (seed, witness) => runWalk(seed, STATED_MIX, witness),
-  'more areas': (seed, witness) => runWalk(seed, FULLER_MIX, witness),
-  'npm test': (seed, witness) => runWalk(seed, TEST_MIX, witness),
-  'fc.commands': (seed, witness) => runIntents(seed, { witness }),
-  blind: (seed, witness) => runBlind(seed, { witness }),
-} satisfies Record<string, Sample>;
 
 /** What the mixes really consist of. */
 const mixesSeen = (): ReadonlyMap<string, Coverage> =>
