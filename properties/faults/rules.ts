@@ -104,8 +104,8 @@ function untold(command: Command): Rule {
     case 'ioas_option_huge_pages':
       return { answer: 'EFAULT', leaves: [command] };
     case 'vfio_bind':
-      // It is closed again, and that tries to reset the function.
-      return { answer: 'EFAULT', meets: ['pci_dev_trylock'] };
+      // It is closed again, and that tries to reset the function; or where that cannot be, all of its set, awake.
+      return { answer: 'EFAULT', meets: ['pci_dev_trylock', 'pm_runtime_resume_and_get'] };
     case 'vfio_attach':
       // Also where it has been attached before: the device is not put back.
       return { answer: 'EFAULT', leaves: [command, { do: 'vfio_detach', dev: command.dev }] };
