@@ -109,7 +109,7 @@ test('calls are wrong just when something was not done to a byte as often as it 
       seen[right ? 'right' : 'wrong']++;
       expect(wrongCalls(effects, calls, false).length === 0).toBe(right);
     }),
-    { seed: 1, numRuns: 3000 },
+    { seed: 1, numRuns: 1000 },
   );
-  expect(Math.min(seen.right, seen.wrong)).toBeGreaterThan(500);
+  expect(Math.min(seen.right, seen.wrong)).toBeGreaterThan(150);
 });
