@@ -30,38 +30,24 @@ const NONE: readonly string[] = [];
 function areTiled(effects: readonly Effect[], calls: Calls): boolean {
   let its = 0;
   for (const effect of effects) {
-    const of = effect.map ? mapsOf(effect, calls) : unmapsOf(effect, calls);
-    if (of === 0) return false;
-    its += of;
+    const count = callsOf(effect, calls);
+    if (count === 0) return false;
+    its += count;
   }
   return its === calls.maps.length + calls.unmaps.length;
 }
 
-/** How many calls, one behind the other, map the area just so; 0 when none do. */
-function mapsOf({ domain, area }: Effect, { maps }: Calls): number {
+/** How many calls, one behind the other, map or unmap the area just so; 0 when none do. */
+function callsOf({ domain, map, area }: Effect, { maps, unmaps }: Calls): number {
   const { iova, length, offset, source } = area;
   let its = 0;
   let done = 0n;
-  for (const call of maps) {
-    if (done === length) break;
-    if (call.domain !== domain || call.memory !== source.memory) continue;
-    if (call.iova !== iova + done || call.offset !== offset + done) continue;
-    its++;
-    done += call.length;
-  }
-  return done === length ? its : 0;
-}
-
-/** The same for calls that unmap it. */
-function unmapsOf({ domain, area }: Effect, { unmaps }: Calls): number {
-  const { iova, length } = area;
-  let its = 0;
-  let done = 0n;
-  for (const call of unmaps) {
+  for (const call of map ? maps : unmaps) {
     if (done === length) break;
     if (call.domain !== domain || call.iova !== iova + done) continue;
+    if ('memory' in call && (call.memory !== source.memory || call.offset !== offset + done)) continue;
     its++;
-    done += call.cleared;
+    done += 'memory' in call ? call.length : call.cleared;
   }
   return done === length ? its : 0;
 }

@@ -2,6 +2,7 @@
 import type { Domain } from '../impl/iommu/domain.ts';
 import { toBigint } from '../impl/kernel/units.ts';
 import type { Pte } from '../model/invariants.ts';
+import { placeOf } from '../model/iova.ts';
 import type { Area, Ioas, State } from '../model/spec.ts';
 import type { Calls } from './calls.ts';
 import type { Effect } from './changes.ts';
@@ -75,16 +76,9 @@ export function look(world: World, { name, first, last }: Place): Looked {
 
 const NO_AREAS: readonly Area[] = [];
 
-/** Those that have a byte of [first, last]. They are ascending and disjoint. */
-function areasIn({ areas }: Ioas, first: bigint, last: bigint): readonly Area[] {
-  let from = 0;
-  while (from < areas.length && (areas[from] as Area).iova < first) from++;
-  let end = from;
-  while (end < areas.length && (areas[end] as Area).iova <= last) end++;
-  const below = areas[from - 1];
-  if (below !== undefined && first < below.iova + below.length) from--;
-  return from === 0 && end === areas.length ? areas : areas.slice(from, end);
-}
+/** Those that have a byte of [first, last]. */
+const areasIn = ({ areas }: Ioas, first: bigint, last: bigint): readonly Area[] =>
+  areas.slice(placeOf(areas, first), areas.findLastIndex(({ iova }) => iova <= last) + 1);
 
 function ioasOfDomain({ ioases }: State, name: string): Ioas | undefined {
   for (const ioas of ioases) for (const domain of ioas.domains) if (domain.name === name) return ioas;
