@@ -7,6 +7,7 @@ import type { Answer, Result } from '../trace/answer.ts';
 import type { Command } from '../trace/command.ts';
 import type { Fault } from '../trace/trace.ts';
 import { agree } from './agree.ts';
+import { crashOf } from './crash.ts';
 import { Divergence, showValue } from './divergence.ts';
 import type { World } from './world.ts';
 
@@ -56,8 +57,7 @@ export function breachOf(error: unknown): Pick<Divergence, 'breach' | 'details'>
     // The page table itself sees an unmap of what is not mapped, before anybody can look.
     return { breach: error.kind === 'double unmap' ? noDoubleUnmap.name : 'splat', details: [error.message] };
   }
-  const [what = '', where = ''] = error instanceof Error ? (error.stack ?? error.message).split('\n') : [String(error)];
-  return { breach: 'crash', details: [what, where.trim()] };
+  return { breach: 'crash', details: crashOf(error) };
 }
 
 /** The automatic IOVA that the implementation chose: the model judges it. */

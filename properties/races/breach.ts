@@ -1,6 +1,7 @@
 /** What is wrong with a run of several threads: one judge's words, whoever runs them. */
 import { Splat } from '../../impl/kernel/splat.ts';
 import { noDoubleUnmap } from '../../model/invariants.ts';
+import { crashOf } from '../crash.ts';
 
 /** `kind`, which is the name of the invariant that is broken, stays the same while a failure is shrunk. */
 export interface Breach {
@@ -30,6 +31,5 @@ export function breachIn(error: unknown): Breach {
     // The page table itself sees an unmap of what is not mapped, before anybody can look.
     return { kind: error.kind === 'double unmap' ? noDoubleUnmap.name : error.kind, what: error.message };
   }
-  const [what = '', where = ''] = error instanceof Error ? (error.stack ?? error.message).split('\n') : [String(error)];
-  return { kind: 'crash', what: `${what} ${where.trim()}`.trim() };
+  return { kind: 'crash', what: crashOf(error).join(' ').trim() };
 }

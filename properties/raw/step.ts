@@ -8,6 +8,7 @@ import { type Errno, isErrno } from '../../impl/kernel/errno.ts';
 import { Splat } from '../../impl/kernel/splat.ts';
 import { bytes } from '../../impl/kernel/units.ts';
 import { invariants } from '../../model/invariants.ts';
+import { crashOf } from '../crash.ts';
 import { showCounterexample } from '../show-counterexample.ts';
 import { type CallName, callName, type RawCall } from './calls.ts';
 import { fingerprint, type Imports, missing, observe } from './observe.ts';
@@ -85,7 +86,7 @@ export function guarded<T>(call: () => T): T {
     return call();
   } catch (error) {
     if (error instanceof Splat) throw new RawBreach('splat', [error.message]);
-    throw new RawBreach('crash', error instanceof Error ? (error.stack ?? error.message).split('\n') : [String(error)]);
+    throw new RawBreach('crash', crashOf(error));
   }
 }
 
