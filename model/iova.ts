@@ -47,12 +47,12 @@ export const reserved = (s: State, { space, domains }: Ioas): readonly Interval[
   return [...(domains.length > 0 ? s.machine.outside : []), ...(attached ? s.machine.reserved : [])];
 };
 
+/** Whether two intervals share an address. */
+export const overlap = ([low, last]: Interval, [first, end]: Interval): boolean => low <= end && first <= last;
+
 /** Whether an IOAS uses any of these addresses, or counts on them. */
 export const claims = ({ areas, allowed }: Pick<Ioas, 'areas' | 'allowed'>, taken: readonly Interval[]): boolean =>
-  taken.some(
-    ([low, last]) =>
-      areas.some((area) => meets(area, low, last)) || allowed.some((it) => it[0] <= last && low <= it[1]),
-  );
+  taken.some((it) => areas.some((area) => meets(area, it[0], it[1])) || allowed.some((other) => overlap(it, other)));
 
 /** Why `length` bytes cannot be at `iova`. */
 export const clash = (s: State, ioas: Ioas, iova: Iova, length: Bytes): Refusal | undefined => {
@@ -86,10 +86,15 @@ const forbidden = ({ allowed }: Ioas): readonly Interval[] => (allowed.length > 
 /** The kernel's own search for a hole in which they are as aligned as they are in themselves, up to 2 MiB. */
 export const hasRoom = (s: State, ioas: Ioas, from: Bytes, length: Bytes): boolean => {
   const { pageSize: page } = s.machine;
+  const most = lower(lower(length, HUGE), from === 0n ? HUGE : from & -from);
   let align = 1n;
-  while (align < lower(length, HUGE) && from % (align * 2n) === 0n) align *= 2n;
-  const taken = ioas.areas.map((area): Interval => [area.iova, area.iova + area.length - 1n]);
-  const holes = gaps([...taken, ...reserved(s, ioas), ...forbidden(ioas)], page, MAX - page);
-  const start = (low: Bytes): Bytes => ceil(low, align) | (from % page);
-  return holes.some(([low, high]) => start(low) < high && high - start(low) >= length - 1n);
+  while (align < most) align *= 2n;
+  const others = [...reserved(s, ioas), ...forbidden(ioas)];
+  /** In a hole that begins there. The kernel does not see that a single byte would fit at its end. */
+  const fits = (low: Bytes): boolean => {
+    const last = (ceil(low, align) | (from % page)) + higher(length, 2n) - 1n;
+    const taken = ioas.areas.some((it) => meets(it, low, last)) || others.some((it) => overlap(it, [low, last]));
+    return page <= low && last <= MAX - page && !taken;
+  };
+  return fits(page) || ioas.areas.some((it) => fits(it.iova + it.length)) || others.some((it) => fits(it[1] + 1n));
 };

@@ -1,7 +1,7 @@
 /** Contexts, and their IOASes: how they come and go, what may be mapped in them, and where the kernel may choose. */
 
 import { isHeld } from './holds.ts';
-import { alignment, claims, gaps, MAX, reserved } from './iova.ts';
+import { alignment, claims, gaps, MAX, overlap, reserved } from './iova.ts';
 import { CLOSED, contextNamed, GONE, home, ioasNamed, objectNamed } from './names.ts';
 import { done, first, give, swap } from './outcome.ts';
 import type { Area, Context, Do, Ioas, Outcome, Space, State } from './spec.ts';
@@ -58,9 +58,7 @@ export const iovaRanges = (s: State, c: Do<'ioas_iova_ranges'>): Outcome => {
 export const allowIovas = (s: State, { ioas: name, ranges: allowed }: Do<'ioas_allow_iovas'>): Outcome => {
   const ioas = ioasNamed(s, name);
   const short = allowed.some(([low, last]) => low >= last);
-  const twice = allowed.some(([low, last], i) =>
-    allowed.slice(0, i).some(([first, end]) => low <= end && first <= last),
-  );
+  const twice = allowed.some((it, i) => allowed.slice(0, i).some((other) => overlap(it, other)));
   return (
     first([ioas === CLOSED, 'EBADF'], [ioas === GONE, 'ENOENT'], [short || twice, 'EINVAL']) ??
     first([claims({ areas: [], allowed }, reserved(s, ioas)), 'EADDRINUSE']) ??
