@@ -18,9 +18,16 @@ import { memoryOn } from './rules.ts';
 export const livePages = ({ kernel }: Machine): Iterable<Pages> =>
   kernel.live.pages as Iterable<unknown> as Iterable<Pages>;
 
-/** Everything, as `guard` has it: what is under a lock of that name that somebody holds is left out, with its PTEs. */
-export function sight(machine: Machine, births: Births, guard: string): Omit<Observation, 'maps' | 'unmaps'> {
-  const pagesOf = owners(machine);
+/**
+ * Everything, as `guard` has it: what is under a lock of that name that somebody holds is left out, with its PTEs.
+ * `pagesOf` says whose each area is.
+ */
+export function sight(
+  machine: Machine,
+  births: Births,
+  pagesOf: ReadonlyMap<Area, Pages>,
+  guard: string,
+): Omit<Observation, 'maps' | 'unmaps'> {
   const ptes: Pte[] = [];
   const areas: AreaSeen[] = [];
   for (const ctx of machine.contexts) {
@@ -44,7 +51,7 @@ export function sight(machine: Machine, births: Births, guard: string): Omit<Obs
 }
 
 /** Whose each area is that a domain may translate; of those in set-up and teardown, who is recorded. */
-function owners(machine: Machine): Map<Area, Pages> {
+export function owners(machine: Machine): ReadonlyMap<Area, Pages> {
   const found = new Map<Area, Pages>();
   for (const pages of livePages(machine)) {
     if (pages.source.kind === 'dmabuf') for (const area of pages.source.tracker) found.set(area, pages);

@@ -14,7 +14,7 @@ import { showCounterexample } from '../show-counterexample.ts';
 import { Births, exporterOf } from './births.ts';
 import { type Breach, Broken } from './breach.ts';
 import { brokenRule } from './rules.ts';
-import { livePages, sight } from './sight.ts';
+import { livePages, owners, sight } from './sight.ts';
 
 const GUARDS = [...new Set(invariants.map(({ guardedBy }) => guardedBy))];
 
@@ -47,8 +47,9 @@ export class Watch {
     // Of a mutex that is held, the rest of the calls is still to come.
     const fresh = this.#anyMapping() ? [] : calls.slice(this.#judged);
     this.#judged += fresh.length;
+    const pagesOf = owners(this.#machine);
     for (const guard of GUARDS) {
-      const shown = sight(this.#machine, this.#births, guard);
+      const shown = sight(this.#machine, this.#births, pagesOf, guard);
       for (const own of byDomain(fresh)) {
         const seen = { ...shown, ...callsSeen(this.#machine, own) };
         for (const { name, guardedBy, breaches } of invariants) {
