@@ -20,6 +20,9 @@ test.each<[what: string, iova: bigint, phys: number, length: number]>([
   ['IOVA', 0x1800n, 0x4000, 0x1000],
   ['physical address', 0x1000n, 0x4800, 0x1000],
   ['length', 0x1000n, 0x4000, 0x800],
+  ['IOVA, by a byte,', 0x1001n, 0x4000, 0x1000],
+  ['physical address, by a byte,', 0x1000n, 0x4001, 0x1000],
+  ['length, by a byte,', 0x1000n, 0x4000, 0x1001],
 ])('map is EINVAL and maps nothing, when the %s is no multiple of the smallest page', (_, iova, phys, length) => {
   const d = domain();
   expect(map(d, iova, phys, length)).toBe('EINVAL');
