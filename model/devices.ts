@@ -21,7 +21,7 @@ export const enterLowPower = (state: State, { dev, wakeup = false }: Do<'vfio_lo
     const lowPower = device.lowPower || (wakeup ? 'until woken' : 'until left');
     const entered: Device = { ...device, lowPower, power: 0, lost: true, spared: [] };
     const after = { ...revoke(s, [device]), devices: swap(s.devices, device, entered) };
-    return device.lowPower ? { err: 'EINVAL', state: after } : done(after);
+    return device.lowPower ? { state: after, err: 'EINVAL' } : done(after);
   });
 export const exitLowPower = (state: State, { dev }: Do<'vfio_low_power_exit'>): Outcome =>
   whenBound(state, dev, (s, device) =>
@@ -45,10 +45,10 @@ export const hotReset = (state: State, { dev }: Do<'vfio_hot_reset'>): Outcome =
     const owned = s.devices.filter((device) => device.context === context).map((device) => device.config.group);
     const foreign = bus.findIndex((device) => !owned.includes(device.config.group));
     const before = bus.slice(0, foreign);
-    if (foreign >= 0) return { err: 'EINVAL', state: restore(revoke(s, before), before) };
+    if (foreign >= 0) return { state: restore(revoke(s, before), before), err: 'EINVAL' };
     const devices = s.devices.map((device): Device => (bus.includes(device) ? { ...device, power: 0 } : device));
     const after = restore(revoke({ ...s, devices }, bus), bus);
-    return config.hotResetErr ? { err: config.hotResetErr, state: after } : done(after);
+    return config.hotResetErr ? { state: after, err: config.hotResetErr } : done(after);
   });
 
 /** By itself, at any time. */

@@ -112,7 +112,7 @@ type Machine = MachineConfig & Readonly<{ grain: Bytes; outside: MachineConfig['
  * What a command answers and leads to. A refusal changes nothing, unless it comes with a state of its own.
  * `refused`: the automatic IOVA breaks what is promised of it.
  */
-export type Outcome = Readonly<{ state: State; ok: Answer } | { err: Errno; state?: State } | { refused: string }>;
+export type Outcome = Readonly<{ state: State; ok: Answer } | { state?: State; err: Errno } | { refused: string }>;
 
 export const initial = (machine: MachineConfig, mapsBuffers = false): State => {
   const [grain, outside] = [machine.pageSizes[0]!, gaps([machine.aperture], 0n, MAX)];

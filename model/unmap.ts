@@ -41,5 +41,5 @@ export const unmap = (s: State, c: Unmap): Outcome => {
   for (; next && 'live' in next; next = removable(ioas.areas[++at], c, c.iova)) length += next.length;
   const areas = ioas.areas.toSpliced(start, at - start);
   const state = at === start ? s : { ...s, ioases: swap(s.ioases, ioas, { ...ioas, areas }) };
-  return { ...(next ?? removed(c, length)), state };
+  return { state, ...(next ?? removed(c, length)) };
 };

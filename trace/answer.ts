@@ -48,7 +48,7 @@ export type Errno =
   | 'EAGAIN';
 
 /** A step's outcome: exactly one of the two. */
-export type Result = { readonly ok: Answer } | { readonly err: Errno };
+export type Result = { readonly ok: Answer; readonly err?: never } | { readonly err: Errno; readonly ok?: never };
 
 /** One stretch of a device's DMA address space: `[iova, target, length, prot]`, sorted and merged in a trace. */
 export type Reach = readonly [iova: bigint, target: string, length: bigint, prot: Prot];
