@@ -21,7 +21,8 @@ export const meets = ({ iova, length }: Pick<Area, 'iova' | 'length'>, low: Iova
 
 /** Where the areas begin that have any address from `from` on; they are ascending and disjoint. */
 export const placeOf = (areas: readonly Area[], from: Iova): number => {
-  const at = areas.findLastIndex(({ iova }) => iova <= from);
+  let at = areas.length - 1;
+  while (at >= 0 && areas[at]!.iova > from) at--;
   return at >= 0 && from < areas[at]!.iova + areas[at]!.length ? at : at + 1;
 };
 
@@ -57,12 +58,10 @@ export const claims = ({ areas, allowed }: Pick<Ioas, 'areas' | 'allowed'>, take
 /** Why `length` bytes cannot be at `iova`. */
 export const clash = (s: State, ioas: Ioas, iova: Iova, length: Bytes): Refusal | undefined => {
   const end = iova + length;
-  // No other can be in the way, because areas are ascending and disjoint.
-  const below = ioas.areas.findLast((area) => area.iova < end);
   return (
     first([iova % alignment(s, ioas) !== 0n, 'EINVAL'], [end > END, 'EOVERFLOW']) ??
     first([reserved(s, ioas).some((it) => meets({ iova, length }, it[0], it[1])), 'EINVAL']) ??
-    first([below !== undefined && iova < below.iova + below.length, 'EEXIST'])
+    first([(ioas.areas[placeOf(ioas.areas, iova)]?.iova ?? end) < end, 'EEXIST'])
   );
 };
 
@@ -93,7 +92,7 @@ export const hasRoom = (s: State, ioas: Ioas, from: Bytes, length: Bytes): boole
   /** In a hole that begins there. The kernel does not see that a single byte would fit at its end. */
   const fits = (low: Bytes): boolean => {
     const last = (ceil(low, align) | (from % page)) + higher(length, 2n) - 1n;
-    const taken = ioas.areas.some((it) => meets(it, low, last)) || others.some((it) => overlap(it, [low, last]));
+    const taken = others.some((it) => overlap(it, [low, last])) || ioas.areas.some((it) => meets(it, low, last));
     return page <= low && last <= MAX - page && !taken;
   };
   return fits(page) || ioas.areas.some((it) => fits(it.iova + it.length)) || others.some((it) => fits(it[1] + 1n));

@@ -77,8 +77,11 @@ export function look(world: World, { name, first, last }: Place): Looked {
 const NO_AREAS: readonly Area[] = [];
 
 /** Those that have a byte of [first, last]. */
-const areasIn = ({ areas }: Ioas, first: bigint, last: bigint): readonly Area[] =>
-  areas.slice(placeOf(areas, first), areas.findLastIndex(({ iova }) => iova <= last) + 1);
+function areasIn({ areas }: Ioas, first: bigint, last: bigint): readonly Area[] {
+  let end = areas.length;
+  while (end > 0 && (areas[end - 1] as Area).iova > last) end--;
+  return areas.slice(placeOf(areas, first), end);
+}
 
 function ioasOfDomain({ ioases }: State, name: string): Ioas | undefined {
   for (const ioas of ioases) for (const domain of ioas.domains) if (domain.name === name) return ioas;
