@@ -89,12 +89,16 @@ export interface Mix {
 /** `wrongTimes` as many intents as in `npm test`, where it is one in six, are wrong on purpose. */
 function mixOf(name: string, shares: Shares, wrongTimes: number): Mix {
   const meant: readonly number[] = shares.flatMap(([what, share]) => Array<number>(share).fill(intentFor(what).what));
-  const intent = (drawn: Intent): Intent => ({
-    ...drawn,
-    what: meant[Math.floor((drawn.what * meant.length) / DRAWN)] as number,
-    odd: Math.floor(drawn.odd / wrongTimes),
+  const intent = ({ what, pick, from, size, at, how, odd }: Intent): Intent => ({
+    what: meant[Math.floor((what * meant.length) / DRAWN)] as number,
+    pick,
+    from,
+    size,
+    at,
+    how,
+    odd: Math.floor(odd / wrongTimes),
   });
-  return { name, intent, intents: intents(LONGEST).map((drawn) => drawn.map(intent)) };
+  return { name, intent, intents: intents(LONGEST, intent) };
 }
 
 export const TEST_MIX: Mix = { name: 'npm test', intent: (drawn) => drawn, intents: intents(LONGEST) };

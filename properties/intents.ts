@@ -100,20 +100,28 @@ export const intentFor = (what: Command['do'], fields: Partial<Intent> = {}): In
  * Sequences of up to `longest` intents. Two draws of 32 bits make one; shrinking takes out runs of intents, longest
  * first, then makes the fields of single ones simpler, so that what is left is needed.
  */
-export const intents = (longest: number): fc.Arbitrary<readonly Intent[]> => new Intents(longest);
+export const intents = (longest: number, meant?: Meant): fc.Arbitrary<readonly Intent[]> => new Intents(longest, meant);
+
+/** An intent as another mix than MIX has it. */
+export type Meant = (drawn: Intent) => Intent;
 
 class Intents extends fc.Arbitrary<readonly Intent[]> {
   readonly #longest: number;
+  readonly #meant: Meant | undefined;
 
-  constructor(longest: number) {
+  constructor(longest: number, meant: Meant | undefined) {
     super();
     this.#longest = longest;
+    this.#meant = meant;
   }
 
   override generate(random: fc.Random): fc.Value<readonly Intent[]> {
     const length = random.nextInt(1, this.#longest);
-    const drawn: Intent[] = [];
-    for (let i = 0; i < length; i++) drawn.push(draw(random.nextInt(), random.nextInt()));
+    const drawn = new Array<Intent>(length);
+    for (let i = 0; i < length; i++) {
+      const intent = draw(random.nextInt(), random.nextInt());
+      drawn[i] = this.#meant?.(intent) ?? intent;
+    }
     return new fc.Value(drawn, undefined);
   }
 

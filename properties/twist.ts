@@ -57,7 +57,7 @@ type Way<C extends Command = Command> = (command: C, intent: Intent, state: Stat
 
 /** Way `n` modulo their number, of all ways of its arguments and then those of the command. */
 function wayOf(command: Command, n: number): Way | undefined {
-  const own = (OF_COMMAND[command.do] ?? NONE) as readonly Way[];
+  const own = WAYS_OF_COMMANDS.get(command.do) ?? NONE;
   let count = own.length;
   for (const key in command) count += waysOf(key, command).length;
   let left = n % count;
@@ -70,7 +70,7 @@ function wayOf(command: Command, n: number): Way | undefined {
 }
 
 function waysOf(key: string, command: Command): readonly Way[] {
-  return key === 'dev' && command.do === 'mock_domain' ? NONE : (OF_ARGUMENT[key] ?? NONE);
+  return key === 'dev' && command.do === 'mock_domain' ? NONE : (OF_ARGUMENT.get(key) ?? NONE);
 }
 
 const NONE: readonly Way[] = [];
@@ -101,15 +101,19 @@ const numberWays = (key: string): readonly Way[] => [
   },
 ];
 
-const OF_ARGUMENT: Readonly<Record<string, readonly Way[]>> = {
-  ...Object.fromEntries(Object.entries(HANDLES).map(([key, pools]) => [key, handleWays(key, pools)])),
-  ...Object.fromEntries(NUMBERS.map((key) => [key, numberWays(key)])),
-  dev: [
-    (command, { at }, state) => put(command, 'dev', someDevice(command, at, state) ?? command['dev' as keyof Command]),
-  ],
-  attr: [(command, { at }) => put(command, 'attr', at % 5)],
-  prot: [(command, { how }) => put(command, 'prot', how % 2 === 0 ? '' : 'rw')],
-};
+/** Maps, because a name that is not known before is found quicker in one than in an object. */
+const OF_ARGUMENT: ReadonlyMap<string, readonly Way[]> = new Map([
+  ...Object.entries(HANDLES).map(([key, pools]) => [key, handleWays(key, pools)] as const),
+  ...NUMBERS.map((key) => [key, numberWays(key)] as const),
+  ...Object.entries<readonly Way[]>({
+    dev: [
+      (command, { at }, state) =>
+        put(command, 'dev', someDevice(command, at, state) ?? command['dev' as keyof Command]),
+    ],
+    attr: [(command, { at }) => put(command, 'attr', at % 5)],
+    prot: [(command, { how }) => put(command, 'prot', how % 2 === 0 ? '' : 'rw')],
+  }),
+]);
 
 const flags: Way = (command, { how }) => put(command, 'flags', how % 2 === 0 ? 8n : 1n << BigInt(3 + (how % 61)));
 
@@ -167,6 +171,10 @@ const OF_COMMAND: { readonly [Name in Command['do']]?: readonly Way<Do<Name>>[] 
     ),
   ],
 };
+
+const WAYS_OF_COMMANDS: ReadonlyMap<string, readonly Way[]> = new Map(
+  Object.entries(OF_COMMAND as Readonly<Record<string, readonly Way[]>>),
+);
 
 function times<T>(count: number, make: (n: number) => T): T[] {
   return Array.from({ length: count }, (_, n) => make(n));

@@ -2,6 +2,7 @@
  * Intents about areas: where to map what, what to copy, what to unmap. Undefined while there is nothing to do it with.
  */
 import { revoked } from '../../model/buffers.ts';
+import { placeOf } from '../../model/iova.ts';
 import type { Area, Ioas, State } from '../../model/spec.ts';
 import type { Command, Prot } from '../../trace/command.ts';
 import type { Intent } from '../intents.ts';
@@ -104,7 +105,8 @@ function placeFor({ areas }: Ioas, length: bigint, { at, how }: Intent, unit: nu
   const aside = unit < PAGE ? unit * (at % 3) : 0;
   let iova = BigInt((huge ? HUGE * (16 + (at % 16)) : WINDOW + PAGE * (at % WINDOW_PAGES)) + aside);
   let top = iova + length;
-  for (const area of areas) {
+  for (let i = placeOf(areas, iova); i < areas.length; i++) {
+    const area = areas[i] as Area;
     if (area.iova >= top) break; // The areas are ascending.
     const end = area.iova + area.length;
     if (iova >= end) continue;

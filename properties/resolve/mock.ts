@@ -48,10 +48,13 @@ const WITHOUT_TESTS: Counterparts = {
 export const COUNTERPARTS = { tests: WITHOUT_DEVICES, devices: WITHOUT_TESTS, both: {} as Counterparts } as const;
 
 /** What a machine has: devices, the test lane, or both. */
-export function laneOf({ machine }: State): keyof typeof COUNTERPARTS {
-  if (machine.devices.size === 0) return 'tests';
-  return machine.grain === TEST_GRAIN ? 'both' : 'devices';
+export function ofLane<T>({ machine }: State, { tests, devices, both }: Lanes<T>): T {
+  if (machine.devices.size === 0) return tests;
+  return machine.grain === TEST_GRAIN ? both : devices;
 }
+
+/** Something for each kind of machine. */
+type Lanes<T> = Readonly<Record<keyof typeof COUNTERPARTS, T>>;
 
 /** A new device in an IOAS, or, now and then, in a domain made by hand. */
 export function mockDomainOf(intent: Intent, state: State): Command | undefined {

@@ -26,11 +26,11 @@ import { barMmapOf, exitOf, fdMmapOf, forkOf, munmapOf, peekOf } from './cpu.ts'
 import {
   COUNTERPARTS,
   type Counterparts,
-  laneOf,
   mockDestroyOf,
   mockDmabufOf,
   mockDomainOf,
   mockRevokeOf,
+  ofLane,
 } from './mock.ts';
 import { allowOf, hugePagesOf } from './options.ts';
 import { leaveLowPowerOf, lowPowerOf, memattrOf, revokeOf, wakeOf } from './power.ts';
@@ -43,7 +43,7 @@ export function resolve(intent: Intent, state: State): Command {
   return intent.odd < WRONG_BELOW ? twist(command, intent, state) : command;
 }
 
-const plain: Resolver = (intent, state) => (LANES[laneOf(state)][intent.what] as Resolver)(intent, state);
+const plain: Resolver = (intent, state) => (ofLane(state, LANES)[intent.what] as Resolver)(intent, state);
 
 type Resolver = (intent: Intent, state: State) => Command;
 
