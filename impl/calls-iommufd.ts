@@ -87,7 +87,11 @@ export function* destroy(machine: Machine, handle: Handle): Thread<Result> {
 /** The mapping stays even where its IOVA cannot be told. */
 const mapped = (iova: Iova | Errno): Result => (isErrno(iova) ? { err: iova } : told({ ok: { iova: toBigint(iova) } }));
 
-const protFlags = (prot: Prot): number => (prot.includes('r') ? READABLE : 0) | (prot.includes('w') ? WRITEABLE : 0);
+const protFlags = (prot: Prot): number => {
+  if (prot === 'rw') return READABLE | WRITEABLE;
+  if (prot === 'r') return READABLE;
+  return prot === 'w' ? WRITEABLE : 0;
+};
 
 /** Bits that an int does not hold are as unknown as the highest that it does. */
 const rawFlags = (flags: bigint): number => (flags >> 31n === 0n ? Number(flags) : 1 << 30);

@@ -2,8 +2,8 @@
  * Ghost state, which no kernel has: the reference-counted objects that live, and for each the references that an audit
  * has found so far. An object that an audit cannot reach, or finds held by another number than it counts, is a leak.
  */
-import type { Audited } from './ghosts.ts';
-import type { Listed } from './list.ts';
+import type { Audited, Ghosts } from './ghosts.ts';
+import type { List, Listed } from './list.ts';
 import { running } from './thread.ts';
 
 /** A descriptor, or the number of an object, comes or goes. */
@@ -35,6 +35,10 @@ export function disturb(it: Audited): void {
   running()?.kernel.live.disturb(it);
 }
 
+type Kind = 'files' | 'pages';
+
+const listOf = ({ files, pages }: Ghosts, kind: Kind): List<Live> => (kind === 'files' ? files : pages);
+
 export abstract class Live implements Audited, Listed<Live> {
   disturbed = 0;
   /** Membership of those that live. */
@@ -47,18 +51,19 @@ export abstract class Live implements Audited, Listed<Live> {
   audit = 0;
   found = 0;
 
-  readonly #kind: 'files' | 'pages';
+  readonly #kind: Kind;
 
-  constructor(kind: 'files' | 'pages') {
+  constructor(kind: Kind) {
     this.#kind = kind;
-    running()?.kernel.live[kind].add(this);
+    const live = running()?.kernel.live;
+    if (live !== undefined) listOf(live, kind).add(this);
     disturb(this);
   }
 
   /** The object is released. */
   gone(): void {
     const live = running()?.kernel.live;
-    live?.[this.#kind].delete(this);
+    if (live !== undefined) listOf(live, this.#kind).delete(this);
     if (this.kept > 0) live?.orphans.push(`${this.label} is gone, and ${this.kept} hold it`);
   }
 
