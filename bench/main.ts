@@ -8,6 +8,7 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { areas } from './areas.ts';
 import { crowds } from './crowd.ts';
+import { instructions } from './instructions.ts';
 import { memory } from './memory.ts';
 import { schedules } from './schedules.ts';
 import { startup } from './startup.ts';
@@ -15,9 +16,9 @@ import { steps } from './steps.ts';
 import { units } from './units.ts';
 
 const SECTIONS: ReadonlyMap<string, () => void | Promise<void>> = new Map(
-  Object.entries({ steps, areas, crowds, memory, units, schedules, startup }),
+  Object.entries({ steps, areas, crowds, memory, units, schedules, startup, instructions }),
 );
-/** `startup` runs the whole test suite, and is asked for by name. */
+/** `startup` runs the whole test suite, `instructions` needs valgrind: both are asked for by name. */
 const DEFAULT = ['steps', 'areas', 'crowds', 'memory', 'units', 'schedules'];
 /** They never have two threads, and use the implementation in its form for one processor, as `shootdown check` does. */
 const ALONE: ReadonlySet<string> = new Set(['steps', 'areas', 'crowds', 'memory']);
