@@ -216,6 +216,20 @@ describe('over a real page table', () => {
     expect(domain.empty).toBe(true);
   });
 
+  test.each([
+    ['bidirectional', IOMMU_READ | IOMMU_WRITE],
+    ['to device', IOMMU_READ],
+    ['from device', IOMMU_WRITE],
+  ] as const)('where no window is to be had, each range is reached as MMIO, %s', (dir, rights) => {
+    const rig = new SgRig('ranges by IOMMU');
+    const table = rig.map(RANGES, dir) as SgTable;
+    expect(rig.domain.stretches.map(({ phys, length, prot }) => [phys, length, prot])).toEqual(
+      RANGES.map(({ paddr, len }) => [paddr, len, rights | IOMMU_MMIO]),
+    );
+    rig.unmap(table);
+    expect(rig.domain.stretches).toEqual([]);
+  });
+
   test('a window is synced once, as a whole, when all of it is linked', () => {
     const rig = new SgRig('window');
     const { dma } = rig;
