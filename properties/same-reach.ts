@@ -14,16 +14,16 @@ export function firstDifference(looked: Looked): readonly string[] {
 
 const NONE: readonly string[] = [];
 
-/** The common case: every area is live, and one translation. */
+/** The common case: every live area is one translation. */
 function eachIsOne({ areas, ptes }: Looked): boolean {
-  if (areas.length !== ptes.length) return false;
-  for (let i = 0; i < areas.length; i++) {
-    const { iova, length, source, offset, prot, live } = areas[i] as Area;
-    const pte = ptes[i] as Pte;
-    if (!live || pte.iova !== iova || pte.length !== length || pte.memory !== source.memory) return false;
+  let its = 0;
+  for (const { iova, length, source, offset, prot, live } of areas) {
+    if (!live) continue;
+    const pte = ptes[its++];
+    if (pte === undefined || pte.iova !== iova || pte.length !== length || pte.memory !== source.memory) return false;
     if (pte.offset !== offset || pte.prot !== prot) return false;
   }
-  return true;
+  return its === ptes.length;
 }
 
 function firstDifferent({ name, areas, ptes, first, last }: Looked): readonly string[] {
