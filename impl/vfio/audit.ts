@@ -21,17 +21,18 @@ export function auditDevices(
   audit: number,
   breaches: string[],
 ): void {
+  const open: VfioDeviceFile[] = [];
   for (let file = files.first; file !== undefined; file = file.next) {
     const { what } = file as File;
     if (what instanceof DmaBuf) auditBufferMappings(what, audit, breaches);
+    else if (what instanceof VfioDeviceFile) open.push(what);
   }
   for (const device of devices) {
     const { name, dmabufs } = device;
     let opened = 0;
     let bound = 0;
-    for (let file = files.first; file !== undefined; file = file.next) {
-      const { what } = file as File;
-      if (!(what instanceof VfioDeviceFile) || what.device !== device) continue;
+    for (const what of open) {
+      if (what.device !== device) continue;
       opened++;
       const owner = what.iommufd ?? what.container;
       if (owner === undefined) continue;
