@@ -72,12 +72,12 @@ export class Area extends IntervalNode implements Listed<Area>, Audited {
     this.#sliceLow = lowOf(slice);
   }
 
-  /** The slice: so many bytes from the start of the pages object it begins. */
+  /** The byte of the pages object that it begins with. */
   get slice(): U64 {
     return wholeOf(this.#sliceHigh, this.#sliceLow);
   }
 
-  /** iopt_area_index(): the page of the pages object in which it begins, `pageOffset` bytes from where that begins. */
+  /** iopt_area_index(): the page of the pages object that it begins in, `pageOffset` bytes behind where the page does. */
   get index(): PageIndex {
     return this.slice.page;
   }

@@ -145,10 +145,7 @@ function* fillAll(pieces: readonly Piece[]): Thread<Errno | undefined> {
     assertHeldAny(area.iopt.domainsRwsem);
     const failed = yield* fillDomains(area, pages);
     if (failed === undefined) continue;
-    for (let done = 0; done < i; done++) {
-      const { area, pages } = pieces[done] as Placed;
-      yield* unfillDomains(area, pages);
-    }
+    for (const filled of pieces.slice(0, i) as Placed[]) yield* unfillDomains(filled.area, filled.pages);
     return failed;
   }
   return undefined;

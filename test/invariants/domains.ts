@@ -93,7 +93,7 @@ export const domains: readonly Row[] = [
       ),
       proof(
         'when a piece of a copy fails, the one before it stays',
-        edit(at.MAP, 'for (let done = 0; done < i; done++) {', 'for (let done = 0; done < i - 1; done++) {'),
+        edit(at.MAP, 'pieces.slice(0, i) as Placed[]', 'pieces.slice(1, i) as Placed[]'),
         at.faults('COPY of two pieces, with two domains'),
       ),
     ],
