@@ -42,7 +42,7 @@ export async function instructions(): Promise<void> {
   }
 }
 
-/** Count the instructions of some batches, into the folder; how many steps those were, and the process that took them. */
+/** Count the instructions of some batches, into the folder; how many steps those were, and which process took them. */
 async function count(folder: string): Promise<{ steps: number; pid: number | undefined }> {
   const valgrind = ['--tool=callgrind', '--instr-atstart=no', '--smc-check=all-non-file', '--quiet'];
   const node = [...ENGINE, `--perf-basic-prof-path=${folder}`, '--no-logfile-per-isolate', '--logfile=/dev/null'];
@@ -108,6 +108,6 @@ function report(steps: number, found: ReadonlyMap<string, number>): void {
   const [compilers, collector] = [taken(COMPILERS), taken(COLLECTOR)];
   console.log(
     `${whole(steps)} steps of the stated mix, each ${whole(all / steps - compilers - collector)} instructions; and ` +
-      `${whole(compilers)} of compilers, which have ever less to do, and ${whole(collector)} of the garbage collector.\n`,
+      `${whole(compilers)} of compilers, which have ever less to do, and ${whole(collector)} of the collector.\n`,
   );
 }

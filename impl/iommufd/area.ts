@@ -77,7 +77,7 @@ export class Area extends IntervalNode implements Listed<Area>, Audited {
     return wholeOf(this.#sliceHigh, this.#sliceLow);
   }
 
-  /** iopt_area_index(): the page of the pages object that it begins in, `pageOffset` bytes behind where the page does. */
+  /** iopt_area_index(): the page of the pages object that it begins in, `pageOffset` bytes behind where that does. */
   get index(): PageIndex {
     return this.slice.page;
   }
