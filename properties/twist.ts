@@ -155,6 +155,8 @@ const OF_COMMAND: { readonly [Name in Command['do']]?: readonly Way<Do<Name>>[] 
   ],
   vfio_dmabuf_revoke: [otherFile],
   vfio_dmabuf_memattr: [otherFile],
+  // The last page of any file.
+  fd_mmap: times(2, () => (command) => ({ ...command, offset: MAX - PAGE + 1n })),
   bar_mmap: [
     (command, { at }) => ({ ...command, region: at % 12 }),
     (command, _, state) => onePageTooMany(command, state),
