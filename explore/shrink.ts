@@ -49,8 +49,11 @@ function* smaller<C>(threads: readonly (readonly C[])[]): Generator<readonly (re
   }
 }
 
-/** A schedule with the fewest preemptions; among those the one with the fewest switches, and then the earliest. */
-function fewest<C>(threads: readonly (readonly C[])[], fails: Fails<C>, limits: Limits): Schedule | undefined {
+/**
+ * A schedule under which they fail, with the fewest preemptions; among those the one with the fewest switches, and then
+ * the earliest.
+ */
+export function fewest<C>(threads: readonly (readonly C[])[], fails: Fails<C>, limits: Limits): Schedule | undefined {
   for (let bound = 0; bound <= limits.preemptions; bound++) {
     let best: Schedule | undefined;
     explore(
