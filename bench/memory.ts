@@ -24,7 +24,7 @@ export function memory(): void {
   let steps = 0;
   for (let sequences = BATCH; sequences <= LAST; sequences += BATCH) {
     const { coverage, failure } = checkSequences({ seed: sequences, runs: BATCH, longest: LONGEST });
-    if (failure !== undefined) throw failure.divergence;
+    if (failure !== undefined) throw failure;
     steps += coverage.steps;
     if (WEIGHED.includes(sequences)) weights.push(weigh(collect, sequences, steps));
   }

@@ -80,8 +80,7 @@ function print(result: Result, coverage: Coverage, failure: Failure): void {
   if (failure === undefined) {
     console.log(`\n${coverage.table.join('\n')}\n\n${verdictOf('no disagreement', sequences, interrupted)}`);
   } else {
-    const { divergence } = failure;
-    const lines = reportKept(tryToKeep(regressionOf(divergence)), (file) => reportOf(divergence, file));
+    const lines = reportKept(tryToKeep(regressionOf(failure)), (file) => reportOf(failure, file));
     console.log(`\n${lines.join('\n')}`);
   }
 }
@@ -92,10 +91,10 @@ function asJson(result: Result, coverage: Coverage, failure: Failure): object {
     coverage: Object.fromEntries(coverage.pairs),
     witnesses: Object.fromEntries(coverage.witnessed),
     failure: failure && {
-      breach: failure.divergence.breach,
-      details: failure.divergence.details,
-      steps: failure.divergence.world?.history.length,
-      ...tryToKeep(regressionOf(failure.divergence)),
+      breach: failure.breach,
+      details: failure.details,
+      steps: failure.world?.history.length,
+      ...tryToKeep(regressionOf(failure)),
     },
   };
 }

@@ -8,7 +8,9 @@ import type { Digest } from './digest.ts';
 import { Divergence } from './divergence.ts';
 import { intents } from './intents.ts';
 import { SETTINGS } from './machines.ts';
-import { type Case, type Witness, walk } from './walk.ts';
+import { shrinkDivergence } from './smaller/sequence.ts';
+import { type Case, type MakeWorld, type Witness, walk } from './walk.ts';
+import { newWorld } from './world.ts';
 
 export interface Options {
   readonly seed: number;
@@ -16,7 +18,8 @@ export interface Options {
   readonly runs: number;
   /** The most intents in one. */
   readonly longest: number;
-  readonly walk?: (drawn: Case, witness: Witness) => unknown;
+  /** How each begins, if not as usual. */
+  readonly make?: MakeWorld;
   /** Told of every step, too. */
   readonly digest?: Digest | undefined;
 }
@@ -25,14 +28,8 @@ export interface Options {
 export interface Report {
   readonly runs: number;
   readonly coverage: Coverage;
-  /** The shrunk failure, if there was one, and how far fast-check shrank it. */
-  readonly failure?: Failure;
-}
-
-export interface Failure {
-  readonly divergence: Divergence;
-  readonly drawn: Case;
-  readonly shrinks: number;
+  /** As small as it could be made. */
+  readonly failure?: Divergence;
 }
 
 /**
@@ -45,16 +42,17 @@ export const cases = (longest: number): fc.Arbitrary<Case> =>
 
 /** Run sequences until one fails, and shrink that. Deterministic: the same seed draws the same sequences. */
 export function checkSequences(options: Options, into = new Coverage()): Report {
-  const { seed, runs, longest, walk: walkCase = walk, digest } = options;
+  const { seed, runs, longest, make = newWorld, digest } = options;
   // What was broken first. While fast-check shrinks, nothing counts as coverage, and only the same as a failure.
   let broken: string | undefined;
   const property = fc.property(cases(longest), (drawn) => {
     try {
-      walkCase(drawn, (world, before, performed) => {
+      const witness: Witness = (world, before, performed) => {
         if (broken !== undefined) return;
         into.see(world, before, performed);
         digest?.add(performed);
-      });
+      };
+      walk(drawn, witness, make);
     } catch (error) {
       const breach = error instanceof Divergence ? error.breach : String(error);
       broken ??= breach;
@@ -64,14 +62,14 @@ export function checkSequences(options: Options, into = new Coverage()): Report 
   const details = fc.check(property, { seed, numRuns: runs });
   if (!details.failed || details.counterexample === null) return { runs: details.numRuns, coverage: into };
   const [drawn] = details.counterexample;
-  const divergence = divergenceOf(drawn, walkCase, details.errorInstance);
-  return { runs: details.numRuns, coverage: into, failure: { divergence, drawn, shrinks: details.numShrinks } };
+  const divergence = divergenceOf(drawn, make, details.errorInstance);
+  return { runs: details.numRuns, coverage: into, failure: shrinkDivergence(divergence, make) };
 }
 
 /** Fail again, on the shrunk case, for the divergence itself. What fails in another way is thrown as it is. */
-function divergenceOf(drawn: Case, walkCase: NonNullable<Options['walk']>, first: unknown): Divergence {
+function divergenceOf(drawn: Case, make: MakeWorld, first: unknown): Divergence {
   try {
-    walkCase(drawn, () => undefined);
+    walk(drawn, undefined, make);
   } catch (error) {
     if (error instanceof Divergence) return error;
     throw error;

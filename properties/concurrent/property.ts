@@ -7,6 +7,9 @@ import * as fc from 'fast-check';
 import { Pct } from '../../explore/pct.ts';
 import { Recorder } from '../../explore/schedule.ts';
 import { explore, type Strategy } from '../../explore/strategy.ts';
+import { Divergence } from '../divergence.ts';
+import { shrinkDivergence } from '../smaller/sequence.ts';
+import { newWorld } from '../world.ts';
 import { ConcurrentCoverage } from './coverage.ts';
 import { type Drawn, programs } from './draw.ts';
 import type { Failure } from './failure.ts';
@@ -61,7 +64,7 @@ export function checkPrograms(options: ConcurrentOptions, coverage = new Concurr
   });
   const { numRuns, failed, errorInstance } = fc.check(property, { seed, numRuns: runs });
   if (smallest !== undefined) return { runs: numRuns, failure: shrinkFailure(smallest) };
-  if (failed) throw errorInstance;
+  if (failed) throw errorInstance instanceof Divergence ? shrinkDivergence(errorInstance, newWorld) : errorInstance;
   return { runs: numRuns };
 }
 

@@ -18,7 +18,7 @@ function reported({ plant }: Planted): readonly string[] {
   const undo = plant();
   try {
     const { failure } = checkSequences({ seed: 1, runs: 60, longest: 60 });
-    return failure === undefined ? ['nothing found'] : reportOf(failure.divergence);
+    return failure === undefined ? ['nothing found'] : reportOf(failure);
   } finally {
     undo();
   }

@@ -26,7 +26,7 @@ test('random sequences keep both worlds in agreement after every step, and leave
   const coverage = new Coverage();
   const { failure, runs } = checkSequences({ seed: SEED, runs: RUNS, longest: LONGEST }, coverage);
   if (failure !== undefined) {
-    throw new Error(reportOf(failure.divergence, keep(failure.divergence)).join('\n'));
+    throw new Error(reportOf(failure, keep(failure)).join('\n'));
   }
   console.log(coverage.table.join('\n'));
   expect(runs).toBe(RUNS);
