@@ -13,7 +13,7 @@ import type { Breach } from './breach.ts';
 export function brokenRule(machine: Machine): Breach | undefined {
   for (const device of machine.devices.values()) {
     if (device.memoryLock.locked) continue;
-    const reached = reachedByCpu(device);
+    const reached = reachedByCpu(machine, device);
     if (reached !== undefined) return { kind: neverMappedWhileRevoked.name, what: reached };
     const undrained = notDrained(device);
     if (undrained !== undefined) return { kind: 'rule', what: undrained };
@@ -22,13 +22,22 @@ export function brokenRule(machine: Machine): Breach | undefined {
 }
 
 /** What is off, or was taken back, and has entries. */
-function reachedByCpu(device: VfioPciDevice): string | undefined {
+function reachedByCpu(machine: Machine, device: VfioPciDevice): string | undefined {
   for (const { dmabuf, status } of device.dmabufs) {
     if (dmabuf.file.refs.count > 0 && status !== 'OK' && hasEntries(dmabuf.mapping))
       return `${dmabuf.name} is revoked, and a CPU reaches it`;
   }
   const shut = device.engaged || !memoryOn(device);
-  return shut && hasEntries(device.mapping) ? `a CPU reaches a BAR of ${device.name}, which is off` : undefined;
+  return shut && reachesBar(machine, device) ? `a CPU reaches a BAR of ${device.name}, which is off` : undefined;
+}
+
+/** V-47 speaks of every entry there is: also of one that a zap cannot find, because no tree of a file leads to it. */
+function reachesBar(machine: Machine, { name }: VfioPciDevice): boolean {
+  let reaches = false;
+  machine.eachReached((_, { memory }) => {
+    reaches ||= memory.startsWith(`${name}:`);
+  });
+  return reaches;
 }
 
 const hasEntries = ({ vmas }: VfioPciDevice['mapping']): boolean => {

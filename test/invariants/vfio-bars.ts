@@ -46,7 +46,7 @@ export const barMappings: readonly Row[] = [
   {
     id: 'V-47',
     says: 'With memory_lock free, the CPU has no entry for a BAR that does not answer, or in low power.',
-    checks: [at.rules, at.auditDevices],
+    checks: [at.rules, check('property', 'properties/races/rules.ts', 'reachesBar'), at.auditDevices],
     proofs: [
       proof(
         'a touch asks whether the function answers, and not for low power',
@@ -58,6 +58,14 @@ export const barMappings: readonly Row[] = [
         at.entries('low power'),
       ),
       proof('a hot reset zaps nothing', edit(at.MEMBER, '  yield* zapLeft(member);\n', ''), at.sequences),
+      proof(
+        'who watches a race looks only where the trees of files lead',
+        edit('properties/races/rules.ts', 'shut && reachesBar(machine, device)', 'shut && hasEntries(device.mapping)'),
+        test(
+          'test/unit/race-watch.test.ts',
+          'an entry of a BAR that is off is told, also where no mapping of a file leads to it',
+        ),
+      ),
     ],
   },
   {
