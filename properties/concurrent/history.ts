@@ -15,6 +15,8 @@ export interface Call {
   readonly returned?: number;
   /** There when it has returned; an automatic IOVA is the model's choice. */
   readonly result?: Result;
+  /** Where the kernel has placed what it maps, also if it fails afterwards and does not answer it. */
+  readonly placed?: bigint;
 }
 
 export interface History {

@@ -10,7 +10,6 @@
  */
 import { advance, begin, isDone, nextOf, type UnderWay } from '../../model/parts.ts';
 import type { State } from '../../model/spec.ts';
-import type { Result } from '../../trace/answer.ts';
 import { showCommand, showResult } from '../../trace/show.ts';
 import { showValue } from '../divergence.ts';
 import { choiceIn, sameResult } from '../perform.ts';
@@ -100,10 +99,11 @@ class Search {
   /** Whether it can go on with a small step of this branch. */
   #go(state: State, places: readonly Place[], branch: number, misfits: string[]): boolean {
     const { call, underWay: before } = places[branch] as Place;
-    const { command, result } = this.#call(branch, call) as Call;
+    const it = this.#call(branch, call) as Call;
+    const { command, result } = it;
     const underWay = before ?? begin(branch, command);
     this.tried++;
-    const next = advance(state, underWay, freedomIn(command, result));
+    const next = advance(state, underWay, freedomIn(it));
     const step = nextOf(underWay);
     if (next === 'waits') misfits.push(`${showCommand(command)} waits: it ${step}`);
     else if ('refused' in next) misfits.push(`${showCommand(command)}: ${next.refused}`);
@@ -161,10 +161,13 @@ class Search {
 
 /**
  * What the kernel was free to do, as the answer tells it: where to map, and whether a touch has found an entry. Of 4
- * bytes across the end of a mapping the first may have one: EFAULT.
+ * bytes across the end of a mapping the first may have one: EFAULT. Who fails after it has mapped tells nothing.
  */
-const freedomIn = (command: Call['command'], result: Result | undefined): Parameters<typeof advance>[2] =>
-  result && { iova: choiceIn(command, result), hit: 'err' in result || result.ok.value !== undefined };
+const freedomIn = ({ command, result, placed }: Call): Parameters<typeof advance>[2] =>
+  result && {
+    iova: choiceIn(command, result) ?? placed,
+    hit: 'err' in result || result.ok.value !== undefined,
+  };
 
 function placeKey({ call, underWay }: Place): string {
   if (underWay === undefined) return `${call}`;

@@ -9,6 +9,7 @@ import type { Command } from '../../trace/command.ts';
 import { breachIn } from '../races/breach.ts';
 import { Watch } from '../races/watch.ts';
 import { Numbers } from './numbers.ts';
+import { Places } from './places.ts';
 
 /** A system call of a branch, and the steps of the run, counted from 1, in which it began and returned. */
 export interface Call {
@@ -18,6 +19,8 @@ export interface Call {
   /** Absent while it has not returned, and so is the result. */
   returned?: number;
   result?: Result;
+  /** Where it has placed its first area. */
+  placed?: bigint;
 }
 
 /** What is broken, in a word that stays the same while a failure is shrunk, and how it shows. */
@@ -48,13 +51,16 @@ export function run(machine: Machine, branches: readonly (readonly Command[])[],
 class Running {
   readonly #machine: Machine;
   readonly #numbers: Numbers;
+  readonly #places: Places;
   readonly #watch: Watch;
+  readonly #underWay = new Map<Task, Call>();
   readonly calls: Call[] = [];
   steps = 0;
 
   constructor(machine: Machine) {
     this.#machine = machine;
     this.#numbers = new Numbers(machine);
+    this.#places = new Places(machine);
     this.#watch = new Watch(machine);
   }
 
@@ -83,9 +89,12 @@ class Running {
     return blocked && { breach: blocked.verdict, details: blocked.lines };
   }
 
-  #look({ name }: Task): void {
+  #look(task: Task): void {
     this.#numbers.look();
-    this.#watch.look(name);
+    const call = this.#underWay.get(task);
+    const placed = call && this.#places.look(call.command);
+    if (placed !== undefined) (call as Call).placed = placed;
+    this.#watch.look(task.name);
   }
 
   #branch(commands: readonly Command[], index: number): Branch<void> {
@@ -99,6 +108,7 @@ class Running {
       if (i > 0) yield preempt;
       const call: Call = { branch, command, began: this.steps };
       this.calls.push(call);
+      this.#underWay.set(task, call);
       this.#numbers.began(command);
       call.result = yield* syscall(task, () => operation(this.#machine, command));
       this.#numbers.returned(command);
