@@ -1,7 +1,8 @@
 /**
  * Probabilistic concurrency testing: threads have random priorities, and the highest that is ready goes on; at d - 1
  * random steps, whoever would run falls below all others. A bug that d orderings of steps bring about is found in a run
- * with a probability of at least 1 / (n k^(d - 1)), for n threads of k steps in all.
+ * with a probability of at least 1 / (n k^(d - 1)), for n threads of k steps in all. Here only those steps count at
+ * which more than one is ready: at others a change would make no difference, or the same as at the next.
  *
  * Source: Burckhardt, Kothari, Musuvathi, Nagarakatte: A Randomized Scheduler with Probabilistic Guarantees of Finding
  * Bugs, ASPLOS 2010
@@ -14,7 +15,7 @@ interface PctOptions {
   readonly seed: number;
   /** d; 1 never changes a priority. */
   readonly depth: number;
-  /** k, where it is known. Else it is the most steps that a run has had so far. */
+  /** k, where it is known. Else it is the most steps that counted in a run so far. */
   readonly steps?: number;
 }
 
@@ -25,7 +26,7 @@ export class Pct implements Strategy {
   /** k */
   #estimate: number;
   readonly #known: boolean;
-  /** Steps of this run so far. */
+  /** Steps of this run so far that count. */
   #step = 0;
   /** By index of the branch; drawn when a run shows how many there are. */
   readonly #priorities: number[] = [];
@@ -50,6 +51,7 @@ export class Pct implements Strategy {
   }
 
   readonly choose: Choose = (queueLength, at) => {
+    if (queueLength === 1) return 0;
     if (this.#priorities.length === 0) this.#draw(at.runs.length);
     this.#step++;
     let place = this.#highest(queueLength, at);

@@ -1,7 +1,14 @@
 /** Strategies, each by what it promises, and that a run of any can be had again from its schedule. */
 import { expect, test } from 'vitest';
 import { Exhaustive } from '../../explore/exhaustive.ts';
-import { type Branch, type Choose, Interleaving, interleave, type Schedule } from '../../explore/interleave.ts';
+import {
+  type Branch,
+  type Choose,
+  Interleaving,
+  interleave,
+  type Schedule,
+  type Situation,
+} from '../../explore/interleave.ts';
 import { Pct } from '../../explore/pct.ts';
 import { Prng } from '../../explore/prng.ts';
 import { RandomWalk } from '../../explore/random-walk.ts';
@@ -127,6 +134,18 @@ test('PCT of depth d interrupts nobody more than d - 1 times in a run', () => {
     const most = Math.max(...ordersOf(new Pct({ seed: 3, depth }), [5, 5], 500).map((it) => preemptionsIn(it, [5, 5])));
     expect([depth, most]).toEqual([depth, depth - 1]);
   }
+});
+
+test('PCT changes priorities where there is somebody to make way for, however long one goes on alone before', () => {
+  const at = { runs: [{}, {}], queue: [0, 1], last: 0 } as unknown as Situation;
+  const changed = Array.from({ length: 20 }, (_, seed) => {
+    const pct = new Pct({ seed, depth: 2, steps: 4 });
+    pct.begin();
+    for (let alone = 0; alone < 50; alone++) expect(pct.choose(1, at)).toBe(0);
+    return new Set([1, 2, 3, 4].map(() => pct.choose(2, at))).size === 2;
+  });
+  // In the others it changes before the first of the four.
+  expect(changed.filter((it) => it).length).toBeGreaterThan(10);
 });
 
 /** Threads of `steps` steps each; broken when the second does all of its own within two certain steps of the first. */
