@@ -1,6 +1,6 @@
 /** The smaller steps of single buffers and of mappings: born, revoked for good, mapped, touched, and forked. */
 
-import { born, bufferOf, faults, ofBuffer, revoked } from './buffers.ts';
+import { born, bufferOf, faults, memattr, ofBuffer, revoked } from './buffers.ts';
 import { type By, isHeld } from './holds.ts';
 import { fork, mappable, mappableBar, mapSource, peek, unmapPages } from './memory.ts';
 import { deviceNamed, inUserSpace, mappingNamed, sourceNamed, whenBound } from './names.ts';
@@ -55,20 +55,21 @@ export const fdMmapParts = (c: Do<'fd_mmap'>): readonly Part[] => [
   }),
 ];
 
-/** Resolved · memory_lock · revoked, if it was not before · unlocked. */
-export const forGoodParts = (c: Do<'vfio_dmabuf_revoke'>): readonly Part[] => [
+/** Resolved · whose it is, and how it is treated; or memory_lock · revoked, if it was not before · unlocked. */
+export const ofBufferParts = (c: Do<'vfio_dmabuf_revoke' | 'vfio_dmabuf_memattr'>): readonly Part[] => [
   part('looks up', (s, by, free) => {
-    const able = ofBuffer(s, c, (it) => done(it));
-    if ('err' in able) return refuse(s, able.err);
+    const able = c.do === 'vfio_dmabuf_memattr' ? memattr(s, c) : ofBuffer(s, c, (it) => done(it));
+    if ('err' in able && able.err !== 'ENODEV' && able.err !== 'ENOENT') return refuse(s, able.err);
     const buffer = sourceNamed(s, c.fd);
     const find = part('finds it', (now, by) => go(using(now, by, buffer)));
     const act = part('revokes it', (now, by) => {
       if (now.takenBack.includes(buffer)) return refuse(now, 'EBADFD');
-      const was = revoked(now, buffer);
-      const state = { ...(was ? now : hold(now, by, 'keeps', buffer)), takenBack: [...now.takenBack, buffer] };
-      return end(state, OK, was ? [] : telling(now, buffer));
+      const [was, takenBack] = [revoked(now, buffer), [...now.takenBack, buffer]];
+      return end({ ...(was ? now : hold(now, by, 'keeps', buffer)), takenBack }, OK, was ? [] : telling(now, buffer));
     });
-    return deviceCall(c.dev, () => [find, locking(c.dev, false), act])[0]!.take(s, by, free);
+    const say = part('answers', (now) => ('err' in able ? refuse(now, able.err) : end(now, OK)));
+    const then = 'err' in able || c.do === 'vfio_dmabuf_memattr' ? [say] : [locking(c.dev, false), act];
+    return deviceCall(c.dev, () => [find, ...then])[0]!.take(s, by, free);
   }),
 ];
 

@@ -106,7 +106,8 @@ const partsOf = (c: Command): readonly Part[] => {
     case 'vfio_export':
       return buffers.exportParts(c);
     case 'vfio_dmabuf_revoke':
-      return buffers.forGoodParts(c);
+    case 'vfio_dmabuf_memattr':
+      return buffers.ofBufferParts(c);
     case 'bar_mmap':
       return buffers.barMmapParts(c);
     case 'fd_mmap':
