@@ -56,7 +56,7 @@ export class Numbers {
     const named = this.#machine.names.get(name);
     const objects = [named?.kind === 'object' ? named.object : undefined, this.#machine.dmaDevice(name)?.iommufdDevice];
     return objects.flatMap((object) => {
-      if (object === undefined || isFreed(object) || !object.ctx.has(object)) return [];
+      if (object === undefined || isFreed(object) || isFreed(object.ctx) || !object.ctx.has(object)) return [];
       return [{ handle: name, ctx: object.ctx, id: object.id, given: object.ctx.given[object.id] }];
     });
   }
