@@ -23,7 +23,7 @@ export const USAGE = `usage: shootdown COMMAND
       print races with their starting states
   race --random [--strategy S] [--seed S] [--runs N] [--time 30s]
       interleave random programs of two and three threads, N of them (the default is 5,000) or until the time is up,
-      each in 10 schedules of pct:3, or of another strategy in up to 100; a failure is shrunk, drawn and kept
+      each in up to 20 schedules of pct:3, or 100 of another strategy; a failure is shrunk, drawn and kept
   replay [--strict] [--kernel V] FILE...
       replay traces (files or folders of .json and .jsonl) on implementation and model
   show FILE

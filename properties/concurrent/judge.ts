@@ -20,8 +20,11 @@ const ORDER = 0;
  * all is closed. `setAside`: no order explains a run in which a number was given out again under a call that had passed
  * it. The kernel may do that, and the model knows no numbers.
  */
-export function judge(world: World, branches: readonly (readonly Command[])[], choose: Choose): Ran {
-  const ran = run(world.machine, branches, choose);
+export const judge = (world: World, branches: readonly (readonly Command[])[], choose: Choose): Ran =>
+  judged(world, branches, run(world.machine, branches, choose));
+
+/** The same of a run that has just come to its end in this world. */
+export function judged(world: World, branches: readonly (readonly Command[])[], ran: Ran): Ran {
   if (ran.broken !== undefined) return ran;
   const wrong = unexplained(world, branches.length, ran.calls);
   if (wrong !== undefined)

@@ -5,16 +5,17 @@
  */
 import * as fc from 'fast-check';
 import { Pct } from '../../explore/pct.ts';
-import { Recorder } from '../../explore/schedule.ts';
+import { Recorder, showSchedule } from '../../explore/schedule.ts';
 import { explore, type Strategy } from '../../explore/strategy.ts';
 import { Divergence } from '../divergence.ts';
 import { shrinkDivergence } from '../smaller/sequence.ts';
-import { newWorld } from '../world.ts';
+import { newWorld, type World } from '../world.ts';
 import { ConcurrentCoverage } from './coverage.ts';
 import { type Drawn, programs } from './draw.ts';
 import type { Failure } from './failure.ts';
-import { judge } from './judge.ts';
+import { judged } from './judge.ts';
 import { beginAgain, ready } from './program.ts';
+import { run } from './run.ts';
 import { shrinkFailure } from './shrink.ts';
 
 export interface ConcurrentOptions {
@@ -23,12 +24,13 @@ export interface ConcurrentOptions {
   readonly runs: number;
   /** A new one for each program, from a seed that was drawn with it; else PCT. */
   readonly strategy?: ((seed: number) => Strategy) | undefined;
-  /** Schedules of each program, at most. */
+  /** Schedules of each program, at most; else as many as `schedulesOf` says. */
   readonly schedules?: number | undefined;
 }
 
-/** What finds most in the same time: a program takes as long as one or two of its schedules. */
-export const SCHEDULES = 10;
+/** As many schedules as the first run has steps, within these bounds: those of a short program are soon the same. */
+const [FEWEST, MOST] = [3, 20];
+export const schedulesOf = (steps: number): number => Math.min(Math.max(steps, FEWEST), MOST);
 const usual = (seed: number): Strategy => new Pct({ seed, depth: 3 });
 
 export interface ConcurrentReport {
@@ -52,7 +54,7 @@ class Found extends Error {
  * Divergence when the worlds disagree before there are threads.
  */
 export function checkPrograms(options: ConcurrentOptions, coverage = new ConcurrentCoverage()): ConcurrentReport {
-  const { seed, runs, strategy = usual, schedules = SCHEDULES } = options;
+  const { seed, runs, strategy = usual, schedules } = options;
   // While fast-check shrinks, nothing counts as coverage, and only the same as a failure.
   let smallest: Failure | undefined;
   const property = fc.property(programs, (drawn) => {
@@ -72,22 +74,31 @@ export function checkPrograms(options: ConcurrentOptions, coverage = new Concurr
 function failureOf(
   drawn: Drawn,
   strategy: Strategy,
-  schedules: number,
+  schedules: number | undefined,
   coverage: ConcurrentCoverage | undefined,
 ): Failure | undefined {
   const start = ready(drawn);
   const { program } = start;
-  let first = true;
+  let fresh: World | undefined = start.world;
+  let steps: number | undefined;
+  const seen = new Set<string>();
   const once = (choose: Strategy['choose']): void => {
     const recorder = new Recorder(choose);
-    const world = first ? start.world : beginAgain(start);
-    first = false;
-    const ran = judge(world, program.branches, recorder.choose);
-    coverage?.see(ran);
-    if (ran.broken !== undefined) throw new Found({ program, schedule: recorder.schedule, ...ran.broken });
+    const world = fresh ?? beginAgain(start);
+    fresh = undefined;
+    const ran = run(world.machine, program.branches, recorder.choose);
+    steps ??= ran.steps;
+    const { schedule } = recorder;
+    const key = showSchedule(schedule);
+    // What is done once more ends as it did.
+    const known = seen.has(key) ? ran : judged(world, program.branches, ran);
+    seen.add(key);
+    coverage?.see(known);
+    if (known.broken !== undefined) throw new Found({ program, schedule, ...known.broken });
   };
   try {
-    explore(strategy, once, schedules);
+    explore(strategy, once, 1);
+    explore(strategy, once, (schedules ?? schedulesOf(steps ?? 0)) - 1);
   } catch (error) {
     if (error instanceof Found) return error.failure;
     throw error;

@@ -151,6 +151,6 @@ test('race --list tells what there is', async () => {
 test('race --random runs so many programs, says what overlapped, and exits with 0', async () => {
   const { code, lines } = await printed(['--random', '--seed', '1', '--runs', '20']);
   expect([code, lines[0]]).toEqual([0, 'seed 1']);
-  expect(lines[1]).toMatch(/^20 programs, 200 schedules, [0-9]+ steps in /);
+  expect(lines[1]).toMatch(/^20 programs, [0-9]+ schedules, [0-9]+ steps in /);
   expect(lines[2]).toMatch(/pairs of commands overlapped[\s\S]*\n\nnothing broken$/);
 });
