@@ -41,8 +41,14 @@ const AREAS: readonly Does[] = [
 /** And what else is asked of an address space. */
 const SPACES: readonly Does[] = [...AREAS, 'ioas_allow_iovas', 'ioas_option_huge_pages', 'ioas_iova_ranges'];
 
+/** What brings a domain to a space, or takes it away. */
+const JOINS: readonly Does[] = ['vfio_attach', 'vfio_attach', 'hwpt_alloc', 'mock_domain', 'vfio_detach', 'destroy'];
+
+/** What must be refused, or is another, when a domain is there. */
+const ASKS: readonly Does[] = ['ioas_allow_iovas', 'ioas_option_huge_pages', 'ioas_map_file', 'ioas_map', 'ioas_copy'];
+
 /** What the CPU maps and reads, and the processes that do. */
-const CPU: readonly Does[] = ['bar_mmap', 'fd_mmap', 'peek', 'peek', 'munmap', 'fork', 'exit', 'mem_alloc'];
+const CPU: readonly Does[] = ['bar_mmap', 'fd_mmap', 'peek', 'peek', 'munmap', 'fork', 'exit'];
 
 /** What may let go of something for the last time. */
 const ENDS: readonly Does[] = [
@@ -55,23 +61,6 @@ const ENDS: readonly Does[] = [
   'ioas_unmap',
   'munmap',
   'exit',
-];
-
-/** What takes a reference of something that it has just looked up. */
-const USES: readonly Does[] = [
-  'ioas_map_file',
-  'ioas_copy',
-  'ioas_map',
-  'vfio_attach',
-  'hwpt_alloc',
-  'mock_domain',
-  'vfio_open',
-  'vfio_bind',
-  'vfio_export',
-  'bar_mmap',
-  'fd_mmap',
-  'fd_dup',
-  'fork',
 ];
 
 /** Those who take no part in any of this meet others, too. */
@@ -92,15 +81,58 @@ const SEEN = [
   intentFor('fd_mmap', { size: 3 }),
   intentFor('peek', { pick: 1 }),
 ];
+/** Two devices more, of one group where there is such a group, and another space to go to. */
+const GROUPED = [
+  ...Array.from({ length: 4 }, () => intentFor('vfio_bind', { pick: 1 })),
+  intentFor('ioas_alloc'),
+  intentFor('vfio_attach', { pick: 1 }),
+];
 
-export const MEETINGS: readonly Meeting[] = [
-  { weight: 3, does: [REVOKES, AREAS], needs: ATTACHED },
+const MEETINGS: readonly Meeting[] = [
+  { weight: 4, does: [REVOKES, AREAS], needs: ATTACHED },
   { weight: 1, does: [REVOKES, [...AREAS, 'vfio_export', 'fd_close', 'fd_dup']], needs: [] },
-  { weight: 2, does: [REVOKES, CPU], needs: SEEN },
+  { weight: 3, does: [REVOKES, CPU], needs: SEEN },
   { weight: 1, does: [REVOKES, [...REVOKES, ...RESTORES]], needs: SEEN },
   { weight: 3, does: [SPACES, SPACES], needs: [] },
-  { weight: 2, does: [ENDS, USES], needs: [] },
+  { weight: 2, does: [JOINS, ASKS], needs: [] },
+  { weight: 1, does: [JOINS, JOINS], needs: GROUPED },
   { weight: 1, does: [ENDS, [...ENDS, ...REVOKES]], needs: SEEN },
   { weight: 1, does: [CPU, CPU], needs: SEEN },
   { weight: 1, does: [ALL, ALL], needs: [] },
+  // What nobody else has may go while it is looked up: a buffer, a context, an IOAS, a device, a mapping.
+  {
+    weight: 1,
+    does: [['fd_close'], ['ioas_map_file', 'fd_dup', 'fd_mmap', 'vfio_memory', 'vfio_dmabuf_revoke']],
+    needs: [intentFor('vfio_export')],
+  },
+  {
+    weight: 1,
+    does: [['iommufd_close'], ['vfio_bind', 'ioas_alloc', 'ioas_map_file', 'vfio_attach']],
+    needs: [intentFor('vfio_open'), intentFor('iommufd_open')],
+  },
+  {
+    weight: 1,
+    does: [['destroy'], ['ioas_copy', 'ioas_map_file', 'ioas_unmap', 'vfio_attach', 'hwpt_alloc', 'mock_domain']],
+    needs: [intentFor('ioas_alloc')],
+  },
+  {
+    weight: 1,
+    does: [['vfio_close'], ['vfio_bind', 'vfio_open', 'vfio_export', 'vfio_attach', 'bar_mmap', 'ioas_map_file']],
+    needs: [intentFor('vfio_open')],
+  },
+  {
+    weight: 1,
+    does: [
+      ['munmap', 'exit'],
+      ['peek', 'fork', 'bar_mmap', 'vfio_memory', 'vfio_close'],
+    ],
+    needs: [...SEEN, intentFor('fork')],
+  },
 ];
+
+/** What only a kernel with the unmerged series does. */
+const SERIES: ReadonlySet<Does> = new Set(['fd_mmap', 'vfio_dmabuf_revoke', 'vfio_dmabuf_memattr']);
+
+/** Those of a kernel that has the series, or of one that has not. */
+export const meetingsWith = (series: boolean): readonly Meeting[] =>
+  MEETINGS.map((it) => ({ ...it, does: it.does.map((each) => each.filter((what) => series || !SERIES.has(what))) }));

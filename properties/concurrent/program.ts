@@ -4,10 +4,10 @@
  */
 import { Machine } from '../../impl/machine.ts';
 import { type State, step } from '../../model/spec.ts';
-import type { Command } from '../../trace/command.ts';
+import type { Command, Handle } from '../../trace/command.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
 import { gives, uses } from '../../trace/names.ts';
-import type { Intent } from '../intents.ts';
+import { FIELD, type Intent } from '../intents.ts';
 import { perform } from '../perform.ts';
 import { resolve } from '../resolve/resolve.ts';
 import { inWorld, walkCommands } from '../walk.ts';
@@ -50,7 +50,7 @@ export function ready({ config, kernel, prefix, branches, inTurn }: Meant): Read
     config,
     kernel,
     prefix: world.history.map(({ command }) => command),
-    branches: branchesOf(branches, world.state, inTurn),
+    branches: branchesOf(branches, world, inTurn),
   };
   return { program, world, state: world.state };
 }
@@ -65,27 +65,37 @@ export function beginAgain({ program: { config, kernel, prefix }, world, state }
   return { ...world, machine, state, history: world.history.slice(0, prefix.length) };
 }
 
-/** Each branch uses what it has made itself, and no other knows of that. */
-function branchesOf(branches: Meant['branches'], before: State, inTurn: boolean): Command[][] {
-  const all: Command[][] = [];
-  let done = before;
-  for (const [i, intents] of branches.entries()) {
-    const others = new Set(all.flat().flatMap(namesGivenBy));
-    let [alone, last] = [before, inTurn ? done : before];
+/** Each branch uses what there was before all, and what it has made itself: no other knows of that. */
+function branchesOf(branches: Meant['branches'], { config, history, state }: World, inTurn: boolean): Command[][] {
+  const before = [...config.devices.keys(), ...history.flatMap(({ command }) => namesGivenBy(command))];
+  let done = state;
+  return branches.map((intents, i) => {
+    const known = new Set(before);
+    let [alone, last] = [state, inTurn ? done : state];
     const commands = intents.map((intent, j) => {
-      const meant = resolve(intent, last);
-      const strange = uses(meant).some(([, name]) => others.has(name));
-      const command = renamed(strange ? resolve(intent, alone) : meant, `${i + 1}.${j + 1}`);
+      const command = renamed(resolved(intent, [last, alone], known), `${i + 1}.${j + 1}`);
       [alone, last] = [after(alone, command), after(last, command)];
+      for (const name of namesGivenBy(command)) known.add(name);
       return command;
     });
-    all.push(commands);
     done = last;
-  }
-  return all;
+    return commands;
+  });
 }
 
-const namesGivenBy = (command: Command): string[] => gives(command).map(([, name]) => name);
+/** About the first state in which it uses nothing but what is known; what was wrong on purpose may be right then. */
+function resolved(intent: Intent, states: readonly State[], known: ReadonlySet<Handle>): Command {
+  const right = { ...intent, odd: FIELD - 1 };
+  for (const meant of [intent, right]) {
+    for (const state of states) {
+      const command = resolve(meant, state);
+      if (uses(command).every(([, name]) => known.has(name))) return command;
+    }
+  }
+  return resolve(right, states.at(-1) as State);
+}
+
+const namesGivenBy = (command: Command): Handle[] => gives(command).map(([, name]) => name);
 
 function after(state: State, command: Command): State {
   const outcome = step(state, command);
