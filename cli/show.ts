@@ -1,5 +1,5 @@
 /** `shootdown show FILE`: a trace for a person; its threads are run once, and drawn. */
-import { drawTrace } from '../properties/concurrent/drawing.ts';
+import { drawTrace } from '../properties/drawn.ts';
 import { readTraces } from '../trace/parse.ts';
 import { showTrace } from '../trace/show-trace.ts';
 import { readArguments } from './arguments.ts';

@@ -1,5 +1,5 @@
 /** A run drawn in text: a column for each thread, time from above, and a bar for each lock while it is held. */
-import { preempt, type WaitPoint } from '../impl/kernel/thread.ts';
+import { current, preempt, type WaitPoint } from '../impl/kernel/thread.ts';
 import type { Choose, Situation } from './interleave.ts';
 
 /** What one thread did, with what it held when that was done. */
@@ -13,6 +13,12 @@ interface Event {
   readonly preempted: boolean;
 }
 
+/** What happened in the midst of a step, and what its thread held then. */
+interface Note {
+  readonly what: string;
+  readonly held: readonly string[];
+}
+
 /** Watches a run over the shoulder of its chooser. */
 export class Sketch {
   readonly choose: Choose;
@@ -24,6 +30,7 @@ export class Sketch {
   #waited: WaitPoint | undefined;
   #step = 0;
   #preempted = false;
+  #note: Note | undefined;
 
   constructor(choose: Choose) {
     this.choose = (queueLength, at) => {
@@ -37,6 +44,11 @@ export class Sketch {
       this.#step++;
       return place;
     };
+  }
+
+  /** Something happens to the thread that runs: it is drawn where that is. */
+  note(what: string): void {
+    this.#note = { what, held: current().held.map(({ name }) => name) };
   }
 
   /** The drawing, once the run is over; `failure` is told at its end. */
@@ -79,12 +91,20 @@ export class Sketch {
       add(`${bars}┌ ${entered.name}`);
       lanes.push(entered.name);
     }
-    for (const name of lanes.toReversed()) {
-      if (mine.includes(name)) continue;
-      const lane = lanes.lastIndexOf(name);
-      add(`${'│'.repeat(lane)}└${'│'.repeat(lanes.length - lane - 1)} ${name}`);
-      lanes = lanes.toSpliced(lane, 1);
+    const letGo = (since: (name: string) => boolean): void => {
+      for (const name of lanes.toReversed().filter((name) => !mine.includes(name) && since(name))) {
+        const lane = lanes.lastIndexOf(name);
+        add(`${'│'.repeat(lane)}└${'│'.repeat(lanes.length - lane - 1)} ${name}`);
+        lanes = lanes.toSpliced(lane, 1);
+      }
+    };
+    const note = this.#note;
+    this.#note = undefined;
+    if (note !== undefined) {
+      letGo((name) => !note.held.includes(name));
+      add(`${'│'.repeat(lanes.length)}${note.what}`);
     }
+    letGo(() => true);
     if (at.runs[branch]?.ended === true) add('ends');
     else if (failure !== undefined) add(`${'│'.repeat(lanes.length)}✗`);
   }

@@ -28,7 +28,7 @@ export type Verdict =
 
 /** Replay a trace from its first step to its last; `kernel` overrules what the trace says it ran on. */
 export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT_KERNEL): Verdict {
-  const unsupported = featuresOf(kernel) === undefined ? `kernel ${kernel}` : firstUnsupported(trace);
+  const unsupported = unsupportedIn(trace, kernel);
   if (unsupported !== undefined) return { verdict: 'skipped', because: unsupported };
   const world = newWorld(trace.machine, kernel);
   world.machine.kernel.poisons = true;
@@ -53,9 +53,13 @@ export function replay(trace: Trace, kernel: string = kernelOf(trace) ?? DEFAULT
   return { verdict: 'agree', steps: steps.length + threads.branches.flat().length, ...(remark && { remark }) };
 }
 
-function firstUnsupported({ steps, threads }: Trace): string | undefined {
-  if (threads?.branches.flat().some(isFaulty) && (racedIn(threads) === undefined || steps.some(isFaulty)))
-    return 'a fault in threads';
+/** What of a trace cannot be run; undefined when all can. */
+export function unsupportedIn({ steps, threads }: Trace, kernel: string): string | undefined {
+  if (featuresOf(kernel) === undefined) return `kernel ${kernel}`;
+  if (threads?.branches.flat().some(isFaulty)) {
+    if (racedIn(threads) === undefined) return 'a fault in threads, where several calls may meet it';
+    if (steps.some(isFaulty)) return 'a fault in threads, and one before';
+  }
   return steps.some(({ blocked }) => blocked !== undefined) ? 'blocked' : undefined;
 }
 

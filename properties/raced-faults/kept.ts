@@ -7,7 +7,7 @@ import { sameResult } from '../perform.ts';
 import { type Regression, regressionNamed } from '../regression.ts';
 import type { World } from '../world.ts';
 import { Judge } from './judge.ts';
-import { type Place, type Raced, type RacedCall, race, SEQUENTIAL } from './race.ts';
+import { type Draws, type Place, type Raced, type RacedCall, race, SEQUENTIAL } from './race.ts';
 import { revokeOf } from './revokes.ts';
 import type { RacedBreach } from './sweep.ts';
 
@@ -44,20 +44,27 @@ export function racedIn({ branches, schedule }: Threads): RacedThreads | undefin
 
 const hasFault = (step: Step): step is RacedThreads['call'] => step.fault !== undefined;
 
-/** In the state that the world has come to, which is left as it is. */
-export function replayRaced({ config, kernel, history, state }: World, threads: RacedThreads): Replayed {
+interface RacedReplay extends Replayed {
+  /** Undefined where something is broken before it is over. */
+  readonly raced: Raced | undefined;
+}
+
+/** In the state that the world has come to, which is left as it is; `draws` as of a race. */
+export function replayRaced(world: World, threads: RacedThreads, draws?: Draws): RacedReplay {
+  const { config, kernel, history, state } = world;
   const { call, revoke, place, schedule } = threads;
   const before = history.map(({ command }) => command);
   const it: RacedCall = { config, kernel, before, state, call: call.command, revoke: revokeOf(revoke.command) };
+  let raced: Raced | undefined;
   try {
-    const raced = race(it, call.fault, place);
+    raced = race(it, call.fault, place, draws);
     const { called, revoked, steps } = raced;
     const answered = [...unexpected('the call', call, called), ...unexpected('the revoke', revoke, revoked)];
     new Judge(it).judge(raced, call.fault, place.after);
-    return { wrong: answered, remark: neverCame(raced, schedule, steps.call + steps.revoke) };
+    return { raced, wrong: answered, remark: neverCame(raced, schedule, steps.call + steps.revoke) };
   } catch (error) {
     if (!(error instanceof Divergence)) throw error;
-    return { wrong: [error.breach, ...error.details], remark: undefined };
+    return { raced, wrong: [error.breach, ...error.details], remark: undefined };
   }
 }
 

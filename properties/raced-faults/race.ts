@@ -1,6 +1,7 @@
 /** A call of which one fault point fails, and a revoke: at one place the second comes between steps of the first. */
 import { stuck } from '../../explore/blame.ts';
-import { Follower, Interleaving } from '../../explore/interleave.ts';
+import type { Sketch } from '../../explore/drawing.ts';
+import { type Choose, Follower, Interleaving } from '../../explore/interleave.ts';
 import { current } from '../../impl/kernel/thread.ts';
 import type { State } from '../../model/spec.ts';
 import type { Result } from '../../trace/answer.ts';
@@ -55,21 +56,31 @@ export function begin({ config, kernel, before, state }: Omit<RacedCall, 'call' 
   return world;
 }
 
+/** Makes what looks over the shoulder of the chooser, and is told when the fault strikes. */
+export type Draws = (choose: Choose) => Sketch;
+
 /** Run both. Fails with a Divergence when something is broken at a step, or the implementation splats or crashes. */
-export function race(it: RacedCall, fault: Fault | undefined, { first, after }: Place): Raced {
+export function race(it: RacedCall, fault: Fault | undefined, { first, after }: Place, draws?: Draws): Raced {
   const world = begin(it);
   const { machine } = world;
   const { faults } = machine.kernel;
   const branches = { call: machine.start('call', it.call), revoke: machine.start('revoke', it.revoke.command) };
   const second = first === 'call' ? 'revoke' : 'call';
-  if (fault !== undefined) faults.arm(fault.nth, (site) => site === fault.site && current().name === 'call');
-  const steps = { call: 0, revoke: 0 };
-  let failedAt = 0;
   const watch = new Watch(machine);
   const follower = new Follower([{ after, to: 1 }]);
+  const sketch = draws?.(follower.choose);
+  let passages = 0;
+  const meets = (site: string): boolean => {
+    if (site !== fault?.site || current().name !== 'call') return false;
+    if (++passages === fault.nth) sketch?.note(`! ${site} fails`);
+    return true;
+  };
+  if (fault !== undefined) faults.arm(fault.nth, meets);
+  const steps = { call: 0, revoke: 0 };
+  let failedAt = 0;
   try {
     const both = new Interleaving([branches[first], branches[second]]);
-    both.go(follower.choose, ({ task }) => {
+    both.go((sketch ?? follower).choose, ({ task }) => {
       steps[task.name as Place['first']]++;
       if (failedAt === 0 && faults.failed !== undefined) failedAt = steps.call;
       watch.look(`the ${task.name}`);

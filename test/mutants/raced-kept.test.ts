@@ -1,6 +1,7 @@
 /** A call that fails while a revoke runs, and something is wrong: kept as a trace that fails until that is mended. */
 import { expect, test } from 'vitest';
 import { begin } from '../../properties/concurrent/program.ts';
+import { drawTrace } from '../../properties/drawn.ts';
 import { racedIn, regressionOfRaced } from '../../properties/raced-faults/kept.ts';
 import { revokeOf } from '../../properties/raced-faults/revokes.ts';
 import { MACHINE } from '../../properties/raced-faults/scenes.ts';
@@ -44,6 +45,16 @@ test.each(['call', 'revoke'] as const)('the %s first: written, read and replayed
     details: ['no double unmap', expect.stringMatching(/^after a step of the (call|revoke): /)],
   });
   expect(replay(read)).toMatchObject({ verdict: 'agree', steps: PREFIX.length + 2 });
+  // Drawn with the bug, it ends where that shows.
+  const [drawn, cured] = [during(TWICE.patches, () => drawTrace(read)), drawTrace(read)];
+  expect(drawn.slice(-3)).toEqual([
+    '',
+    'no double unmap',
+    expect.stringMatching(/^after a step of the (call|revoke): /),
+  ]);
+  expect(drawn.filter((line) => line.endsWith('is cut short'))).toHaveLength(2);
+  expect(cured.filter((line) => line.includes('! copy_to_user fails'))).toHaveLength(1);
+  expect(cured.at(-1)).toMatch(/ends$/);
 });
 
 test('what it expects of the answers is compared', () => {

@@ -2,10 +2,10 @@
 import { expect, test } from 'vitest';
 import { following, type Schedule } from '../../explore/interleave.ts';
 import { ConcurrentCoverage } from '../../properties/concurrent/coverage.ts';
-import { drawTrace } from '../../properties/concurrent/drawing.ts';
 import { judge } from '../../properties/concurrent/judge.ts';
 import { begin, type Program } from '../../properties/concurrent/program.ts';
 import type { Ran } from '../../properties/concurrent/run.ts';
+import { drawTrace } from '../../properties/drawn.ts';
 import { MACHINES } from '../../properties/machines.ts';
 import { replay } from '../../properties/recorded.ts';
 import type { MachineConfig } from '../../trace/machine-config.ts';
