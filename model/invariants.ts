@@ -19,7 +19,6 @@ export type Invariant = Readonly<{ name: string; because: string; source: string
 const hex = (n: Bytes): string => `0x${n.toString(16)}`;
 const at = ({ memory, offset }: Stretch): string => `${memory}+${hex(offset)}`;
 const breach = ({ domain, iova }: Omit<Counterexample, 'why'>, why: string): Counterexample => ({ domain, iova, why });
-const asked = ({ unmaps }: Observation): Range[] => unmaps.map((call) => ({ ...call, length: call.asked }));
 
 const within = (a: Stretch, b: Stretch): boolean =>
   a.memory === b.memory && b.offset <= a.offset && a.offset + a.length <= b.offset + b.length;
@@ -72,15 +71,15 @@ export const noDoubleUnmap: Invariant = {
   source: 'drivers/iommu/iommufd/pages.c, iopt_area_unmap_domain()',
   guardedBy: 'pages->mutex',
   breaches: (seen) => {
-    const short = seen.unmaps.filter((call) => call.asked !== call.cleared);
+    const found: Counterexample[] = [];
     const renewed = (a: Range, b: Range): boolean => seen.maps.some((map) => clash(map, a) && clash(map, b));
-    const again = asked(seen).filter((call, i, calls) =>
-      calls.slice(0, i).some((before) => clash(before, call) && !renewed(before, call)),
-    );
-    return [
-      ...short.map((it) => breach(it, `${hex(it.cleared)} of ${hex(it.asked)} bytes were there to be unmapped`)),
-      ...again.map((call) => breach(call, 'was unmapped in this step already, and not mapped since')),
-    ];
+    for (const [i, call] of seen.unmaps.entries()) {
+      if (call.cleared !== call.length)
+        found.push(breach(call, `${hex(call.cleared)} of ${hex(call.length)} bytes were there to be unmapped`));
+      if (seen.unmaps.some((before, j) => j < i && clash(before, call) && !renewed(before, call)))
+        found.push(breach(call, 'was unmapped in this step already, and not mapped since'));
+    }
+    return found;
   },
 };
 
@@ -106,7 +105,7 @@ export const oneMmioRange: Invariant = {
     const unit = (area: AreaSeen, call: Range): Bytes => ('mmio' in call && area.page) || area.length;
     const part = (area: AreaSeen, call: Range, whole = unit(area, call)): boolean =>
       call.length !== whole || (call.iova - area.iova) % whole !== 0n;
-    for (const call of [...seen.maps, ...asked(seen)])
+    for (const call of [...seen.maps, ...seen.unmaps])
       if (sliced.some((it) => it.domains.includes(call.domain) && meet(it, call) && part(it, call)))
         found.push(breach(call, `a call for ${hex(call.length)} bytes, and not for the whole area of a buffer`));
     return found;

@@ -27,8 +27,8 @@ export type AreaSeen = Stretch &
  */
 export type CpuPte = Stretch & Readonly<{ map: string; at: Bytes; shut?: boolean }>;
 export type MapCall = Stretch & Range & Readonly<{ mmio: boolean }>;
-/** `cleared` is what the domain made of the `asked` bytes. */
-export type UnmapCall = Readonly<{ domain: string; iova: Bytes; asked: Bytes; cleared: Bytes }>;
+/** `cleared` is what the domain made of the `length` that it was asked for. */
+export type UnmapCall = Range & Readonly<{ cleared: Bytes }>;
 /**
  * `revoked`: device memory that its owner has taken back. The calls are those of this step, in order. `keepsMmio` is
  * false before 7.3, where a copy or a second domain may be mapped as CPU memory, and in several calls.

@@ -32,7 +32,7 @@ export function places({ machine }: World, effects: readonly Effect[], { maps, u
   const found: Place[] = [];
   for (const { domain, area } of effects) widen(found, domain, area.iova, area.iova + area.length - 1n);
   for (const { domain, iova, length } of maps) widen(found, domain, iova, iova + length - 1n);
-  for (const { domain, iova, asked } of unmaps) widen(found, domain, iova, iova + asked - 1n);
+  for (const { domain, iova, length } of unmaps) widen(found, domain, iova, iova + length - 1n);
   const margin = BigInt(machine.iommu.pageSizes[0] as number);
   const end = toBigint(machine.iommu.apertureLast);
   for (const place of found) {

@@ -97,7 +97,7 @@ const unmapSeen = ({
 }: Extract<DomainCall, { op: 'unmap' }>): Observation['unmaps'][number] => ({
   domain: domain.name,
   iova: toBigint(iova),
-  asked: BigInt(asked),
+  length: BigInt(asked),
   cleared: BigInt(length),
 });
 

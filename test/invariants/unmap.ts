@@ -25,7 +25,7 @@ export const unmapped: readonly Row[] = [
       ),
       proof(
         'the predicate minds only unmaps that find too much',
-        edit(at.INVARIANTS, 'call.asked !== call.cleared', 'call.asked < call.cleared'),
+        edit(at.INVARIANTS, 'call.cleared !== call.length', 'call.cleared > call.length'),
         at.predicateTest(
           'no double unmap rejects an unmap that finds less than it asks for',
           'no double unmap',

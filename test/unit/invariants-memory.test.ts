@@ -34,7 +34,7 @@ describe('what the CPU maps', () => {
 describe('without large pages', () => {
   const area: AreaSeen = { ...slice, domains: ['a'], iova: IOVA, length: 2n * PAGE, slice, page: PAGE, shot: false };
   const map = (iova: bigint, length: bigint): MapCall => ({ domain: 'a', iova, ...slice, length, mmio: true });
-  const unmap = (asked: bigint): UnmapCall => ({ domain: 'a', iova: IOVA, asked, cleared: asked });
+  const unmap = (length: bigint): UnmapCall => ({ domain: 'a', iova: IOVA, length, cleared: length });
   const wrong = (at: string, bytes: string): string[] => [
     `one MMIO range: a ${at}: a call for ${bytes} bytes, and not for the whole area of a buffer`,
   ];

@@ -33,7 +33,7 @@ const map = (more: Partial<MapCall> = {}): MapCall => {
   return { domain: 'a', iova: IOVA, length: 0x2000n, memory: slice.memory, offset: slice.offset, mmio: true, ...more };
 };
 const unmap = (more: Partial<UnmapCall> = {}): UnmapCall => {
-  return { domain: 'a', iova: IOVA, asked: 0x2000n, cleared: 0x2000n, ...more };
+  return { domain: 'a', iova: IOVA, length: 0x2000n, cleared: 0x2000n, ...more };
 };
 const seen = (more: Partial<Observation>): Observation => {
   return { ptes: [], areas: [], revoked: [], cpu: [], maps: [], unmaps: [], keepsMmio: true, ...more };
@@ -196,7 +196,7 @@ describe('one MMIO range', () => {
     ],
     [
       'an area unmapped together with its neighbour',
-      { areas: [area({ shot: true })], unmaps: [unmap({ asked: 0x3000n })] },
+      { areas: [area({ shot: true })], unmaps: [unmap({ length: 0x3000n })] },
       ['a 0x1000000: a call for 0x3000 bytes, and not for the whole area of a buffer'],
     ],
   ])('rejects %s', (_, more, expected) => {

@@ -43,7 +43,7 @@ function lay({ areas, odds, order }: Scene): { readonly effects: Effect[]; reado
       all.push(
         map
           ? { is: 'map', domain, iova: iova + done, length: each, memory, offset: offset + done, mmio: false }
-          : { is: 'unmap', domain, iova: iova + done, asked: each, cleared: each },
+          : { is: 'unmap', domain, iova: iova + done, length: each, cleared: each },
       );
       done += each;
     }
