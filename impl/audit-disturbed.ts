@@ -12,6 +12,7 @@ import { IommufdObject } from './iommufd/context.ts';
 import { Ioas } from './iommufd/ioas.ts';
 import { type DmabufSource, Pages } from './iommufd/pages.ts';
 import { File } from './kernel/file.ts';
+import { type Audited, Ghost } from './kernel/ghosts.ts';
 import type { Live } from './kernel/live.ts';
 import { isFreed } from './kernel/poison.ts';
 import type { Machine } from './machine.ts';
@@ -26,7 +27,7 @@ export interface Audit {
 }
 
 /** What is gone by now has nothing to keep to. */
-export function auditDisturbed(it: Audit, object: object): void {
+export function auditDisturbed(it: Audit, object: Audited): void {
   const { live } = it.machine.kernel;
   if (object instanceof Area) {
     if (object.entered) auditArea(it, object);
@@ -34,7 +35,13 @@ export function auditDisturbed(it: Audit, object: object): void {
     if (live.pages.has(object)) auditPages(it, object);
   } else if (object instanceof File) {
     if (live.files.has(object)) auditFile(it, object);
-  } else if (object instanceof IommufdObject) {
+  } else if (object instanceof Ghost) {
+    auditOther(it, object.of);
+  }
+}
+
+function auditOther(it: Audit, object: object): void {
+  if (object instanceof IommufdObject) {
     if (isFreed(object.ctx) || !object.ctx.has(object)) return;
     auditUsers(it, object);
     if (object instanceof Ioas) auditIoas(it, object);

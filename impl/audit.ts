@@ -126,7 +126,7 @@ function auditContext(it: Audit, ctx: IommufdCtx): void {
     let users = 1;
     if (object instanceof Ioas) {
       users += object.hwpts.length + object.iopt.accesses.size;
-      live.lookAt(object);
+      live.lookAt(object.ghost);
     } else if (object instanceof Hwpt) {
       for (const igroup of ctx.groups.values()) if (igroup.hwpt === object) users += igroup.attached.size;
     } else if (object instanceof IommufdDevice) {
@@ -139,6 +139,6 @@ function auditContext(it: Audit, ctx: IommufdCtx): void {
     }
     if (!object.finalized) it.breaches.push(`${object.kind} ${object.id} has a number, and is not to be found`);
     object.usersFound = users;
-    if (object.users !== users) live.lookAt(object);
+    if (object.users !== users) live.lookAt(object.ghost);
   }
 }

@@ -10,7 +10,7 @@ import type { IommuGroup } from '../iommu/group.ts';
 import type { Errno } from '../kernel/errno.ts';
 import { File } from '../kernel/file.ts';
 import { LOCKLESS, looksAt, touches } from '../kernel/footprint.ts';
-import type { Audited } from '../kernel/ghosts.ts';
+import { Ghost } from '../kernel/ghosts.ts';
 import { disturb, tablesChange } from '../kernel/live.ts';
 import { free } from '../kernel/poison.ts';
 import { Rwsem } from '../kernel/rwsem.ts';
@@ -22,13 +22,13 @@ import type { IommufdGroup } from './group.ts';
 export type ObjectKind = 'ioas' | 'hwpt' | 'device' | 'access' | 'selftest';
 
 /** What an object of a context has, whatever its kind. */
-export abstract class IommufdObject implements Audited {
+export abstract class IommufdObject {
   abstract readonly kind: ObjectKind;
   readonly ctx: IommufdCtx;
   /** Number in the table; 0 is nobody's. */
   id = 0;
   #users = 1;
-  disturbed = 0;
+  readonly ghost = new Ghost(this);
   /** Ghost: how many users the last audit has found. */
   usersFound = 0;
   /** Whether its number finds it. Before that the number is only taken. */
@@ -46,7 +46,7 @@ export abstract class IommufdObject implements Audited {
 
   set users(users: number) {
     touches(LOCKLESS);
-    disturb(this);
+    disturb(this.ghost);
     this.#users = users;
   }
 

@@ -26,7 +26,7 @@ export class List<T extends Listed<T>> {
 
   /** At the end; who is there already stays where it is. A member of another list must have left that. */
   add(member: T): void {
-    if (this.has(member)) return;
+    if (member.list === this) return;
     member.list = this;
     member.previous = this.#last;
     member.next = undefined;
@@ -38,7 +38,7 @@ export class List<T extends Listed<T>> {
 
   /** Nothing happens to who is not there. */
   delete(member: T): void {
-    if (!this.has(member)) return;
+    if (member.list !== this) return;
     const { previous, next } = member;
     if (previous === undefined) this.#first = next;
     else previous.next = next;

@@ -56,8 +56,9 @@ export abstract class Live implements Audited, Listed<Live> {
   constructor(kind: Kind) {
     this.#kind = kind;
     const live = running()?.kernel.live;
-    if (live !== undefined) listOf(live, kind).add(this);
-    disturb(this);
+    if (live === undefined) return;
+    listOf(live, kind).add(this);
+    this.disturbed = live.born(this);
   }
 
   /** The object is released. */

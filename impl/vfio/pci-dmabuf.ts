@@ -10,7 +10,7 @@ import type { DmaDirection } from '../iommu/dma-api.ts';
 import { Completion } from '../kernel/completion.ts';
 import { type Errno, isErrno } from '../kernel/errno.ts';
 import type { FdTable, File } from '../kernel/file.ts';
-import type { Audited } from '../kernel/ghosts.ts';
+import { Ghost } from '../kernel/ghosts.ts';
 import { Kref } from '../kernel/kref.ts';
 import { assertHeld } from '../kernel/mutex.ts';
 import { free } from '../kernel/poison.ts';
@@ -32,8 +32,7 @@ import { putRegistration, tryGetRegistration } from './registration.ts';
 /** A longer name, with the zero behind it, is not shown. */
 const DMA_BUF_NAME_LEN = 32;
 
-export class VfioPciDmaBuf implements DrainToken, Audited {
-  disturbed = 0;
+export class VfioPciDmaBuf implements DrainToken {
   /** Set once, before anybody else can see the buffer. */
   dmabuf!: DmaBuf;
   readonly physVec: readonly PhysVec[];
@@ -60,7 +59,7 @@ export class VfioPciDmaBuf implements DrainToken, Audited {
     this.physVec = physVec;
     this.provider = provider;
     this.vdev = vdev;
-    this.kref = new Kref(name, this);
+    this.kref = new Kref(name, new Ghost(this));
     this.comp = new Completion(name, {
       owed: () => unmapsOf(this.dmabuf),
       lost: `an unmap that nobody owes of ${name}`,
