@@ -132,9 +132,9 @@ export class WideNode {
   }
 
   #put(at: number, entry: Entry): void {
-    makeRoom(this.entries, at, 1, entry);
-    makeRoom(this.starts, 2 * at, 2, LOWEST);
-    makeRoom(this.reaches, 2 * at, 2, LOWEST);
+    makeRoom(this.entries, at, entry);
+    makeRoomForTwo(this.starts, at);
+    makeRoomForTwo(this.reaches, at);
     this.entries[at] = entry;
     this.#startAt(at);
     this.#reachAt(at);
@@ -142,9 +142,9 @@ export class WideNode {
   }
 
   #cut(at: number): void {
-    closeUp(this.entries, at, 1);
-    closeUp(this.starts, 2 * at, 2);
-    closeUp(this.reaches, 2 * at, 2);
+    closeUp(this.entries, at);
+    closeUpTwo(this.starts, at);
+    closeUpTwo(this.reaches, at);
   }
 
   /** Say where entry `at` starts. */
@@ -214,14 +214,29 @@ function countBelow(pairs: readonly Half[], high: Half, low: Half): number {
   return from;
 }
 
-/** Room for `count` more from `at` on: `splice`, but without an array of what goes. */
-function makeRoom<V>(list: V[], at: number, count: number, filler: V): void {
-  for (let i = 0; i < count; i++) list.push(filler);
-  for (let i = list.length - 1; i >= at + count; i--) list[i] = list[i - count] as V;
+/**
+ * Room for one entry more at `at`: `splice`, but without a list of what goes. Entries and halves have functions of
+ * their own, as have all of which the engine shall know that they are small integers.
+ */
+function makeRoom(entries: Entry[], at: number, entry: Entry): void {
+  entries.push(entry);
+  for (let i = entries.length - 1; i > at; i--) entries[i] = entries[i - 1] as Entry;
 }
 
 /** The reverse. */
-function closeUp<V>(list: V[], at: number, count: number): void {
-  for (let i = at + count; i < list.length; i++) list[i - count] = list[i] as V;
-  for (let i = 0; i < count; i++) list.pop();
+function closeUp(entries: Entry[], at: number): void {
+  for (let i = at + 1; i < entries.length; i++) entries[i - 1] = entries[i] as Entry;
+  entries.pop();
+}
+
+/** The same of the two places of an entry. */
+function makeRoomForTwo(halves: Half[], at: number): void {
+  halves.push(LOWEST, LOWEST);
+  for (let i = halves.length - 1; i > 2 * at + 1; i--) halves[i] = halves[i - 2] as Half;
+}
+
+function closeUpTwo(halves: Half[], at: number): void {
+  for (let i = 2 * at + 2; i < halves.length; i++) halves[i - 2] = halves[i] as Half;
+  halves.pop();
+  halves.pop();
 }
