@@ -8,6 +8,8 @@ export type Entry = IntervalNode | WideNode;
 /** The most entries of a node. One with fewer than a quarter of that joins a neighbour. */
 const WIDTH = 16;
 const FEW = WIDTH / 4;
+/** Copied, not written out: literals that outlive a collection make the engine put all of their kind among the old. */
+const OF_TWO: readonly Half[] = [LOWEST, LOWEST, LOWEST, LOWEST];
 
 /**
  * A node: its entries in the order of their starts, and of each where it starts, and how far it or any before it in
@@ -18,8 +20,8 @@ export class WideNode {
   readonly level: number;
   readonly entries: Entry[];
   /** Two places for each entry, of which there are two at least: the high half, and then the low one. */
-  readonly starts: Half[] = [LOWEST, LOWEST, LOWEST, LOWEST];
-  readonly reaches: Half[] = [LOWEST, LOWEST, LOWEST, LOWEST];
+  readonly starts: Half[] = OF_TWO.slice();
+  readonly reaches: Half[] = OF_TWO.slice();
   /** The widest gap between neighbours in this subtree, by rank of alignment; forgotten when the subtree changes. */
   gaps: (number | undefined)[] | undefined;
 
