@@ -62,9 +62,10 @@ export function walkCommands(world: World, commands: readonly Command[], witness
   return world;
 }
 
-/** Compare everything, once more, at the end. Fails with a Divergence. */
+/** Compare everything, once more, at the end; if all has been closed, nothing may be left. Fails with a Divergence. */
 export function finish(world: World): void {
   agree(world, world.state, world.machine.takeCalls(), { command: undefined, refused: false, whole: true });
+  if (closers(world).length === 0) nothingIsLeft(world);
 }
 
 function takeStep(world: World, command: Command, witness: Witness | undefined): void {
@@ -76,6 +77,10 @@ function takeStep(world: World, command: Command, witness: Witness | undefined):
 /** Close every descriptor that is open, in an order that `closing` decides, and look for what is left. */
 export function closeAll(world: World, closing: number, witness?: Witness): void {
   walkCommands(world, shuffled(closers(world), closing), witness);
+  nothingIsLeft(world);
+}
+
+function nothingIsLeft(world: World): void {
   const left = leftovers(world);
   if (left.length > 0) throw new Divergence('left over', world.history.length, undefined, left);
 }

@@ -210,6 +210,21 @@ export const PLANTED: readonly Planted[] = [
       };
     },
   },
+  {
+    // Nobody looks for it, until all is closed.
+    bug: 'a domain that is freed stays in the list',
+    breaches: ['left over'],
+    plant: () =>
+      replace(
+        Domain.prototype,
+        'destroy',
+        (right) =>
+          function (this: Domain) {
+            right.call(this);
+            this.iommu.domains.add(this);
+          },
+      ),
+  },
   ...PLANTED_CPU,
   ...PLANTED_AUDIT,
   {

@@ -220,6 +220,10 @@ test.each([
       'map m0+0x0 length 0x1000 at 0x1000000 in a0',
     ],
   ],
+  [
+    'a domain that is freed stays in the list',
+    [...MAPPED.slice(0, 4), 'attach dev0 to a0', 'close iommufd ctx0', 'close dev0'],
+  ],
   // With fewer commands an audit finds it, and nothing splats.
   [
     'an area stays tracked for a domain that it has left',
