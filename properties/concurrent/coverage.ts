@@ -20,6 +20,8 @@ const is = (...names: readonly Does[]): ((call: Call) => boolean) => {
   return ({ command }) => names.includes(command.do);
 };
 const revokes = ({ command }: Call): boolean => REVOKES.has(command.do);
+const gives = ({ command }: Call): boolean =>
+  command.do === 'vfio_memory' ? command.enable : command.do === 'vfio_low_power_exit';
 const answered =
   (errno: string) =>
   ({ result }: Call): boolean =>
@@ -39,6 +41,8 @@ const WITNESSES: Readonly<Record<string, (one: Call, other: Call) => boolean>> =
   'a map met a revoke, and was refused with ENODEV': (one, other) =>
     is('ioas_map_file')(one) && answered('ENODEV')(one) && revokes(other),
   'a map of memory overlapped a revoke': (one, other) => is('ioas_map')(one) && revokes(other),
+  'a map or a copy overlapped what gives memory back': (one, other) =>
+    is('ioas_map_file', 'ioas_copy')(one) && gives(other),
   'an unmap overlapped a revoke': (one, other) => is('ioas_unmap')(one) && worked(one) && revokes(other),
   'a copy overlapped a revoke': (one, other) => is('ioas_copy')(one) && worked(one) && revokes(other),
   'an attach overlapped a revoke': (one, other) =>

@@ -50,6 +50,9 @@ const ASKS: readonly Does[] = ['ioas_allow_iovas', 'ioas_option_huge_pages', 'io
 /** What the CPU maps and reads, and the processes that do. */
 const CPU: readonly Does[] = ['bar_mmap', 'fd_mmap', 'peek', 'peek', 'munmap', 'fork', 'exit'];
 
+/** What is refused while memory is off. */
+const ASKED: readonly Does[] = ['ioas_map_file', 'ioas_map_file', 'ioas_copy', 'vfio_export', 'peek', 'vfio_memory'];
+
 /** What may let go of something for the last time. */
 const ENDS: readonly Does[] = [
   'destroy',
@@ -81,6 +84,9 @@ const SEEN = [
   intentFor('fd_mmap', { size: 3 }),
   intentFor('peek', { pick: 1 }),
 ];
+/** What was given is off, or asleep. */
+const OFF = [...SEEN, intentFor('vfio_memory')];
+const ASLEEP = [...SEEN, intentFor('vfio_low_power_entry')];
 /** Two devices more, of one group where there is such a group, and another space to go to. */
 const GROUPED = [
   ...Array.from({ length: 4 }, () => intentFor('vfio_bind', { pick: 1 })),
@@ -93,7 +99,18 @@ const MEETINGS: readonly Meeting[] = [
   { weight: 1, does: [REVOKES, [...AREAS, 'vfio_export', 'fd_close', 'fd_dup']], needs: [] },
   { weight: 3, does: [REVOKES, CPU], needs: SEEN },
   { weight: 1, does: [REVOKES, [...REVOKES, ...RESTORES]], needs: SEEN },
-  { weight: 3, does: [SPACES, SPACES], needs: [] },
+  { weight: 1, does: [['vfio_memory', 'vfio_reset', 'vfio_hot_reset', 'mock_revoke'], ASKED], needs: OFF },
+  { weight: 1, does: [['vfio_low_power_exit', 'vfio_wake', 'vfio_memory'], ASKED], needs: ASLEEP },
+  { weight: 2, does: [['vfio_dmabuf_revoke'], [...ASKED, 'fd_mmap', 'vfio_dmabuf_revoke']], needs: SEEN },
+  { weight: 2, does: [SPACES, SPACES], needs: [] },
+  {
+    weight: 2,
+    does: [
+      ['ioas_unmap', 'ioas_copy'],
+      ['ioas_unmap', 'ioas_map_file', 'ioas_map', 'ioas_copy'],
+    ],
+    needs: [],
+  },
   { weight: 2, does: [JOINS, ASKS], needs: [] },
   { weight: 1, does: [JOINS, JOINS], needs: GROUPED },
   { weight: 1, does: [ENDS, [...ENDS, ...REVOKES]], needs: SEEN },
@@ -102,7 +119,7 @@ const MEETINGS: readonly Meeting[] = [
   // What nobody else has may go while it is looked up: a buffer, a context, an IOAS, a device, a mapping.
   {
     weight: 1,
-    does: [['fd_close'], ['ioas_map_file', 'fd_dup', 'fd_mmap', 'vfio_memory', 'vfio_dmabuf_revoke']],
+    does: [['fd_close'], ['ioas_map_file', 'fd_dup', 'fd_mmap', 'vfio_memory', 'vfio_close', 'vfio_dmabuf_revoke']],
     needs: [intentFor('vfio_export')],
   },
   {
@@ -117,7 +134,10 @@ const MEETINGS: readonly Meeting[] = [
   },
   {
     weight: 1,
-    does: [['vfio_close'], ['vfio_bind', 'vfio_open', 'vfio_export', 'vfio_attach', 'bar_mmap', 'ioas_map_file']],
+    does: [
+      ['vfio_close'],
+      ['vfio_bind', 'vfio_open', 'vfio_export', 'vfio_attach', 'bar_mmap', 'ioas_map_file', 'ioas_copy'],
+    ],
     needs: [intentFor('vfio_open')],
   },
   {
@@ -133,6 +153,9 @@ const MEETINGS: readonly Meeting[] = [
 /** What only a kernel with the unmerged series does. */
 const SERIES: ReadonlySet<Does> = new Set(['fd_mmap', 'vfio_dmabuf_revoke', 'vfio_dmabuf_memattr']);
 
-/** Those of a kernel that has the series, or of one that has not. */
+/** Those of a kernel that has the series, or of one that has not and so knows less. */
 export const meetingsWith = (series: boolean): readonly Meeting[] =>
-  MEETINGS.map((it) => ({ ...it, does: it.does.map((each) => each.filter((what) => series || !SERIES.has(what))) }));
+  MEETINGS.map((it) => ({
+    ...it,
+    does: it.does.map((each) => each.filter((what) => series || !SERIES.has(what))),
+  })).filter(({ does }) => does.every((each) => each.length > 0));
