@@ -29,6 +29,15 @@ export function* withoutOne(program: Program): Generator<Program> {
   for (const command of commandsOf(program)) yield without(program, [command]);
 }
 
+/** With the first command of a branch done before there are any. */
+export function* withOneBefore({ prefix, branches, ...on }: Program): Generator<Program> {
+  for (const [i, [first, ...rest]] of branches.entries()) {
+    if (first === undefined) continue;
+    const left = rest.length > 0 ? branches.with(i, rest) : branches.toSpliced(i, 1);
+    yield { ...on, prefix: [...prefix, first], branches: left };
+  }
+}
+
 /** A branch that has nothing left to do is none. */
 export function without({ prefix, branches, ...on }: Program, commands: readonly Command[]): Program {
   const gone = new Set(commands);

@@ -5,11 +5,11 @@
 import type { Result } from '../../trace/answer.ts';
 import type { Program } from '../concurrent/program.ts';
 import { plainer, withOneInstead, withoutDevice, withShortNames } from './arguments.ts';
-import { commandsOf, withoutOne } from './commands.ts';
+import { commandsOf, withOneBefore, withoutOne } from './commands.ts';
 import { withLowerNumbers } from './numbers.ts';
 
 /** Each until it has nothing more; then from the beginning, while anything has changed. */
-const WAYS = [withoutOne, withOneInstead, plainer, withLowerNumbers, withoutDevice, withShortNames];
+const WAYS = [withoutOne, withOneBefore, withOneInstead, plainer, withLowerNumbers, withoutDevice, withShortNames];
 
 /** Smaller programs, at most, that are tried. A failure needs a hundred or two. */
 const MOST = 2000;
@@ -37,7 +37,11 @@ export function smallest(program: Program, fails: (program: Program, before: Pro
   return best;
 }
 
-export const isShorter = (one: Program, other: Program): boolean => commandsOf(one).length < commandsOf(other).length;
+/** It has fewer commands, or as many and fewer at once. */
+export function isShorter(one: Program, other: Program): boolean {
+  const [commands, others] = [commandsOf(one).length, commandsOf(other).length];
+  return commands < others || (commands === others && one.prefix.length > other.prefix.length);
+}
 
 /** Which of some calls succeeded, and how the others failed. */
 export const errnos = (calls: readonly { readonly result?: Result }[]): string =>

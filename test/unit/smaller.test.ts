@@ -49,7 +49,8 @@ test('a command goes with what uses what it gives, in every branch, and a branch
     [attach('dev0', 'a0'), { do: 'destroy', obj: 'a0' }],
     [{ do: 'fork', as: 'p0.2.1' }],
   );
-  expect(shown(program, does('fork'))).toEqual(['and', 'fork p0']);
+  const { prefix, branches } = smallest(program, (one) => one.branches.length > 0 && does('fork')(commandsOf(one)));
+  expect([prefix, branches]).toEqual([[], [[{ do: 'fork', as: 'p0' }]]]);
 });
 
 test('what another still gives is not lost with one that gave it, too', () => {
@@ -121,6 +122,18 @@ test('a number that is meant in several places goes down in all of them', () => 
     'map f0+0x0 length 0x2000 at 0x1000000 in a',
     'unmap 0x1000000 length 0x2000 in a',
   ]);
+});
+
+test('what need not be done at once is done before', () => {
+  const program = of(
+    [ctx],
+    [ioas('a0.1.1'), attach('dev0', 'a0.1.1')],
+    [memfd('f0.2.1')],
+    [{ do: 'fork', as: 'p0.3.1' }],
+  );
+  const { prefix, branches } = smallest(program, (one) => commandsOf(one).length === 5 && one.branches.length > 1);
+  expect(prefix.map(showCommand)).toEqual(['open iommufd ctx0', 'alloc IOAS a0 in ctx0', 'attach dev0 to a0']);
+  expect(branches.map((branch) => branch.map(showCommand))).toEqual([['create memfd f0 length 0x0'], ['fork p0']]);
 });
 
 test('a BAR that is exported whole, and an unmap of everything, stay whole', () => {
