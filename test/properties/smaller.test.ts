@@ -241,3 +241,17 @@ test.each([
   expect(world?.history.map(({ command }) => showCommand(command))).toEqual(smallest);
   expect(replay(regressionOf(failure).trace)).toMatchObject({ verdict: 'disagree', details: [breach, ...details] });
 });
+
+test('a sequence that failed where nothing was poisoned shrinks so, too: else it fails in another way', () => {
+  takeOut = planted('a mapping that goes stays in the tree of its file')();
+  const { failure } = checkSequences({ seed: 1, runs: 300, longest: 60 });
+  expect(failure?.breach).toBe('audit');
+  expect(failure?.world?.history.map(({ command }) => showCommand(command))).toEqual([
+    MAPPED[0],
+    MAPPED[2],
+    MAPPED[3],
+    'mmap dev0:2+0x0 length 0x1000 as v0',
+    'munmap v0',
+    'close dev0',
+  ]);
+});
