@@ -26,9 +26,12 @@ export const faults = (s: State, mapping: Source): boolean => {
   return !awake || (s.machine.mapsBuffers && revoked(s, mapping.of ?? mapping));
 };
 
-/** Every live area of what is lost dies, in every IOAS. Nothing ever revives it. */
+/**
+ * Every live area of a dma-buf that is lost dies, in every IOAS. Nothing ever revives it. Areas of user memory are told
+ * nothing, even where that is a mapping of the buffer.
+ */
 export const shoot = (s: State, lost: (source: Source) => boolean): State => {
-  const dies = ({ live, source }: Area): boolean => live && lost(source);
+  const dies = ({ live, source }: Area): boolean => live && source.is === 'dmabuf' && lost(source);
   const kill = (area: Area): Area => (dies(area) ? { ...area, live: false } : area);
   const clear = (ioas: Ioas): Ioas => (ioas.areas.some(dies) ? { ...ioas, areas: ioas.areas.map(kill) } : ioas);
   const inHand = s.holds.map((it) => (it.areas?.some(dies) ? { ...it, areas: it.areas.map(kill) } : it));
@@ -37,7 +40,7 @@ export const shoot = (s: State, lost: (source: Source) => boolean): State => {
 
 /** The memory of the devices is taken back. */
 export const revoke = (s: State, devices: readonly Device[]): State =>
-  shoot(s, ({ is, owner }) => is === 'dmabuf' && devices.some(({ holder }) => holder && holder === owner));
+  shoot(s, ({ owner }) => devices.some(({ holder }) => holder && holder === owner));
 
 /** What the devices have exported is given again, if they answer now. While one does not, all of it is lost. */
 export const restore = (s: State, devices: readonly Device[]): State => {

@@ -271,3 +271,10 @@ test('in low power a device that is put in D3 falls asleep again, in D0, with th
   expect(power.state.devices[0]).toMatchObject({ power: 3, lowPower: 'until left' });
   expect(goOn(power).state.devices[0]).toMatchObject({ power: 0, lowPower: 'until left' });
 });
+
+test('user memory that is a mapping of a buffer is not told of its revoke, and is found out by a domain', () => {
+  const before = play(shown, mapBar(0x2000n), mapUser({ mem: 'v' }));
+  const after = started(before, memory(false)).state;
+  expect(after.ioases.flatMap(({ areas }) => areas.map(({ live }) => live))).toEqual([true]);
+  expect(said(started(after, attach('a', 'dev0')))).toBe('EFAULT');
+});
