@@ -36,14 +36,9 @@ const hwpt = (as: Handle, dev: Handle, more: Partial<Extract<Command, { do: 'hwp
   return { do: 'hwpt_alloc', dev, ioas: 'a', as, ...more };
 };
 const mock = (ioas: Handle, dev: Handle): Command => ({ do: 'mock_domain', ioas, as: `h-${dev}`, dev });
-const mapBar = (length: bigint): Do<'bar_mmap'> => ({
-  do: 'bar_mmap',
-  dev: 'dev0',
-  region: 2,
-  offset: 0n,
-  length,
-  as: 'v',
-});
+const mapBar = (length: bigint): Do<'bar_mmap'> => {
+  return { do: 'bar_mmap', dev: 'dev0', region: 2, offset: 0n, length, as: 'v' };
+};
 const munmap: Command = { do: 'munmap', map: 'v' };
 const touch = (offset: bigint): Command => ({ do: 'peek', map: 'v', offset });
 const hotReset = (dev: Handle): Command => ({ do: 'vfio_hot_reset', dev });
