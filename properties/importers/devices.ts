@@ -116,8 +116,9 @@ export class OracleDevice implements Exporter {
   }
 
   /** Under the memory lock: all is revoked, something happens to the device, and what can comes back. */
-  *#away(happens: () => void): Steps {
+  *#away(happens: () => void, before = (): void => {}): Steps {
     yield this.memoryLock;
+    before();
     yield* this.#oracle.move(this, true);
     happens();
     yield* this.#comesBack();
@@ -171,13 +172,16 @@ export class OracleDevice implements Exporter {
     return 'ok';
   }
 
-  /** Also when the reset fails, all is revoked, and what can comes back. */
+  /**
+   * Also when the reset fails, all is revoked, and what can comes back. The function is in D0 before it is waited for
+   * importers, who may touch it while they clean up; so it does not matter to that if it is pulled out meanwhile.
+   */
   *reset(): Steps<string> {
     let answer = 'ok';
-    yield* this.#away(() => {
-      this.#setTo(0);
+    const happens = (): void => {
       answer = this.#tryReset();
-    });
+    };
+    yield* this.#away(happens, () => this.#setTo(0));
     return answer;
   }
 
