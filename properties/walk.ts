@@ -64,8 +64,12 @@ export function walkCommands(world: World, commands: readonly Command[], witness
 
 /** Compare everything, once more, at the end; if all has been closed, nothing may be left. Fails with a Divergence. */
 export function finish(world: World): void {
-  agree(world, world.state, world.machine.takeCalls(), { command: undefined, refused: false, whole: true });
+  compareAll(world);
   if (closers(world).length === 0) nothingIsLeft(world);
+}
+
+function compareAll(world: World): void {
+  agree(world, world.state, world.machine.takeCalls(), { command: undefined, refused: false, whole: true });
 }
 
 function takeStep(world: World, command: Command, witness: Witness | undefined): void {
@@ -76,8 +80,11 @@ function takeStep(world: World, command: Command, witness: Witness | undefined):
 
 /** Close every descriptor that is open, in an order that `closing` decides, and look for what is left. */
 export function closeAll(world: World, closing: number, witness?: Witness): void {
-  walkCommands(world, shuffled(closers(world), closing), witness);
-  nothingIsLeft(world);
+  inWorld(world, () => {
+    for (const command of shuffled(closers(world), closing)) takeStep(world, command, witness);
+    compareAll(world);
+    nothingIsLeft(world);
+  });
 }
 
 function nothingIsLeft(world: World): void {
