@@ -3,8 +3,7 @@ import { DEFAULT_KERNEL } from '../impl/kernel/features.ts';
 import { kernelOf, type Trace } from '../trace/trace.ts';
 import { draw } from './concurrent/drawing.ts';
 import { Divergence } from './divergence.ts';
-import { performFaulty } from './faults/faults.ts';
-import { perform } from './perform.ts';
+import { performStep } from './faults/faults.ts';
 import { drawRaced } from './raced-faults/drawing.ts';
 import { racedIn } from './raced-faults/kept.ts';
 import { unsupportedIn } from './recorded.ts';
@@ -33,10 +32,7 @@ export function drawTrace(trace: Trace): string[] {
 /** Whatever they are expected to answer. */
 function walkSteps(world: World, steps: Trace['steps']): World {
   inWorld(world, () => {
-    for (const { command, fault } of steps) {
-      if (fault === undefined) perform(world, command);
-      else performFaulty(world, command, fault);
-    }
+    for (const step of steps) performStep(world, step);
     finish(world);
   });
   return world;

@@ -13,9 +13,9 @@ import { splitTarget } from '../trace/values.ts';
 import { ALL, CallTally } from './call-tally.ts';
 import { replayThreads } from './concurrent/replay.ts';
 import { Divergence, showValue } from './divergence.ts';
-import { performFaulty } from './faults/faults.ts';
+import { performStep } from './faults/faults.ts';
 import { reachOf, tracedCalls } from './observe.ts';
-import { perform, sameResult } from './perform.ts';
+import { sameResult } from './perform.ts';
 import { racedIn, replayRaced } from './raced-faults/kept.ts';
 import { finish } from './walk.ts';
 import { newWorld, type World } from './world.ts';
@@ -67,8 +67,7 @@ const isFaulty = ({ fault }: Step): boolean => fault !== undefined;
 
 /** One step; what differs from the recording, a line each. Fails with a Divergence when the worlds differ. */
 function replayStep(world: World, step: Step, known: Map<Handle, readonly Reach[]>): string[] {
-  const { command, fault } = step;
-  const { result, calls } = fault === undefined ? perform(world, command) : performFaulty(world, command, fault);
+  const { result, calls } = performStep(world, step);
   if (step.result === undefined) return [];
   if (!sameResult(step.result, result)) {
     return [`expected ${showValue(step.result)}`, `got ${showValue(result)}`];

@@ -8,10 +8,10 @@ import { revoked } from '../../model/buffers.ts';
 import type { State } from '../../model/spec.ts';
 import type { Result } from '../../trace/answer.ts';
 import type { Command } from '../../trace/command.ts';
-import type { Fault } from '../../trace/trace.ts';
+import type { Fault, Step } from '../../trace/trace.ts';
 import { agree } from '../agree.ts';
 import { Divergence, showValue } from '../divergence.ts';
-import { execute, type Performed, sameResult } from '../perform.ts';
+import { execute, type Performed, perform, sameResult } from '../perform.ts';
 import type { World } from '../world.ts';
 import { answerOf, stateAfter } from './ruled.ts';
 import { type Rule, ruleOf } from './rules.ts';
@@ -44,6 +44,10 @@ interface PerformedFaulty extends Performed {
   /** Fault points that it has passed since: each could fail, too. */
   readonly later: number;
 }
+
+/** A step of a trace, with its fault where it has one. Fails with a Divergence. */
+export const performStep = (world: World, { command, fault }: Step): Performed =>
+  fault === undefined ? perform(world, command) : performFaulty(world, command, fault);
 
 /**
  * The call with the fault, judged. `again`: which of the points that it passes then fails, too; none, if 0.
